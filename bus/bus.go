@@ -1,0 +1,163 @@
+// Package bus owns everything that touches NATS: the embedded server or the
+// connection to an external one, the streams and their subjects, publishing
+// and consuming events, the fenced append-only log of each partition, the
+// registry of apps, and partition leases.
+//
+// It guarantees that a call which returns without an error is durable in
+// JetStream (acknowledged by the stream leader, on a quorum with replicas),
+// that a log has no holes and one writer, and that consumers see every message
+// in stream order at least once. It must not know what a run is: payloads of
+// logs are opaque here.
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrUnreachable is wrapped by Open when the external NATS does not answer.
+var ErrUnreachable = errors.New("nats is unreachable")
+
+// Bus is one process's access to NATS.
+type Bus struct {
+	cfg    Config
+	log    *slog.Logger
+	server *server.Server // nil with an external NATS
+
+	// Connections are separate so that a burst of events does not queue in
+	// front of log appends, nor deliveries in front of acknowledgements.
+	events  *link // publishes events
+	logs    *link // appends to logs
+	control *link // API calls, consumers, key-value
+
+	partitions int
+	maxPayload int
+
+	// lastEvent is the highest sequence of EVENTS this process knows of.
+	lastEvent atomic.Uint64
+
+	publisher *publisher
+	registry  *Registry
+}
+
+// link is one connection with its JetStream context.
+type link struct {
+	nc *nats.Conn
+	js jetstream.JetStream
+}
+
+// Open starts the embedded server or connects to the external one, checks
+// that it can do what is needed, declares the streams and loads the registry.
+// It returns errors that name what was tried; nothing stays open on failure.
+func Open(ctx context.Context, cfg Config) (*Bus, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	b := &Bus{cfg: cfg, log: cfg.Logger}
+	if err := b.open(ctx); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Bus) open(ctx context.Context) error {
+	if len(b.cfg.URLs) == 0 {
+		srv, err := startServer(b.cfg)
+		if err != nil {
+			return err
+		}
+		b.server = srv
+	}
+	for _, l := range []**link{&b.control, &b.events, &b.logs} {
+		opened, err := b.dial()
+		if err != nil {
+			return err
+		}
+		*l = opened
+	}
+	if err := b.probe(ctx); err != nil {
+		return err
+	}
+	if err := b.declareStreams(ctx); err != nil {
+		return err
+	}
+	publisher, err := newPublisher(b)
+	if err != nil {
+		return err
+	}
+	b.publisher = publisher
+	registry, err := openRegistry(ctx, b)
+	if err != nil {
+		return err
+	}
+	b.registry = registry
+	return nil
+}
+
+// Partitions is the number of partitions, fixed when the streams were made.
+func (b *Bus) Partitions() int { return b.partitions }
+
+// MaxPayload is the largest message NATS accepts here, in bytes.
+func (b *Bus) MaxPayload() int { return b.maxPayload }
+
+// Registry holds the registered apps and functions.
+func (b *Bus) Registry() *Registry { return b.registry }
+
+// Conn is the connection for core NATS uses (ingest requests, realtime).
+func (b *Bus) Conn() *nats.Conn { return b.control.nc }
+
+// LastEvent is the highest EVENTS sequence this process has seen published or
+// delivered. Every event accepted here before the call is at or below it.
+func (b *Bus) LastEvent() uint64 { return b.lastEvent.Load() }
+
+func (b *Bus) sawEvent(seq uint64) {
+	for {
+		old := b.lastEvent.Load()
+		if seq <= old || b.lastEvent.CompareAndSwap(old, seq) {
+			return
+		}
+	}
+}
+
+// Location says in words where data is kept, for the start-up message.
+func (b *Bus) Location() string {
+	if b.server != nil {
+		return "embedded JetStream in " + b.cfg.StoreDir
+	}
+	return fmt.Sprintf("JetStream at %s", b.control.nc.ConnectedUrlRedacted())
+}
+
+// ClientURL is where other NATS clients can connect to the embedded server,
+// "" when it opened no port.
+func (b *Bus) ClientURL() string {
+	if b.server == nil || b.cfg.ListenPort == 0 {
+		return ""
+	}
+	return b.server.ClientURL()
+}
+
+// Close stops the registry, closes the connections and shuts the embedded
+// server down, which flushes its streams.
+func (b *Bus) Close() {
+	if b.registry != nil {
+		b.registry.stop()
+	}
+	for _, l := range []*link{b.events, b.logs, b.control} {
+		if l != nil {
+			l.nc.Close()
+		}
+	}
+	if b.server != nil {
+		b.server.Shutdown()
+		b.server.WaitForShutdown()
+	}
+}

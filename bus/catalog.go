@@ -1,0 +1,174 @@
+package bus
+
+import (
+	"sort"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"jetstep/function"
+)
+
+// Catalog is an immutable view of everything registered, made anew on each
+// change so that readers need no lock.
+type Catalog struct {
+	Apps      []*function.App // active ones, ordered by id
+	all       map[uuid.UUID]*function.App
+	functions map[uuid.UUID]*Registered
+	bySlug    map[string]*Registered
+	triggers  map[string][]*Registered // by trigger name, wildcards included
+	crons     []*Registered
+}
+
+// Registered is an active function with its app.
+type Registered struct {
+	*function.Function
+	App *function.App
+}
+
+// newCatalog indexes the apps; archived apps contribute nothing but their id.
+func newCatalog(apps map[uuid.UUID]*function.App) *Catalog {
+	c := &Catalog{
+		all:       apps,
+		functions: map[uuid.UUID]*Registered{},
+		bySlug:    map[string]*Registered{},
+		triggers:  map[string][]*Registered{},
+	}
+	for _, app := range apps {
+		if app.ArchivedAt.IsZero() {
+			c.Apps = append(c.Apps, app)
+		}
+	}
+	sort.Slice(c.Apps, func(i, j int) bool { return c.Apps[i].ID.String() < c.Apps[j].ID.String() })
+	for _, app := range c.Apps {
+		for i := range app.Functions {
+			c.add(&Registered{Function: &app.Functions[i], App: app})
+		}
+	}
+	return c
+}
+
+func (c *Catalog) add(fn *Registered) {
+	c.functions[fn.ID] = fn
+	c.bySlug[fn.Slug] = fn
+	cron := false
+	seen := map[string]bool{}
+	for _, t := range fn.Triggers {
+		if t.Cron != "" {
+			cron = true
+		}
+		if t.Event != "" && !seen[t.Event] {
+			seen[t.Event] = true
+			c.triggers[t.Event] = append(c.triggers[t.Event], fn)
+		}
+	}
+	if cron {
+		c.crons = append(c.crons, fn)
+	}
+}
+
+// Function finds an active function by id.
+func (c *Catalog) Function(id uuid.UUID) (*Registered, bool) {
+	fn, ok := c.functions[id]
+	return fn, ok
+}
+
+// Lookup finds an active function by its id in text or by its slug, in any
+// app (sdk-protocol §12.7).
+func (c *Catalog) Lookup(idOrSlug string) (*Registered, bool) {
+	if fn, ok := c.bySlug[idOrSlug]; ok {
+		return fn, true
+	}
+	if id, err := uuid.Parse(idOrSlug); err == nil {
+		return c.Function(id)
+	}
+	return nil, false
+}
+
+// App finds an app by id, archived ones included.
+func (c *Catalog) App(id uuid.UUID) (*function.App, bool) {
+	app, ok := c.all[id]
+	return app, ok
+}
+
+// AppByName finds an active app by its name.
+func (c *Catalog) AppByName(name string) (*function.App, bool) {
+	for _, app := range c.Apps {
+		if app.Name == name && name != "" {
+			return app, true
+		}
+	}
+	return nil, false
+}
+
+// AppsByURL lists the active apps with that normalised URL.
+func (c *Catalog) AppsByURL(url string) []*function.App {
+	var found []*function.App
+	for _, app := range c.Apps {
+		if app.URL == url {
+			found = append(found, app)
+		}
+	}
+	return found
+}
+
+// Functions lists the active functions ordered by slug.
+func (c *Catalog) Functions() []*Registered {
+	list := make([]*Registered, 0, len(c.functions))
+	for _, fn := range c.functions {
+		list = append(list, fn)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Slug < list[j].Slug })
+	return list
+}
+
+// Crons lists the functions with at least one cron trigger.
+func (c *Catalog) Crons() []*Registered { return c.crons }
+
+// Triggered lists the functions that have a trigger whose name or wildcard
+// fits the event name, each once (sdk-protocol §6.5). Expressions are the
+// caller's.
+func (c *Catalog) Triggered(event string) []*Registered {
+	list := c.triggers[event]
+	shared := true
+	for i := 0; i < len(event); i++ {
+		if event[i] != '/' && event[i] != '.' {
+			continue
+		}
+		more := c.triggers[event[:i+1]+"*"]
+		if len(more) == 0 {
+			continue
+		}
+		if shared {
+			list, shared = append([]*Registered(nil), list...), false
+		}
+		list = appendMissing(list, more)
+	}
+	return list
+}
+
+func appendMissing(list, more []*Registered) []*Registered {
+	for _, fn := range more {
+		found := false
+		for _, have := range list {
+			found = found || have == fn
+		}
+		if !found {
+			list = append(list, fn)
+		}
+	}
+	return list
+}
+
+// TriggerFits tells whether a trigger's event name or wildcard fits the event.
+func TriggerFits(trigger, event string) bool {
+	if trigger == event {
+		return true
+	}
+	prefix, wild := strings.CutSuffix(trigger, "*")
+	if !wild || prefix == "" {
+		return false
+	}
+	last := prefix[len(prefix)-1]
+	return (last == '/' || last == '.') && strings.HasPrefix(event, prefix)
+}

@@ -1,0 +1,139 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// The log's payload is a sequence of records, each with its length; a record
+// is its time and its ops, each op its tag and its block. Format version 1.
+const formatVersion = 1
+
+// Encoder packs records into one log payload.
+type Encoder struct{ c coder }
+
+// Add appends a record.
+func (e *Encoder) Add(r *Record) {
+	if len(e.c.b) == 0 {
+		e.c.b = append(e.c.b, formatVersion)
+	}
+	e.c.block(func(c *coder) { r.code(c) })
+}
+
+// Len is the payload's size so far, in bytes.
+func (e *Encoder) Len() int { return len(e.c.b) }
+
+// Take returns the payload and empties the encoder.
+func (e *Encoder) Take() []byte {
+	b := e.c.b
+	e.c.b = make([]byte, 0, min(cap(b), 1<<20))
+	return b
+}
+
+// Decode calls visit for each record of a payload.
+func Decode(payload []byte, visit func(*Record) error) error {
+	if len(payload) == 0 || payload[0] != formatVersion {
+		return fmt.Errorf("%w: payload of unknown format", ErrCorrupt)
+	}
+	c := coder{b: payload[1:], reading: true}
+	for len(c.b) > 0 {
+		var r Record
+		c.block(r.code)
+		if c.err != nil {
+			return c.err
+		}
+		if err := visit(&r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Record) code(c *coder) {
+	c.int64(&r.At)
+	if !c.reading {
+		for _, op := range r.Ops {
+			tag := op.tag()
+			c.uint8(&tag)
+			c.block(op.code)
+		}
+		return
+	}
+	for len(c.b) > 0 && c.err == nil {
+		var tag uint8
+		c.uint8(&tag)
+		op := newOp(tag)
+		if op == nil {
+			c.fail("unknown op %d", tag)
+			return
+		}
+		c.block(op.code)
+		r.Ops = append(r.Ops, op)
+	}
+}
+
+func (r *Run) code(c *coder) {
+	c.ulid(&r.ID)
+	c.uuid(&r.FunctionID)
+	c.int(&r.FunctionVersion)
+	c.string(&r.Slug)
+	c.string(&r.Idempotency)
+	list(c, &r.Events, codeRaw[json.RawMessage])
+	list(c, &r.EventIDs, codeULID)
+	c.string(&r.Trigger)
+	list(c, &r.Correlations, codeString)
+	c.string(&r.Cron)
+	c.int64(&r.QueuedAt)
+	c.int64(&r.StartedAt)
+	c.int(&r.Version)
+	c.bool(&r.ForcePlan)
+	c.bool(&r.HasAI)
+	list(c, &r.Steps, codeStep)
+	list(c, &r.Inputs, codeStep)
+	list(c, &r.Pending, codeString)
+	list(c, &r.Jobs, codeJob)
+	list(c, &r.Waits, codeWait)
+	list(c, &r.Defers, codeDefer)
+	c.int(&r.Size)
+}
+
+func codeStep(c *coder, s *Step) {
+	c.block(func(c *coder) {
+		c.string(&s.ID)
+		codeRaw(c, &s.Memo)
+	})
+}
+
+func codeJob(c *coder, j *Job) {
+	c.block(func(c *coder) {
+		c.string(&j.ID)
+		c.uint8((*uint8)(&j.Kind))
+		c.int64(&j.Due)
+		c.int(&j.Attempt)
+		c.int(&j.MaxAttempts)
+		c.int(&j.Generation)
+		c.string(&j.Step)
+		c.string(&j.Outgoing)
+		c.string(&j.Group)
+		c.bool(&j.Race)
+	})
+}
+
+func codeWait(c *coder, w *Wait) {
+	c.block(func(c *coder) {
+		c.uint8((*uint8)(&w.Kind))
+		c.string(&w.Step)
+		c.string(&w.Name)
+		c.string(&w.Group)
+		c.bool(&w.Race)
+	})
+}
+
+func codeDefer(c *coder, d *Defer) {
+	c.block(func(c *coder) {
+		c.string(&d.ID)
+		c.string(&d.Slug)
+		c.uint8((*uint8)(&d.Status))
+		codeRaw(c, &d.Input)
+	})
+}

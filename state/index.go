@@ -1,0 +1,176 @@
+package state
+
+import (
+	"iter"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+)
+
+// Index is the state of one partition: what its log says, applied. It is not
+// safe for concurrent use; its owner serialises access.
+type Index struct {
+	events   uint64 // consumed of EVENTS
+	commands uint64 // consumed of IN_<p>
+	received map[int]uint64
+	outbox   map[int]*Outbox
+
+	runs    map[ulid.ULID]*Run
+	watches map[string]*Watch
+	signals map[string]SignalPut
+	crons   map[CronKey]int64
+	claims  map[[16]byte]claim
+	expiry  claimHeap
+
+	size int // bytes of all runs
+}
+
+// CronKey identifies one schedule of one function.
+type CronKey struct {
+	FunctionID uuid.UUID
+	Expr       string
+}
+
+type claim struct {
+	run     ulid.ULID
+	expires int64
+}
+
+// NewIndex is the state before the first record.
+func NewIndex() *Index {
+	return &Index{
+		received: map[int]uint64{},
+		outbox:   map[int]*Outbox{},
+		runs:     map[ulid.ULID]*Run{},
+		watches:  map[string]*Watch{},
+		signals:  map[string]SignalPut{},
+		crons:    map[CronKey]int64{},
+		claims:   map[[16]byte]claim{},
+	}
+}
+
+// Apply adds one record's facts.
+func (x *Index) Apply(r *Record) {
+	for _, op := range r.Ops {
+		op.apply(x, r.At)
+	}
+}
+
+// ApplyOp adds one fact of a record that was decided at that time.
+func (x *Index) ApplyOp(op Op, at int64) { op.apply(x, at) }
+
+// Events is the consumed sequence of EVENTS.
+func (x *Index) Events() uint64 { return x.events }
+
+// Commands is the consumed sequence of IN_<p>.
+func (x *Index) Commands() uint64 { return x.commands }
+
+// Received is the number of the last message taken from a source.
+func (x *Index) Received(source int) uint64 { return x.received[source] }
+
+// Run finds a live run. The caller must not change it.
+func (x *Index) Run(id ulid.ULID) (*Run, bool) {
+	r, ok := x.runs[id]
+	return r, ok
+}
+
+// View is a copy of a live run that later records do not change.
+func (x *Index) View(id ulid.ULID) (*Run, bool) {
+	r, ok := x.runs[id]
+	if !ok {
+		return nil, false
+	}
+	return r.view(), true
+}
+
+// Runs are all live runs, in no order.
+func (x *Index) Runs() iter.Seq[*Run] {
+	return func(yield func(*Run) bool) {
+		for _, r := range x.runs {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// RunCount is the number of live runs, and Size the bytes of their events and
+// memos.
+func (x *Index) RunCount() int { return len(x.runs) }
+
+// Size is the number of bytes of the live runs' events and memos.
+func (x *Index) Size() int { return x.size }
+
+// Watch finds a watch.
+func (x *Index) Watch(id string) (*Watch, bool) {
+	w, ok := x.watches[id]
+	return w, ok
+}
+
+// Watches are all watches, in no order.
+func (x *Index) Watches() iter.Seq[*Watch] {
+	return func(yield func(*Watch) bool) {
+		for _, w := range x.watches {
+			if !yield(w) {
+				return
+			}
+		}
+	}
+}
+
+// Signal finds the waiter for a signal.
+func (x *Index) Signal(name string) (SignalPut, bool) {
+	s, ok := x.signals[name]
+	return s, ok
+}
+
+// Cron is up to when a schedule has fired, in milliseconds.
+func (x *Index) Cron(key CronKey) (int64, bool) {
+	at, ok := x.crons[key]
+	return at, ok
+}
+
+// Claimed tells which run holds an idempotency key at that time.
+func (x *Index) Claimed(key [16]byte, at int64) (ulid.ULID, bool) {
+	c, ok := x.claims[key]
+	if !ok || c.expires <= at {
+		return ulid.ULID{}, false
+	}
+	return c.run, true
+}
+
+// Outbox is what is on its way to one destination, in order.
+type Outbox struct {
+	Confirmed uint64 // delivered up to here
+	Next      uint64 // number of the next message
+	Waiting   []Sent // Confirmed < N, ascending
+}
+
+// Outbox is the outbox to a destination; nil when nothing was ever sent.
+func (x *Index) Outbox(to int) *Outbox { return x.outbox[to] }
+
+// Outboxes are all outboxes by destination, in no order.
+func (x *Index) Outboxes() iter.Seq2[int, *Outbox] {
+	return func(yield func(int, *Outbox) bool) {
+		for to, box := range x.outbox {
+			if !yield(to, box) {
+				return
+			}
+		}
+	}
+}
+
+// NextSend is the number that the next message to a destination gets.
+func (x *Index) NextSend(to int) uint64 {
+	if box := x.outbox[to]; box != nil {
+		return box.Next
+	}
+	return 1
+}
+
+// EventsOf is the destination number of the part of EVENTS that belongs to a
+// partition; partitions themselves are 0, 1, ….
+func EventsOf(partition int) int { return 1<<16 + partition }
+
+// IsEvents tells the destinations in EVENTS from partitions.
+func IsEvents(to int) bool { return to >= 1<<16 }

@@ -1,0 +1,147 @@
+package state
+
+import (
+	"encoding/json"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+)
+
+// MessageKind says what a message asks its receiver to do.
+type MessageKind uint8
+
+// The kinds of messages between partitions.
+const (
+	MessageStart        MessageKind = iota + 1 // start a run
+	MessageResume                              // end a wait with a memo
+	MessageCancel                              // cancel a run
+	MessageFail                                // fail a run
+	MessageWatch                               // look out for an event
+	MessageUnwatch                             // stop looking out
+	MessageSignalWait                          // become the waiter of a signal
+	MessageSignalUnwait                        // stop being it
+	MessageEvent                               // publish an event
+	MessageSignal                              // a signal was sent (command only)
+)
+
+// Message is what one partition tells another, or publishes. Which fields are
+// set follows from Kind.
+type Message struct {
+	Kind  MessageKind
+	RunID ulid.ULID // Resume, Cancel, Fail, SignalWait, SignalUnwait
+	Step  string    // Resume, SignalWait, SignalUnwait
+	Name  string    // signal or error name; id of a watch (Unwatch)
+	Text  string    // error message (Fail)
+	Memo  json.RawMessage
+	Flag  bool // SignalWait: replace the present waiter
+	Watch *Watch
+	Start *Start
+	Event *SentEvent
+}
+
+func (m *Message) code(c *coder) {
+	c.uint8((*uint8)(&m.Kind))
+	c.ulid(&m.RunID)
+	c.string(&m.Step)
+	c.string(&m.Name)
+	c.string(&m.Text)
+	codeRaw(c, &m.Memo)
+	c.bool(&m.Flag)
+	optional(c, &m.Watch, func(c *coder, w *Watch) { c.block(w.code) })
+	optional(c, &m.Start, func(c *coder, s *Start) { c.block(s.code) })
+	optional(c, &m.Event, func(c *coder, e *SentEvent) { c.block(e.code) })
+}
+
+// Marshal is the wire form of a message in IN_<p>.
+func (m *Message) Marshal() []byte {
+	c := coder{}
+	m.code(&c)
+	return c.b
+}
+
+// UnmarshalMessage reads the wire form.
+func UnmarshalMessage(b []byte) (*Message, error) {
+	c := coder{b: b, reading: true}
+	m := new(Message)
+	m.code(&c)
+	return m, c.err
+}
+
+// Watch is a partition's lookout for the next event of a name.
+type Watch struct {
+	ID    string // unique; see WatchID
+	Event string
+	If    string // interpolated expression over async, "" = any
+	RunID ulid.ULID
+	Step  string // the waiting step; "" cancels the run
+	// Since is the EVENTS sequence above which an event counts.
+	Since   uint64
+	Expires int64 // milliseconds
+}
+
+// WatchID names the watch of a run's waiting step.
+func WatchID(run ulid.ULID, step string) string { return run.String() + "." + step }
+
+func (w *Watch) code(c *coder) {
+	c.string(&w.ID)
+	c.string(&w.Event)
+	c.string(&w.If)
+	c.ulid(&w.RunID)
+	c.string(&w.Step)
+	c.uint64(&w.Since)
+	c.int64(&w.Expires)
+}
+
+// Start asks for a run.
+type Start struct {
+	RunID        ulid.ULID
+	FunctionID   uuid.UUID
+	Idempotency  string // "I" of sdk-protocol §4.5
+	Events       []json.RawMessage
+	EventIDs     []ulid.ULID
+	Trigger      string
+	Correlations []string
+	Cron         string
+	NotBefore    int64  // milliseconds; 0 = now
+	Mark         uint64 // EVENTS sequence of the trigger
+	// ClaimFor is how long, in ms, the idempotency key excludes another run;
+	// 0 when the key cannot come again.
+	ClaimFor int64
+}
+
+func (s *Start) code(c *coder) {
+	c.ulid(&s.RunID)
+	c.uuid(&s.FunctionID)
+	c.string(&s.Idempotency)
+	list(c, &s.Events, codeRaw[json.RawMessage])
+	list(c, &s.EventIDs, codeULID)
+	c.string(&s.Trigger)
+	list(c, &s.Correlations, codeString)
+	c.string(&s.Cron)
+	c.int64(&s.NotBefore)
+	c.uint64(&s.Mark)
+	c.int64(&s.ClaimFor)
+}
+
+// SentEvent is an event on its way to EVENTS.
+type SentEvent struct {
+	InternalID ulid.ULID
+	ID         string
+	Name       string
+	Data       json.RawMessage
+	User       json.RawMessage
+	TS         int64
+	V          string
+	Meta       json.RawMessage
+}
+
+func (e *SentEvent) code(c *coder) {
+	c.ulid(&e.InternalID)
+	c.string(&e.ID)
+	c.string(&e.Name)
+	codeRaw(c, &e.Data)
+	codeRaw(c, &e.User)
+	c.int64(&e.TS)
+	c.string(&e.V)
+	codeRaw(c, &e.Meta)
+}
