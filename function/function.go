@@ -61,24 +61,24 @@ const (
 // Function is one function's configuration in the stored form of
 // sdk-protocol §6.3; marshalling it gives that JSON in that key order.
 type Function struct {
-	ConfigVersion int           `json:"cv,omitempty"`
-	ID            uuid.UUID     `json:"id"`
-	Version       int           `json:"fv"`
-	Name          string        `json:"name"`
-	Slug          string        `json:"slug"`
-	Priority      *Priority     `json:"priority,omitempty"`
-	Timeouts      *Timeouts     `json:"timeouts,omitempty"`
-	Concurrency   *Concurrency  `json:"concurrency,omitempty"`
-	Debounce      *Debounce     `json:"debounce,omitempty"`
-	Checkpoint    *Checkpoint   `json:"checkpoint,omitempty"`
-	Triggers      []Trigger     `json:"triggers"`
-	EventBatch    *EventBatch   `json:"batchEvents,omitempty"`
-	RateLimit     *RateLimit    `json:"rateLimit,omitempty"`
-	Throttle      *Throttle     `json:"throttle,omitempty"`
-	Cancel        []Cancel      `json:"cancel,omitempty"`
-	Singleton     *Singleton    `json:"singleton,omitempty"`
-	Steps         []Step        `json:"steps,omitempty"`
-	Driver        *Driver       `json:"driver,omitempty"`
+	ConfigVersion int          `json:"cv,omitempty"`
+	ID            uuid.UUID    `json:"id"`
+	Version       int          `json:"fv"`
+	Name          string       `json:"name"`
+	Slug          string       `json:"slug"`
+	Priority      *Priority    `json:"priority,omitempty"`
+	Timeouts      *Timeouts    `json:"timeouts,omitempty"`
+	Concurrency   *Concurrency `json:"concurrency,omitempty"`
+	Debounce      *Debounce    `json:"debounce,omitempty"`
+	Checkpoint    *Checkpoint  `json:"checkpoint,omitempty"`
+	Triggers      []Trigger    `json:"triggers"`
+	EventBatch    *EventBatch  `json:"batchEvents,omitempty"`
+	RateLimit     *RateLimit   `json:"rateLimit,omitempty"`
+	Throttle      *Throttle    `json:"throttle,omitempty"`
+	Cancel        []Cancel     `json:"cancel,omitempty"`
+	Singleton     *Singleton   `json:"singleton,omitempty"`
+	Steps         []Step       `json:"steps,omitempty"`
+	Driver        *Driver      `json:"driver,omitempty"`
 }
 
 // DefaultRetries is the number of retries of a step whose SDK named none.
