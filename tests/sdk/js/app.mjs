@@ -1,0 +1,105 @@
+// An SDK test app: one HTTP server with several clients of one SDK, each under
+// a path of its own.
+//
+//   /api/inngest      the functions of ./functions
+//   /api/other        a second app, target of invocations across apps
+//   /api/stream       served with streamed responses
+//   /api/checkpoint   with checkpointing on, where the SDK has it
+//   /calls?token=T    the call log (see calls.mjs)
+//   /health           200 once the app listens
+//
+// The two SDK versions differ in a few signatures only, which their main.mjs
+// hands in as an `sdk` object; everything else is written once, here.
+
+import http from "node:http";
+
+import { CallLog } from "./calls.mjs";
+import { checkpointFunctions } from "./functions/checkpoint.mjs";
+import { errorFunctions } from "./functions/errors.mjs";
+import { gatewayFunctions } from "./functions/gateway.mjs";
+import { invokeFunctions, otherFunctions } from "./functions/invoke.mjs";
+import { lifecycleFunctions } from "./functions/lifecycle.mjs";
+import { parallelFunctions } from "./functions/parallel.mjs";
+import { stepFunctions } from "./functions/steps.mjs";
+import { streamFunctions } from "./functions/stream.mjs";
+import { triggerFunctions } from "./functions/triggers.mjs";
+import { waitFunctions } from "./functions/waits.mjs";
+
+// start serves the app `sdk.app` on 127.0.0.1:$PORT.
+//
+// sdk: {
+//   app                                 id of the main app; prefix of its events
+//   client(id, {checkpointing})         makes an SDK client
+//   createFunction(client, options, triggers, handler)
+//   serve({client, functions, stream})  makes a Node request listener
+//   referenceFunction, NonRetriableError, RetryAfterError   as in the SDK
+//   checkpointing                       whether the SDK has it
+// }
+export function start(sdk) {
+  const calls = new CallLog(process.env.CALLS_FILE);
+
+  const mount = (suffix, groups, { stream = false, checkpointing = false } = {}) => {
+    const client = sdk.client(sdk.app + suffix, { checkpointing });
+    const app = { ...sdk, calls, client_: client, events: sdk.app + suffix };
+    const functions = groups.flatMap((group) => group(app)).map((fn) => define(app, fn));
+    return sdk.serve({ client, functions, stream });
+  };
+
+  const routes = new Map([
+    ["/api/inngest", mount("", [
+      stepFunctions, waitFunctions, invokeFunctions, parallelFunctions, errorFunctions,
+      gatewayFunctions, lifecycleFunctions, triggerFunctions,
+    ])],
+    ["/api/other", mount("-other", [otherFunctions])],
+    ["/api/stream", mount("-stream", [streamFunctions], { stream: true })],
+    ["/health", (_, res) => res.writeHead(200).end("ok")],
+    ["/calls", (req, res) => {
+      const token = new URL(req.url, "http://app").searchParams.get("token") ?? "";
+      res.writeHead(200, { "content-type": "application/json" });
+      res.end(JSON.stringify(calls.of(token)));
+    }],
+  ]);
+  if (sdk.checkpointing) {
+    routes.set("/api/checkpoint", mount("-checkpoint", [checkpointFunctions], { checkpointing: true }));
+  }
+
+  const server = http.createServer((req, res) => {
+    const route = routes.get(new URL(req.url, "http://app").pathname);
+    if (!route) return res.writeHead(404).end();
+    return route(req, res);
+  });
+  server.listen(Number(process.env.PORT), "127.0.0.1", () => {
+    console.log(`listening on ${server.address().port}`);
+  });
+}
+
+// define turns one entry of ./functions into a function of the SDK:
+// {id, on?, retries?, cancelOn?, onFailure?, body}. `on` lists its triggers;
+// by default the event "<app>/<id>". `retries` is 0 unless given, so that an
+// unexpected error fails the run at once.
+function define(app, fn) {
+  const { id, on, retries = 0, cancelOn, onFailure, body } = fn;
+  const options = { id, retries };
+  if (cancelOn) options.cancelOn = cancelOn;
+  if (onFailure) options.onFailure = (ctx) => onFailure(contextOf(app, ctx));
+  const triggers = on ?? [{ event: `${app.events}/${id}` }];
+  return app.createFunction(app.client_, options, triggers, (ctx) => body(contextOf(app, ctx)));
+}
+
+// contextOf extends the SDK's context with what every body needs:
+//   token           groups the calls of one test; internal events carry the
+//                   token of the event that started the run they tell about
+//   note(step, detail)   records a call
+//   run(id, fn)     step.run whose body is recorded first
+function contextOf(app, ctx) {
+  const data = ctx.event.data ?? {};
+  const token = data.token ?? data.event?.data?.token ?? ctx.event.name;
+  const note = (step, detail) =>
+    app.calls.record({ token, step, attempt: ctx.attempt, run: ctx.runId, detail });
+  const run = (id, fn = () => null) =>
+    ctx.step.run(id, () => {
+      note(typeof id === "string" ? id : id.id);
+      return fn();
+    });
+  return { ...ctx, data, token, note, run };
+}
