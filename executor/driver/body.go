@@ -1,0 +1,195 @@
+package driver
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/function"
+)
+
+// Limits of a request (sdk-protocol §8).
+const (
+	// MaxRequestBody is the largest body sent to an SDK, in bytes.
+	MaxRequestBody = 4 << 20
+	// maxInlineState is how much state (events and memos) a body may carry.
+	maxInlineState = MaxRequestBody - 1024
+)
+
+// Body returns the canonical body of a call (sdk-protocol §7.3). useAPI tells
+// that the state is too large to be sent: the SDK fetches events and memos
+// itself, steps is empty, and so is events if nothing else helps (§8).
+//
+// The parts of r are concatenated, not parsed again; keys therefore stand here
+// in their canonical order.
+func Body(r *Request) (body []byte, useAPI bool) {
+	state := 0
+	for _, event := range r.Events {
+		state += len(event)
+	}
+	for _, memo := range r.Steps {
+		state += len(memo.Data)
+	}
+	if state <= maxInlineState {
+		if body = appendBody(nil, r, r.Events, false); len(body) <= MaxRequestBody {
+			return body, false
+		}
+	}
+	if body = appendBody(body[:0], r, r.Events, true); len(body) > MaxRequestBody {
+		body = appendBody(body[:0], r, nil, true)
+	}
+	return body, true
+}
+
+func appendBody(b []byte, r *Request, events []json.RawMessage, useAPI bool) []byte {
+	var steps []Memo
+	if !useAPI {
+		steps = sortedSteps(r.Steps)
+	}
+	b = slices.Grow(b, sizeHint(r, events, steps))
+
+	b = append(b, `{"ctx":`...)
+	b = appendContext(b, r, useAPI)
+	b = append(b, `,"defers":`...)
+	b = appendDefers(b, r.Defers)
+	b = append(b, `,"event":`...)
+	if len(r.Events) > 0 {
+		b = append(b, r.Events[0]...)
+	} else {
+		b = append(b, `{}`...)
+	}
+	b = append(b, `,"events":[`...)
+	for i, event := range events {
+		b = appendComma(b, i)
+		b = append(b, event...)
+	}
+	b = append(b, `],"steps":{`...)
+	for i, memo := range steps {
+		b = appendComma(b, i)
+		b = append(appendString(b, memo.ID), ':')
+		b = append(b, memo.Data...)
+	}
+	b = append(b, `},"use_api":`...)
+	b = strconv.AppendBool(b, useAPI)
+	b = append(b, `,"version":`...)
+	b = strconv.AppendInt(b, int64(r.Version), 10)
+	return append(b, '}')
+}
+
+func appendContext(b []byte, r *Request, useAPI bool) []byte {
+	b = append(b, `{"attempt":`...)
+	b = strconv.AppendInt(b, int64(r.Attempt), 10)
+	b = append(b, `,"disable_immediate_execution":`...)
+	b = strconv.AppendBool(b, r.DisableImmediateExecution)
+	b = append(b, `,"env":"","fn_id":"`...)
+	b = appendUUID(b, r.FunctionID)
+	b = append(b, '"')
+	if r.Generation != 0 {
+		b = append(b, `,"generation_id":`...)
+		b = strconv.AppendInt(b, int64(r.Generation), 10)
+	}
+	if r.JobID != "" {
+		b = appendString(append(b, `,"job_id":`...), r.JobID)
+	}
+	b = append(b, `,"max_attempts":`...)
+	b = strconv.AppendInt(b, int64(r.MaxAttempts), 10)
+	b = append(b, `,"qi_id":"`...)
+	if r.JobID != "" {
+		b = append(b, function.QueueItemID(r.JobID)...)
+	}
+	b = append(b, '"')
+	if r.RequestID != "" {
+		b = appendString(append(b, `,"request_id":`...), r.RequestID)
+	}
+	b = append(b, `,"run_id":"`...)
+	b = appendULID(b, r.RunID)
+	b = append(b, `","stack":{"current":`...)
+	b = strconv.AppendInt(b, int64(r.StackCurrent), 10)
+	b = append(b, `,"stack":[`...)
+	for i, id := range r.Stack {
+		b = appendString(appendComma(b, i), id)
+	}
+	b = append(b, `]},"step_id":"step","use_api":`...)
+	b = strconv.AppendBool(b, useAPI)
+	return append(b, '}')
+}
+
+func appendDefers(b []byte, defers map[string]bool) []byte {
+	if len(defers) == 0 {
+		return append(b, `{}`...)
+	}
+	b = append(b, '{')
+	for i, id := range slices.SortedFunc(maps.Keys(defers), compareUTF16[string]) {
+		b = appendString(appendComma(b, i), id)
+		b = append(b, `:{"abortable":`...)
+		b = strconv.AppendBool(b, defers[id])
+		b = append(b, '}')
+	}
+	return append(b, '}')
+}
+
+// sortedSteps returns the memos in the order of canonical keys. Of two with
+// one id the later counts.
+func sortedSteps(steps []Memo) []Memo {
+	byID := func(a, b Memo) int { return compareUTF16(a.ID, b.ID) }
+	sorted := slices.Clone(steps)
+	slices.SortStableFunc(sorted, byID)
+	kept := sorted[:0]
+	for i, memo := range sorted {
+		if i+1 < len(sorted) && sorted[i+1].ID == memo.ID {
+			continue
+		}
+		kept = append(kept, memo)
+	}
+	return kept
+}
+
+func appendComma(b []byte, i int) []byte {
+	if i > 0 {
+		return append(b, ',')
+	}
+	return b
+}
+
+func appendUUID(b []byte, id uuid.UUID) []byte {
+	for i, part := range [][]byte{id[:4], id[4:6], id[6:8], id[8:10], id[10:]} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, part)
+	}
+	return b
+}
+
+func appendULID(b []byte, id ulid.ULID) []byte {
+	var text [ulid.EncodedSize]byte
+	_ = id.MarshalTextTo(text[:]) // fails only for a buffer of another size
+	return append(b, text[:]...)
+}
+
+// sizeHint is enough room for the body, unless ids need escapes.
+func sizeHint(r *Request, events []json.RawMessage, steps []Memo) int {
+	const frame = 640 // all keys, numbers and fixed-size ids
+	size := frame + 3*len(r.JobID) + len(r.RequestID)
+	for _, id := range r.Stack {
+		size += len(id) + 3
+	}
+	for id := range r.Defers {
+		size += len(id) + 24
+	}
+	if len(r.Events) > 0 {
+		size += len(r.Events[0])
+	}
+	for _, event := range events {
+		size += len(event) + 1
+	}
+	for _, memo := range steps {
+		size += len(memo.ID) + len(memo.Data) + 4
+	}
+	return size
+}
