@@ -42,8 +42,23 @@ func compile(text string) (*Expression, error) {
 	return compileLifted(lifted, literals)
 }
 
+// CompileInterpolated compiles the result of Interpolate, whose literals are
+// CEL's own: "\"" is a quote, where Compile reads a backslash too. What is not
+// valid in this reading is read as Compile does, whose errors it has.
+func CompileInterpolated(text string) (*Expression, error) {
+	lifted, literals := lift(text, true)
+	if expression, err := compileLifted(lifted, literals); err == nil {
+		return expression, nil
+	}
+	return Compile(text)
+}
+
 func compileLifted(lifted string, literals []ref.Val) (*Expression, error) {
-	planned, err := programs.get(lifted, func(lifted string) (*program, error) {
+	name := lifted
+	if len(literals) == 0 {
+		name = "\x00" + lifted // its vars.a, if any, is the user's
+	}
+	planned, err := programs.get(name, func(string) (*program, error) {
 		return newProgram(lifted, len(literals))
 	})
 	if err != nil {

@@ -36,7 +36,7 @@ func TestInterpolateMatchesReference(t *testing.T) {
 	}
 }
 
-var entry = regexp.MustCompile(`"(?:[^"\\]|\\.)*"(?:: )?|[{}\[\],]|[^"{}\[\],]+`)
+var mapToken = regexp.MustCompile(`"(?:[^"\\]|\\.)*"(?:: )?|[{}\[\],]|[^"{}\[\],]+`)
 
 // canonicalMaps sorts the characters of a text with a map literal, whose order
 // the reference does not fix.
@@ -44,7 +44,7 @@ func canonicalMaps(text string) string {
 	if !strings.Contains(text, "{") {
 		return text
 	}
-	tokens := entry.FindAllString(text, -1)
+	tokens := mapToken.FindAllString(text, -1)
 	slices.Sort(tokens)
 	return strings.Join(tokens, " ")
 }

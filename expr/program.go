@@ -17,7 +17,8 @@ import (
 // program is a planned expression without its literals: expressions that
 // differ only in them share one. It is safe for concurrent use.
 type program struct {
-	root interpreter.Interpretable
+	root   interpreter.Interpretable
+	covers []cover
 }
 
 // scope gives an evaluation its variables and lifted literals.
@@ -61,6 +62,7 @@ func newProgram(lifted string, literals int) (*program, error) {
 		return nil, err
 	}
 	tree := parsed.NativeRep()
+	covers := coversOf(tree.Expr(), literals)
 	plan, err := newPlan(tree.Expr(), literals)
 	if err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func newProgram(lifted string, literals int) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &program{root: root}, nil
+	return &program{root: root, covers: covers}, nil
 }
 
 // parse checks the syntax only.
