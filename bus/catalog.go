@@ -73,6 +73,22 @@ func (c *Catalog) Function(id uuid.UUID) (*Registered, bool) {
 	return fn, ok
 }
 
+// Executable finds a function that runs may still execute with: an active one,
+// or one that its app no longer has, so that runs in flight can end.
+func (c *Catalog) Executable(id uuid.UUID) (fn *function.Function, app uuid.UUID, ok bool) {
+	if found, ok := c.functions[id]; ok {
+		return found.Function, found.App.ID, true
+	}
+	for _, a := range c.all {
+		for i := range a.Archived {
+			if a.Archived[i].ID == id {
+				return &a.Archived[i], a.ID, true
+			}
+		}
+	}
+	return nil, uuid.UUID{}, false
+}
+
 // Lookup finds an active function by its id in text or by its slug, in any
 // app (sdk-protocol §12.7).
 func (c *Catalog) Lookup(idOrSlug string) (*Registered, bool) {

@@ -21,6 +21,7 @@ type Delivery struct {
 	Name       string
 	InternalID ulid.ULID // zero when a NATS client published without one
 	Source     *Source   // nil unless it came through an outbox
+	Seeded     bool
 	Body       []byte
 	StoredAt   time.Time
 }
@@ -31,7 +32,7 @@ func (d *Delivery) Event() (*Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event at sequence %d: %w", d.Seq, err)
 	}
-	e.InternalID, e.Seq, e.Source = d.InternalID, d.Seq, d.Source
+	e.InternalID, e.Seq, e.Source, e.Seeded = d.InternalID, d.Seq, d.Source, d.Seeded
 	if e.InternalID == (ulid.ULID{}) {
 		// Published straight into the stream: the place gives the id.
 		e.InternalID = sequenceULID(d.StoredAt, d.Seq)
@@ -82,6 +83,7 @@ func delivery(seq uint64, at time.Time, subject string, header nats.Header, body
 			return nil, fmt.Errorf("header %s: %w", HeaderEventID, err)
 		}
 	}
+	d.Seeded = len(header[HeaderSeeded]) > 0
 	if src := header[HeaderSource]; len(src) > 0 {
 		if d.Source, err = parseSource(src[0]); err != nil {
 			return nil, fmt.Errorf("header %s: %w", HeaderSource, err)

@@ -22,6 +22,9 @@ type Event struct {
 	V          string          // optional version
 	Meta       json.RawMessage // {"sessions":{…}}, nil when absent
 
+	// Seeded is set when the ids came from the id seed header: the same request
+	// repeated carries the same ids (sdk-protocol §4.6).
+	Seeded bool
 	// Seq is the event's sequence in EVENTS; 0 before it was published.
 	Seq uint64
 	// Source is set on events that a partition sent through its outbox, so
@@ -39,6 +42,7 @@ type Source struct {
 const (
 	HeaderEventID = "Jetstep-Event-Id" // internal ULID
 	HeaderSource  = "Jetstep-Source"   // "<partition>.<n>"
+	HeaderSeeded  = "Jetstep-Seeded"   // present when Seeded
 )
 
 // AppendJSON appends the event as users see it. withUser adds "user":{} when

@@ -174,6 +174,13 @@ func (l *Log) Stalled(limit time.Duration) bool {
 	return late
 }
 
+// End is the sequence of the last message appended or replayed.
+func (l *Log) End() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next - 1
+}
+
 // Bounds are the log's first and last sequence, from the stream's leader.
 func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	stream, err := l.bus.control.js.Stream(ctx, l.stream)

@@ -94,6 +94,9 @@ func (b *Bus) eventMessage(e *Event, reply string) *nats.Msg {
 	if e.Source != nil {
 		header[HeaderSource] = []string{strconv.Itoa(e.Source.From) + "." + strconv.FormatUint(e.Source.N, 10)}
 	}
+	if e.Seeded {
+		header[HeaderSeeded] = []string{"1"}
+	}
 	return &nats.Msg{
 		Subject: EventSubject(PartitionOf(e.Name, b.partitions), e.Name),
 		Reply:   reply,
@@ -158,4 +161,6 @@ func parseAck(m *nats.Msg) (uint64, error) {
 // ackError is JetStream's refusal of a message.
 type ackError struct{ Code, Description string }
 
-func (e ackError) Error() string { return fmt.Sprintf("refused by jetstream: %s (%s)", e.Description, e.Code) }
+func (e ackError) Error() string {
+	return fmt.Sprintf("refused by jetstream: %s (%s)", e.Description, e.Code)
+}

@@ -93,6 +93,11 @@ func (r *Registry) apply(entry jetstream.KeyValueEntry) error {
 // Catalog is what is registered now.
 func (r *Registry) Catalog() *Catalog { return r.catalog.Load() }
 
+// Executable is Catalog().Executable.
+func (r *Registry) Executable(id uuid.UUID) (fn *function.Function, app uuid.UUID, ok bool) {
+	return r.Catalog().Executable(id)
+}
+
 // Watch calls fn with the present catalog and after each change, until stop is
 // called. fn must be quick and must not call back into the registry.
 func (r *Registry) Watch(fn func(*Catalog)) (stop func()) {

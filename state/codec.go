@@ -95,6 +95,7 @@ func (r *Run) code(c *coder) {
 	list(c, &r.Waits, codeWait)
 	list(c, &r.Defers, codeDefer)
 	c.int(&r.Size)
+	list(c, &r.Cancels, codeString)
 }
 
 func codeStep(c *coder, s *Step) {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"strconv"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
@@ -52,19 +53,34 @@ func (m *Message) code(c *coder) {
 	optional(c, &m.Event, func(c *coder, e *SentEvent) { c.block(e.code) })
 }
 
-// Marshal is the wire form of a message in IN_<p>.
-func (m *Message) Marshal() []byte {
+// Outside is the source of commands that no partition sent.
+const Outside = -1
+
+// Command is what stands in IN_<p>: a message of a partition with its number,
+// or one from Outside.
+type Command struct {
+	From int
+	Sent Sent
+}
+
+// Marshal is the command's form in IN_<p>.
+func (m *Command) Marshal() []byte {
 	c := coder{}
 	m.code(&c)
 	return c.b
 }
 
-// UnmarshalMessage reads the wire form.
-func UnmarshalMessage(b []byte) (*Message, error) {
+// UnmarshalCommand reads what Marshal wrote.
+func UnmarshalCommand(b []byte) (*Command, error) {
 	c := coder{b: b, reading: true}
-	m := new(Message)
+	m := new(Command)
 	m.code(&c)
 	return m, c.err
+}
+
+func (m *Command) code(c *coder) {
+	c.int(&m.From)
+	m.Sent.code(c)
 }
 
 // Watch is a partition's lookout for the next event of a name.
@@ -81,6 +97,9 @@ type Watch struct {
 
 // WatchID names the watch of a run's waiting step.
 func WatchID(run ulid.ULID, step string) string { return run.String() + "." + step }
+
+// CancelWatchID names the watch for the i-th event that cancels a run.
+func CancelWatchID(run ulid.ULID, i int) string { return run.String() + "/cancel/" + strconv.Itoa(i) }
 
 func (w *Watch) code(c *coder) {
 	c.string(&w.ID)

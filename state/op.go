@@ -196,10 +196,13 @@ func (o *WatchPut) tag() uint8    { return tagWatchPut }
 func (o *WatchPut) code(c *coder) { o.Watch.code(c) }
 
 // WatchRemoved ends a watch: it matched, or nobody waits any more.
-type WatchRemoved struct{ ID string }
+type WatchRemoved struct {
+	ID    string
+	Event string
+}
 
 func (o *WatchRemoved) tag() uint8    { return tagWatchRemoved }
-func (o *WatchRemoved) code(c *coder) { c.string(&o.ID) }
+func (o *WatchRemoved) code(c *coder) { c.string(&o.ID); c.string(&o.Event) }
 
 // SignalPut records the one waiter for a signal name.
 type SignalPut struct {

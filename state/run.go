@@ -82,6 +82,9 @@ type Run struct {
 	Jobs    []Job
 	Waits   []Wait
 	Defers  []Defer
+	// Cancels are the names of the events that cancel the run; the i-th is
+	// watched as CancelWatchID(ID, i).
+	Cancels []string
 
 	// Size is the number of bytes of events and memos.
 	Size int

@@ -30,20 +30,19 @@ type Transition struct {
 	Then JobOutcome
 	// RetryAt is when a retried job is due, in milliseconds.
 	RetryAt int64
-	// Continue is the kind and target of a continued job (JobContinue).
-	Continue Job
 	// Mark is the lease's event position (queue.Lease).
 	Mark uint64
 
-	Started   bool // the first request was made
-	Version   *int // fixes the request version
-	ForcePlan bool // sets the flag
+	StartedAt int64 // when the first request was made, in milliseconds; 0 = it was earlier
+	Version   *int  // fixes the request version
+	ForcePlan bool  // sets the flag
 	HasAI     bool
 	ResetJob  string // job whose attempts start again at 0 (checkpoint)
 
 	Pending     []string // planned together, to be stored before any job
 	Saves       []Save
-	Jobs        []Job // new jobs, passed over when their step is known
+	DropJobs    []string // ids of jobs no longer needed
+	Jobs        []Job    // new jobs, passed over when their step is known
 	Discoveries []Discovery
 	Waits       []NewWait
 	Unwaits     []string // steps whose wait ended
@@ -57,9 +56,8 @@ type JobOutcome uint8
 
 // The outcomes of a job.
 const (
-	JobDone     JobOutcome = iota // it is removed
-	JobRetry                      // it is due again at RetryAt, next attempt
-	JobContinue                   // it goes on at once as Continue, same id
+	JobDone  JobOutcome = iota // it is removed
+	JobRetry                   // it is due again at RetryAt, next attempt
 )
 
 // Save is a finished step to be remembered. A step saved before keeps its
@@ -71,11 +69,10 @@ type Save struct {
 
 // Discovery is a request to call the function again.
 type Discovery struct {
-	// Job is the job to add; when its group is set and others of the run are
-	// pending it is left out (sdk-protocol §14.3).
+	// Job is the job to add. It is left out while steps of the run are pending
+	// (sdk-protocol §14.3), and when the step it follows had finished before.
 	Job Job
-	// Always adds the job whatever is pending (failures, race mode, versions
-	// without pending tracking).
+	// Always adds the job whatever is pending (failures, race mode).
 	Always bool
 	// IfIdle adds the job only when the run has nothing else to go on with.
 	IfIdle bool

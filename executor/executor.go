@@ -1,0 +1,301 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"jetstep/executor/driver"
+	"jetstep/function"
+	"jetstep/queue"
+	"jetstep/state"
+)
+
+// SDK makes calls to apps.
+type SDK interface {
+	// Call calls a function; the error is only of the caller's own context.
+	Call(ctx context.Context, req *driver.Request) (*driver.Response, error)
+	Gateway(ctx context.Context, opts driver.GatewayOpts) (json.RawMessage, *driver.GatewayError)
+	AIGateway(ctx context.Context, opts driver.AIGatewayOpts) (json.RawMessage, *driver.GatewayError)
+}
+
+// Functions finds the configuration that a run executes with.
+type Functions interface {
+	// Executable finds a function, active or archived, and its app.
+	Executable(id uuid.UUID) (fn *function.Function, app uuid.UUID, ok bool)
+}
+
+// Config of an Executor.
+type Config struct {
+	Queue     queue.Queue
+	Store     state.Store
+	SDK       SDK
+	Functions Functions
+	Limits    *Limits
+	Logger    *slog.Logger
+	// Workers is how many SDK calls are made at once, default 100.
+	Workers int
+	// RetryInterval, if set, replaces the back-off table.
+	RetryInterval time.Duration
+}
+
+// wakers is how many ends of sleeps and waits are committed at once; a commit
+// takes a fraction of a millisecond.
+const wakers = 32
+
+// Executor runs due jobs until it is stopped.
+type Executor struct {
+	Config
+	log     *slog.Logger
+	workers sync.WaitGroup
+	calls   atomic.Int64 // being made now
+}
+
+// New makes an executor.
+func New(cfg Config) *Executor {
+	if cfg.Workers <= 0 {
+		cfg.Workers = 100
+	}
+	if cfg.Limits == nil {
+		cfg.Limits = NewLimits()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Executor{Config: cfg, log: cfg.Logger}
+}
+
+// Start begins to execute jobs. Calls are cancelled when ctx ends; to let them
+// finish, close the queue and Wait first.
+func (e *Executor) Start(ctx context.Context) {
+	for range e.Workers {
+		e.workers.Go(func() { e.work(ctx, queue.LaneCall) })
+	}
+	for range wakers {
+		e.workers.Go(func() { e.work(ctx, queue.LaneWake) })
+	}
+}
+
+// Wait returns when all workers have ended, which they do once the queue is
+// closed, or when ctx ends.
+func (e *Executor) Wait(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		e.workers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%d calls still running: %w", e.calls.Load(), context.Cause(ctx))
+	}
+}
+
+// Calls is how many SDK calls are being made.
+func (e *Executor) Calls() int { return int(e.calls.Load()) }
+
+func (e *Executor) work(ctx context.Context, lane queue.Lane) {
+	for {
+		lease, err := e.Queue.Lease(ctx, lane)
+		if err != nil {
+			if !errors.Is(err, queue.ErrClosed) && ctx.Err() == nil {
+				e.log.Error("no job can be leased", "error", err)
+			}
+			return
+		}
+		if err := e.execute(ctx, lease); err != nil {
+			e.giveBack(ctx, lease, err)
+		}
+	}
+}
+
+// giveBack returns a job that could not be concluded to the queue. A store
+// that cannot be reached is given a moment.
+func (e *Executor) giveBack(ctx context.Context, lease queue.Lease, err error) {
+	if ctx.Err() == nil {
+		e.log.Warn("job is executed again: its outcome was not stored", "run_id", lease.RunID, "job_id", lease.Job.ID, "error", err)
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	e.Queue.Release(lease)
+}
+
+// execute brings one job to its transition. An error means that the job was
+// not concluded.
+func (e *Executor) execute(ctx context.Context, lease queue.Lease) error {
+	run, err := e.Store.Load(ctx, lease.RunID)
+	if errors.Is(err, state.ErrRunNotFound) {
+		return nil // it ended while the job waited for a worker
+	}
+	if err != nil {
+		return err
+	}
+	t, err := e.decide(ctx, run, lease)
+	if err != nil {
+		return err
+	}
+	t.Mark = lease.Mark
+	err = e.Store.Commit(ctx, t)
+	if errors.Is(err, state.ErrRunNotFound) {
+		e.log.Debug("run ended while its function was called: the answer is void", "run_id", run.ID)
+		return nil
+	}
+	return err
+}
+
+func (e *Executor) decide(ctx context.Context, run *state.Run, lease queue.Lease) (*state.Transition, error) {
+	switch lease.Job.Kind {
+	case state.JobSleep:
+		return wake(run, lease.Job, time.Now()), nil
+	case state.JobPause:
+		return timeOut(run, lease.Job, time.Now()), nil
+	}
+	return e.call(ctx, run, lease.Job)
+}
+
+// call calls the SDK and decides what follows.
+func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job) (*state.Transition, error) {
+	fn, app, ok := e.Functions.Executable(run.FunctionID)
+	if !ok {
+		return refuse(run, job, "Error", "the function of this run is no longer registered"), nil
+	}
+	steps, size := e.Limits.Of(fn.ID)
+	if len(run.Steps) >= steps {
+		return refuse(run, job, driver.NameOverflowed, "function has too many steps"), nil
+	}
+	s := &situation{
+		run: run, job: job, function: fn, appID: app, attempts: fn.Retries() + 1, called: time.Now(),
+		steps: steps, size: size, newID: uuid.New,
+		backoff: Backoff(job.Attempt, e.RetryInterval, rand.Float64()),
+	}
+	e.calls.Add(1)
+	answer, err := e.SDK.Call(ctx, request(s))
+	e.calls.Add(-1)
+	if err != nil {
+		return nil, fmt.Errorf("call function %s: %w", fn.Slug, err)
+	}
+	s.remote = e.remoteCalls(ctx, answer)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.now = time.Now()
+	t := decide(s, answer)
+	e.tell(s, answer, t)
+	return t, nil
+}
+
+// refuse fails a run without calling it.
+func refuse(run *state.Run, job state.Job, name, message string) *state.Transition {
+	object := (&driver.FatalError{Name: name, Message: message}).RunError().JSON()
+	return &state.Transition{RunID: run.ID, Job: job.ID, Finish: &state.Finish{Status: state.Failed, Output: object, Error: object}}
+}
+
+// request builds the call of a job.
+func request(s *situation) *driver.Request {
+	run, job := s.run, s.job
+	req := &driver.Request{
+		URL:                       s.function.URI(),
+		AppID:                     s.appID,
+		FunctionID:                s.function.ID,
+		RunID:                     run.ID,
+		JobID:                     job.ID,
+		RequestID:                 function.RequestID(s.called, job.ID, job.Generation+1).String(),
+		Generation:                job.Generation + 1,
+		Attempt:                   job.Attempt,
+		MaxAttempts:               s.attempts,
+		Version:                   run.Version,
+		StepID:                    job.Step,
+		Stack:                     make([]string, len(run.Steps)),
+		StackCurrent:              run.StackIndex(job.Outgoing) + 1,
+		DisableImmediateExecution: run.ForcePlan,
+		Events:                    run.Events,
+		Steps:                     make([]driver.Memo, 0, len(run.Steps)+len(run.Inputs)),
+	}
+	for i, step := range run.Steps {
+		req.Stack[i] = step.ID
+		req.Steps = append(req.Steps, driver.Memo{ID: step.ID, Data: step.Memo})
+	}
+	for _, input := range run.Inputs {
+		if _, finished := run.Memo(input.ID); !finished {
+			req.Steps = append(req.Steps, driver.Memo{ID: input.ID, Data: input.Memo})
+		}
+	}
+	if len(run.Defers) > 0 {
+		req.Defers = map[string]bool{}
+		for _, d := range run.Defers {
+			req.Defers[d.ID] = d.Status == state.DeferAfterRun
+		}
+	}
+	return req
+}
+
+// remoteCalls makes the requests that gateway ops ask for, all at once.
+func (e *Executor) remoteCalls(ctx context.Context, answer *driver.Response) map[int]remoteResult {
+	var calls sync.WaitGroup
+	var mu sync.Mutex
+	results := map[int]remoteResult{}
+	for i := range answer.Ops {
+		op := &answer.Ops[i]
+		if op.Op != driver.OpGateway && op.Op != driver.OpAIGateway {
+			continue
+		}
+		calls.Go(func() {
+			result := e.remoteCall(ctx, op)
+			mu.Lock()
+			defer mu.Unlock()
+			results[i] = result
+		})
+	}
+	calls.Wait()
+	return results
+}
+
+func (e *Executor) remoteCall(ctx context.Context, op *driver.Opcode) (r remoteResult) {
+	if op.Op == driver.OpAIGateway {
+		opts, err := op.AIGateway()
+		if err != nil {
+			return badOptions("AIGatewayError", "Error making AI request: ", err)
+		}
+		r.memo, r.err = e.SDK.AIGateway(ctx, opts)
+		return r
+	}
+	opts, err := op.Gateway()
+	if err != nil {
+		return badOptions("GatewayError", "Error making gateway request: ", err)
+	}
+	r.memo, r.err = e.SDK.Gateway(ctx, opts)
+	return r
+}
+
+func badOptions(name, prefix string, err error) remoteResult {
+	failure := &driver.UserError{Name: name, Message: prefix + err.Error()}
+	return remoteResult{err: &driver.GatewayError{Name: name, Message: failure.Message, Memo: driver.MemoError(failure)}}
+}
+
+// tell logs what a user should know about a call: that it failed, whether it
+// is tried again and when.
+func (e *Executor) tell(s *situation, answer *driver.Response, t *state.Transition) {
+	if answer.Kind != driver.KindError && t.Then != state.JobRetry {
+		return
+	}
+	attrs := []any{"run_id", s.run.ID, "function_id", s.function.Slug, "attempt", s.job.Attempt}
+	if answer.Kind == driver.KindError {
+		attrs = append(attrs, "error", answer.ErrorText, "url", s.function.URI())
+	}
+	if t.Then == state.JobRetry {
+		e.log.Warn("attempt failed; it is tried again", append(attrs, "retry_at", time.UnixMilli(t.RetryAt).UTC())...)
+		return
+	}
+	e.log.Warn("run failed", attrs...)
+}

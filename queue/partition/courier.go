@@ -1,0 +1,219 @@
+package partition
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"jetstep/bus"
+	"jetstep/state"
+)
+
+const (
+	// courierBatch bounds how many events are published at once.
+	courierBatch = 512
+	// resendAfter is how long a message may stay unconfirmed before it is sent
+	// again, with all that follow it.
+	resendAfter = 2 * time.Second
+)
+
+// courier delivers an owner's outbox: events to EVENTS, messages to partitions
+// that other processes own through IN_<p>. Messages to owners in this process
+// take the short way (Node.durable). Delivery is in order for each destination
+// and repeated until confirmed; receivers drop what they had.
+type courier struct {
+	o    *Owner
+	mu   sync.Mutex
+	wait map[int][]state.Sent // by destination
+	wake chan struct{}
+	done sync.WaitGroup
+	end  context.CancelFunc
+}
+
+func newCourier(o *Owner) *courier {
+	return &courier{o: o, wait: map[int][]state.Sent{}, wake: make(chan struct{}, 1)}
+}
+
+// start sends what the log left undelivered, and from then on what is given.
+func (c *courier) start(ctx context.Context) {
+	ctx, c.end = context.WithCancel(ctx)
+	c.done.Go(func() { c.loop(ctx) })
+}
+
+func (c *courier) stop() {
+	if c.end != nil {
+		c.end()
+	}
+	c.done.Wait()
+}
+
+// give takes a message whose record is durable.
+func (c *courier) give(sent state.Sent) {
+	c.mu.Lock()
+	c.wait[sent.To] = append(c.wait[sent.To], sent)
+	c.mu.Unlock()
+	c.poke()
+}
+
+func (c *courier) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *courier) loop(ctx context.Context) {
+	resend := time.NewTicker(resendAfter / 2)
+	defer resend.Stop()
+	stale := map[int]uint64{} // first unconfirmed at the last look
+	c.resend(stale, true)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+			c.deliver(ctx)
+		case <-resend.C:
+			c.resend(stale, false)
+		}
+	}
+}
+
+// resend queues again what has stayed unconfirmed since the last look.
+func (c *courier) resend(stale map[int]uint64, all bool) {
+	c.o.mu.Lock()
+	var again []state.Sent
+	for to, box := range c.o.index.Outboxes() {
+		first := max(box.Confirmed, c.o.marks.confirmed[to]) + 1
+		waiting := box.Waiting
+		for len(waiting) > 0 && waiting[0].N < first {
+			waiting = waiting[1:]
+		}
+		if len(waiting) > 0 && (all || stale[to] == first) {
+			again = append(again, waiting...)
+		}
+		stale[to] = first
+		if len(waiting) == 0 {
+			stale[to] = 0
+		}
+	}
+	c.o.mu.Unlock()
+	if len(again) == 0 {
+		return
+	}
+	local := map[int]bool{}
+	c.mu.Lock()
+	for _, sent := range again {
+		if queued := c.wait[sent.To]; len(queued) > 0 && queued[0].N <= sent.N && !local[sent.To] {
+			local[sent.To] = true
+			c.wait[sent.To] = nil
+		}
+		c.wait[sent.To] = append(c.wait[sent.To], sent)
+	}
+	c.mu.Unlock()
+	c.poke()
+}
+
+// deliver sends what waits, until nothing does.
+func (c *courier) deliver(ctx context.Context) {
+	for ctx.Err() == nil {
+		c.mu.Lock()
+		wait := c.wait
+		c.wait = map[int][]state.Sent{}
+		c.mu.Unlock()
+		if len(wait) == 0 {
+			return
+		}
+		c.publish(ctx, wait)
+		for to, messages := range wait {
+			if !state.IsEvents(to) {
+				c.forward(ctx, to, messages)
+			}
+		}
+	}
+}
+
+// publish stores events. Those of one destination stay in order; all
+// destinations share a round trip.
+func (c *courier) publish(ctx context.Context, wait map[int][]state.Sent) {
+	for {
+		var batch []*bus.Event
+		upTo := map[int]uint64{}
+		for to, messages := range wait {
+			if !state.IsEvents(to) {
+				continue
+			}
+			n := min(len(messages), courierBatch)
+			for _, sent := range messages[:n] {
+				batch = append(batch, outgoingEvent(c.o.id, &sent))
+				upTo[to] = sent.N
+			}
+			wait[to] = messages[n:]
+		}
+		if len(batch) == 0 {
+			return
+		}
+		if err := c.o.node.bus.Publish(ctx, batch); err != nil {
+			// They stay in the outbox and are sent again.
+			c.o.log.Warn("internal events not published yet", "events", len(batch), "error", err)
+			return
+		}
+		for to, n := range upTo {
+			c.o.confirm(to, n)
+		}
+	}
+}
+
+func outgoingEvent(from int, sent *state.Sent) *bus.Event {
+	e := sent.Message.Event
+	return &bus.Event{
+		InternalID: e.InternalID, ID: e.ID, Name: e.Name, Data: e.Data, User: e.User, TS: e.TS, V: e.V, Meta: e.Meta,
+		Source: &bus.Source{From: from, N: sent.N},
+	}
+}
+
+// forward hands messages to the owner of a partition, here or elsewhere.
+func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
+	for i := range messages {
+		sent := &messages[i]
+		if owner := c.o.node.owner(to); owner != nil {
+			owner.receive(c.o.id, sent)
+			continue
+		}
+		id := strconv.Itoa(c.o.id) + "." + strconv.FormatUint(sent.N, 10)
+		command := state.Command{From: c.o.id, Sent: *sent}
+		if err := c.o.node.bus.SendCommand(ctx, to, "message", id, command.Marshal()); err != nil {
+			c.o.log.Warn("message to another partition not sent yet", "to", to, "error", err)
+			return
+		}
+		// It is durable in IN_<to>: that is delivery, if nothing before it is
+		// still on its way.
+		if !c.o.confirmNext(to, sent.N) {
+			return
+		}
+	}
+}
+
+// confirm notes that a destination has everything up to n.
+func (o *Owner) confirm(to int, n uint64) {
+	o.mu.Lock()
+	o.marks.confirm(to, n)
+	o.mu.Unlock()
+}
+
+// confirmNext is confirm for a message whose predecessors may be unconfirmed;
+// then it does nothing, and they will all be sent again.
+func (o *Owner) confirmNext(to int, n uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	confirmed := o.marks.confirmed[to]
+	if box := o.index.Outbox(to); box != nil {
+		confirmed = max(confirmed, box.Confirmed)
+	}
+	if n > confirmed+1 {
+		return false
+	}
+	o.marks.confirm(to, n)
+	return true
+}

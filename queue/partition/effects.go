@@ -1,0 +1,101 @@
+package partition
+
+import (
+	"time"
+
+	"jetstep/queue"
+	"jetstep/state"
+)
+
+// effects lets what a durable record said come true in memory: its jobs
+// become due. mu is held.
+func (o *Owner) effects(r *state.Record) {
+	for _, op := range r.Ops {
+		switch op := op.(type) {
+		case *state.RunPut:
+			o.scheduleAll(&op.Run, op.Run.Jobs, r.At)
+		case *state.RunChanged:
+			if len(op.JobsPut) > 0 {
+				if run, ok := o.index.Run(op.RunID); ok {
+					o.scheduleAll(run, op.JobsPut, r.At)
+				}
+			}
+		}
+	}
+}
+
+func (o *Owner) scheduleAll(run *state.Run, jobs []state.Job, now int64) {
+	for _, job := range jobs {
+		o.schedule(run, job, now)
+	}
+}
+
+// schedule puts a job in the ready line or on the heap.
+func (o *Owner) schedule(run *state.Run, job state.Job, now int64) {
+	if job.Due <= now {
+		o.node.push(o, run, &job)
+		return
+	}
+	next, any := o.timers.Next()
+	o.timers.Add(queue.Timer{Due: job.Due, RunID: run.ID, Job: job.ID})
+	if !any || job.Due < next {
+		o.poke()
+	}
+}
+
+// fireTimers moves what is due to the ready line. Timers of jobs that are gone
+// or were postponed are passed over.
+func (o *Owner) fireTimers(now int64) {
+	for {
+		timer, ok := o.timers.Pop(now)
+		if !ok {
+			return
+		}
+		run, ok := o.index.Run(timer.RunID)
+		if !ok {
+			continue
+		}
+		if job, ok := run.Job(timer.Job); ok && job.Due == timer.Due {
+			o.node.push(o, run, job)
+		}
+	}
+}
+
+// lease hands a job of the ready line out, if it is still there and due.
+func (o *Owner) lease(ref jobRef) (queue.Lease, bool) {
+	mark := o.node.bus.LastEvent()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed != nil || o.closing {
+		return queue.Lease{}, false
+	}
+	run, ok := o.index.Run(ref.run)
+	if !ok {
+		return queue.Lease{}, false
+	}
+	job, ok := run.Job(ref.job)
+	if !ok || job.Due > o.node.now() {
+		return queue.Lease{}, false
+	}
+	if _, taken := o.leased[ref]; taken {
+		return queue.Lease{}, false
+	}
+	o.leased[ref] = struct{}{}
+	if job.Kind == state.JobStart && run.StartedAt == 0 {
+		// Not yet in the log, and only for those who look on.
+		o.node.history.RunStarted(run.ID, time.UnixMilli(o.node.now()))
+	}
+	return queue.Lease{RunID: run.ID, FunctionID: run.FunctionID, Job: *job, Mark: mark}, true
+}
+
+// release takes an unexecuted job back.
+func (o *Owner) release(ref jobRef) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.leased, ref)
+	if run, ok := o.index.Run(ref.run); ok && !o.closing {
+		if job, ok := run.Job(ref.job); ok {
+			o.schedule(run, *job, o.node.now())
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package partition
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/function"
+	"jetstep/state"
+)
+
+// ErrNoSignal is returned when nobody waits for a signal.
+var ErrNoSignal = errors.New("no signal found")
+
+// handle does what a message asks for.
+func (t *tx) handle(m *state.Message) {
+	switch m.Kind {
+	case state.MessageStart:
+		t.handleStart(m.Start)
+	case state.MessageResume:
+		t.handleResume(m)
+	case state.MessageCancel:
+		if run, ok := t.o.index.Run(m.RunID); ok {
+			t.finish(run, &state.Finish{Status: state.Cancelled})
+		}
+	case state.MessageFail:
+		if run, ok := t.o.index.Run(m.RunID); ok {
+			failure := state.ErrorObject(m.Name, m.Text)
+			t.finish(run, &state.Finish{Status: state.Failed, Output: failure, Error: failure})
+		}
+	case state.MessageWatch:
+		t.handleWatch(m.Watch)
+	case state.MessageUnwatch:
+		if w, ok := t.o.index.Watch(m.Name); ok {
+			t.do(&state.WatchRemoved{ID: w.ID, Event: w.Event})
+		}
+	case state.MessageSignalWait:
+		t.handleSignalWait(m)
+	case state.MessageSignalUnwait:
+		if s, ok := t.o.index.Signal(m.Name); ok && s.RunID == m.RunID && s.Step == m.Step {
+			t.do(&state.SignalRemoved{Name: m.Name})
+		}
+	case state.MessageSignal:
+		if s, ok := t.o.index.Signal(m.Name); ok {
+			t.signal(s, m.Memo)
+		}
+	default:
+		t.o.log.Error("message of unknown kind set aside", "kind", m.Kind, "run_id", m.RunID)
+	}
+}
+
+// handleResume ends a wait of a run with a memo. Whichever of resume and
+// timeout is recorded first wins; the other finds no wait.
+func (t *tx) handleResume(m *state.Message) {
+	run, ok := t.o.index.Run(m.RunID)
+	if !ok {
+		return
+	}
+	wait, ok := run.Wait(m.Step)
+	if !ok {
+		return
+	}
+	key := run.Key()
+	t.transition(run, &state.Transition{
+		RunID:    run.ID,
+		Saves:    []state.Save{{Step: m.Step, Memo: m.Memo}},
+		DropJobs: []string{function.PauseTimeoutJob(key, m.Step)},
+		Unwaits:  []string{m.Step},
+		Discoveries: []state.Discovery{{
+			Job:    t.discoveryJob(run, function.EventJob(key, m.Step), m.Step, wait.Group, wait.Race),
+			Always: wait.Race,
+		}},
+	})
+}
+
+// discoveryJob is a request to call the function again after a step.
+func (t *tx) discoveryJob(run *state.Run, id, outgoing, group string, race bool) state.Job {
+	if group != "" && !race {
+		id = function.CoalescedJob(run.ID.String(), group)
+	}
+	return state.Job{ID: id, Kind: state.JobEdge, Due: t.now, MaxAttempts: t.o.node.attempts(run.FunctionID), Outgoing: outgoing}
+}
+
+// handleSignalWait makes a step the waiter of a signal name. There is one; a
+// second fails its run, or displaces the first when it asks to.
+func (t *tx) handleSignalWait(m *state.Message) {
+	have, taken := t.o.index.Signal(m.Name)
+	if taken && have.RunID == m.RunID && have.Step == m.Step {
+		return
+	}
+	if taken && !m.Flag {
+		t.send(t.o.node.partitionOfRun(m.RunID), state.Message{
+			Kind: state.MessageFail, RunID: m.RunID, Name: "Error",
+			Text: "Signal conflict; signal wait already exists for another run",
+		})
+		return
+	}
+	t.do(&state.SignalPut{Name: m.Name, RunID: m.RunID, Step: m.Step})
+}
+
+// signal gives a signal to its waiter.
+func (t *tx) signal(s state.SignalPut, data json.RawMessage) {
+	t.do(&state.SignalRemoved{Name: s.Name})
+	t.send(t.o.node.partitionOfRun(s.RunID), state.Message{
+		Kind: state.MessageResume, RunID: s.RunID, Step: s.Step, Memo: state.SignalMemo(s.Name, data),
+	})
+}
+
+// receive takes a message of another partition. Only the next in order is
+// taken: what was taken before is confirmed again, and what comes too early
+// will be sent again after its predecessors.
+func (o *Owner) receive(from int, sent *state.Sent) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed != nil || o.closing {
+		return
+	}
+	t := o.begin()
+	if o.take(t, from, sent) {
+		n := sent.N
+		t.commit(func(err error) {
+			if err == nil {
+				o.node.confirm(from, o.id, n)
+			}
+		})
+	}
+}
+
+// take handles the next message of a source as part of a record.
+func (o *Owner) take(t *tx, from int, sent *state.Sent) bool {
+	last := max(o.index.Received(from), o.marks.received[from])
+	if sent.N != last+1 {
+		if sent.N <= last && o.writer.idle() {
+			// Everything here is durable, so the sender missed a confirmation.
+			go o.node.confirm(from, o.id, sent.N)
+		}
+		return false
+	}
+	o.marks.receive(from, sent.N)
+	t.handle(&sent.Message)
+	return true
+}
+
+// handleCommand takes a command from IN_<p>.
+func (o *Owner) handleCommand(seq uint64, data []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.writer.backpressure()
+	if o.failed != nil || o.closing || seq <= max(o.index.Commands(), o.marks.commands) {
+		return
+	}
+	o.marks.commands = seq
+	c, err := state.UnmarshalCommand(data)
+	if err != nil {
+		o.log.Error("command set aside: it cannot be read", "seq", seq, "error", err)
+		return
+	}
+	t := o.begin()
+	if c.From == state.Outside {
+		t.handle(&c.Sent.Message)
+	} else {
+		o.take(t, c.From, &c.Sent)
+	}
+	t.commit(nil)
+}
+
+// sendSignal gives a signal to its waiter and returns whose run it was.
+func (o *Owner) sendSignal(t *tx, name string, data json.RawMessage) (ulid.ULID, error) {
+	s, ok := o.index.Signal(name)
+	if !ok {
+		return ulid.ULID{}, ErrNoSignal
+	}
+	t.signal(s, data)
+	return s.RunID, nil
+}

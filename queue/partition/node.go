@@ -1,0 +1,271 @@
+package partition
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/bus"
+	"jetstep/function"
+	"jetstep/queue"
+	"jetstep/state"
+)
+
+// Recorder is told what happened, after it is durable. Calls must be quick.
+// After a restart it is told again what the log still holds.
+type Recorder interface {
+	// EventReceived says how many runs the event started, resumed or ended.
+	EventReceived(event *bus.Delivery, matched int)
+	RunScheduled(run *state.Run)
+	RunStarted(run ulid.ULID, at time.Time)
+	RunFinished(run ulid.ULID, status state.Status, output json.RawMessage, at time.Time)
+}
+
+// Config of a Node.
+type Config struct {
+	Bus     *bus.Bus
+	Name    string // of this process, in leases
+	History Recorder
+	Logger  *slog.Logger
+	// CompactBytes is how much a log grows before it is compacted, at least.
+	CompactBytes int
+}
+
+// Node runs the owners of this process. It is a queue.Queue and a state.Store.
+type Node struct {
+	bus          *bus.Bus
+	name         string
+	history      Recorder
+	log          *slog.Logger
+	compactBytes int
+
+	lanes  [2]*queue.Ready[readyJob] // by queue.Lane
+	owners []atomic.Pointer[Owner]
+	broken []chan error // by partition, wakes its keeper
+
+	cancel  context.CancelFunc
+	keepers sync.WaitGroup
+	opened  chan struct{} // closed when every partition was opened once
+	pending atomic.Int64
+}
+
+// readyJob is a due job with the owner it belongs to.
+type readyJob struct {
+	owner *Owner
+	ref   jobRef
+}
+
+var (
+	_ queue.Queue = (*Node)(nil)
+	_ state.Store = (*Node)(nil)
+)
+
+// NewNode makes a node that owns nothing yet.
+func NewNode(cfg Config) *Node {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.CompactBytes == 0 {
+		cfg.CompactBytes = compactBytes
+	}
+	n := &Node{
+		bus: cfg.Bus, name: cfg.Name, history: cfg.History, log: cfg.Logger, compactBytes: cfg.CompactBytes,
+		lanes:  [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
+		owners: make([]atomic.Pointer[Owner], cfg.Bus.Partitions()),
+		opened: make(chan struct{}),
+	}
+	for range cfg.Bus.Partitions() {
+		n.broken = append(n.broken, make(chan error, 1))
+	}
+	n.pending.Store(int64(cfg.Bus.Partitions()))
+	return n
+}
+
+// Start takes partitions over, each as soon as it is free, and keeps them.
+func (n *Node) Start(ctx context.Context) {
+	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for p := range n.owners {
+		n.keepers.Go(func() { n.keep(ctx, p) })
+	}
+}
+
+// Opened is closed once every partition has been loaded here.
+func (n *Node) Opened() <-chan struct{} { return n.opened }
+
+// StopLeasing makes Lease return ErrClosed; commits still work.
+func (n *Node) StopLeasing() {
+	for _, lane := range n.lanes {
+		lane.Close()
+	}
+}
+
+// push puts a due job into its lane.
+func (n *Node) push(o *Owner, run *state.Run, job *state.Job) {
+	n.lanes[queue.LaneOf(job.Kind)].Push(run.FunctionID, readyJob{o, jobRef{run.ID, job.ID}})
+}
+
+// Close gives all partitions up, after what was decided is durable.
+func (n *Node) Close() {
+	n.StopLeasing()
+	n.cancel()
+	n.keepers.Wait()
+}
+
+// retryOpen is the pause after a partition could not be opened.
+const retryOpen = 250 * time.Millisecond
+
+// keep owns a partition whenever it can, until ctx ends.
+func (n *Node) keep(ctx context.Context, p int) {
+	first := true
+	for ctx.Err() == nil {
+		lease, err := n.bus.AcquireLease(ctx, p, n.name)
+		if err == nil {
+			err = n.reign(ctx, p, lease, func() {
+				if first && n.pending.Add(-1) == 0 {
+					close(n.opened)
+				}
+				first = false
+			})
+		}
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn("partition is not served for now", "partition", p, "error", err)
+			select {
+			case <-time.After(retryOpen):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// reign serves a partition as long as the lease and the log allow.
+func (n *Node) reign(ctx context.Context, p int, lease *bus.Lease, opened func()) error {
+	defer func() {
+		release, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := lease.Release(release); err != nil {
+			n.log.Debug("lease not released; it will expire", "partition", p, "error", err)
+		}
+	}()
+	select {
+	case <-n.broken[p]: // of an earlier owner
+	default:
+	}
+	owner, err := openOwner(ctx, n, p)
+	if err != nil {
+		return err
+	}
+	n.owners[p].Store(owner)
+	defer n.owners[p].Store(nil)
+	if err = owner.start(ctx); err == nil {
+		opened()
+		select {
+		case <-ctx.Done():
+		case <-lease.Lost():
+			err = errors.New("lease was lost")
+		case err = <-n.broken[p]:
+		}
+	}
+	stop, cancel := context.WithTimeout(context.Background(), appendTimeout)
+	defer cancel()
+	if stopErr := owner.stop(stop); err == nil {
+		err = stopErr
+	}
+	return err
+}
+
+// ownerFailed wakes the keeper of an owner that cannot go on.
+func (n *Node) ownerFailed(o *Owner, err error) {
+	select {
+	case n.broken[o.id] <- err:
+	default:
+	}
+}
+
+func (n *Node) owner(p int) *Owner { return n.owners[p].Load() }
+
+// durable lets others know what a record said: the history, and the receivers
+// of its messages. No owner's lock is held.
+func (n *Node) durable(o *Owner, r *state.Record) {
+	n.replayed(r)
+	for _, op := range r.Ops {
+		sent, ok := op.(*state.Sent)
+		if !ok {
+			continue
+		}
+		if !state.IsEvents(sent.To) {
+			if to := n.owner(sent.To); to != nil {
+				to.receive(o.id, sent)
+				continue
+			}
+		}
+		o.courier.give(*sent)
+	}
+}
+
+// replayed tells the history what a record said.
+func (n *Node) replayed(r *state.Record) {
+	for _, op := range r.Ops {
+		switch op := op.(type) {
+		case *state.RunPut:
+			n.history.RunScheduled(&op.Run)
+		case *state.RunChanged:
+			if op.StartedAt != 0 {
+				n.history.RunStarted(op.RunID, time.UnixMilli(op.StartedAt))
+			}
+		case *state.RunFinished:
+			n.history.RunFinished(op.RunID, op.Status, op.Output, time.UnixMilli(r.At))
+		}
+	}
+}
+
+// confirm tells a sender that a receiver has its messages up to n.
+func (n *Node) confirm(from, to int, upTo uint64) {
+	if sender := n.owner(from); sender != nil {
+		sender.confirm(to, upTo)
+	}
+}
+
+func (n *Node) now() int64 { return time.Now().UnixMilli() }
+
+// newID is a fresh ULID of now.
+func (n *Node) newID() ulid.ULID {
+	var id ulid.ULID
+	_ = id.SetTime(uint64(n.now())) // fails only after the year 10889
+	a, b := rand.Uint64(), rand.Uint32()
+	for i := range 8 {
+		id[6+i] = byte(a >> (8 * i))
+	}
+	id[14], id[15] = byte(b), byte(b>>8)
+	return id
+}
+
+func (n *Node) partitionOf(key string) int { return bus.PartitionOf(key, len(n.owners)) }
+
+// partitionOfRun reads the partition that a run id carries.
+func (n *Node) partitionOfRun(id ulid.ULID) int { return int(id[6]) % len(n.owners) }
+
+// attempts is how often a step of the function may be tried.
+func (n *Node) attempts(fn uuid.UUID) int {
+	if found, ok := n.bus.Registry().Catalog().Function(fn); ok {
+		return found.Retries() + 1
+	}
+	return function.DefaultRetries + 1
+}
+
+// ownerOf finds the owner of a run in this process.
+func (n *Node) ownerOf(id ulid.ULID) (*Owner, error) {
+	p := n.partitionOfRun(id)
+	if o := n.owner(p); o != nil {
+		return o, nil
+	}
+	return nil, fmt.Errorf("run %s: partition %d: %w", id, p, ErrNotOwner)
+}

@@ -1,0 +1,253 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/queue"
+	"jetstep/state"
+)
+
+// ErrNotOwner is returned while a partition has no working owner here, for
+// instance while it loads again after a failed append. Trying later helps.
+var ErrNotOwner = errors.New("partition has no owner here")
+
+// Owner is the single writer of one partition's log, with the state that the
+// log describes.
+type Owner struct {
+	node *Node
+	id   int
+	log  *slog.Logger
+
+	// mu serialises decisions: whoever holds it decides, applies and appends.
+	// Nothing waits for I/O under it.
+	mu      sync.Mutex
+	index   *state.Index
+	writer  *writer
+	timers  queue.Timers
+	leased  map[jobRef]struct{}
+	watches watchIndex
+	recent  recentEvents
+	crons   cronTable
+	compact compaction
+	closing bool
+	failed  error
+
+	marks   pendingMarks
+	courier *courier
+	// checkpoints hold, for calls that report steps while they last, the
+	// EVENTS sequence known at the last report.
+	checkpoints map[ulid.ULID]uint64
+
+	wake   chan struct{} // the timer loop should look again
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// jobRef identifies a job in the process.
+type jobRef struct {
+	run ulid.ULID
+	job string
+}
+
+// pendingMarks are inputs consumed since the last record: each record takes
+// them along, and an idle owner writes them by themselves.
+type pendingMarks struct {
+	reset     *state.Marks // an input stream began anew
+	events    uint64
+	commands  uint64
+	received  map[int]uint64
+	confirmed map[int]uint64
+}
+
+func (m *pendingMarks) empty() bool {
+	return m.reset == nil && m.events == 0 && m.commands == 0 && len(m.received) == 0 && len(m.confirmed) == 0
+}
+
+// openOwner loads the partition and fences earlier owners. The owner does not
+// act before start.
+func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
+	o := &Owner{
+		node:        n,
+		id:          id,
+		log:         n.log.With("partition", id),
+		leased:      map[jobRef]struct{}{},
+		watches:     watchIndex{},
+		checkpoints: map[ulid.ULID]uint64{},
+		wake:        make(chan struct{}, 1),
+	}
+	log, err := n.bus.OpenLog(id)
+	if err != nil {
+		return nil, err
+	}
+	o.writer = newWriter(o, log)
+	if err := o.load(ctx); err != nil {
+		log.Close()
+		return nil, fmt.Errorf("partition %d: %w", id, err)
+	}
+	o.courier = newCourier(o)
+	return o, nil
+}
+
+// start lets the owner act: due jobs, undelivered messages, events, commands.
+func (o *Owner) start(ctx context.Context) error {
+	ctx, o.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	o.mu.Lock()
+	now := o.node.now()
+	for run := range o.index.Runs() {
+		o.scheduleAll(run, run.Jobs, now)
+	}
+	o.crons.load(o, now)
+	after := o.index.Events()
+	commands := o.index.Commands()
+	o.mu.Unlock()
+
+	o.courier.start(ctx)
+	stopEvents, err := o.node.bus.ConsumeEvents(ctx, o.id, after, o.handleEvent)
+	if err != nil {
+		return err
+	}
+	stopCommands, err := o.node.bus.ConsumeCommands(ctx, o.id, commands, o.handleCommand)
+	if err != nil {
+		stopEvents()
+		return err
+	}
+	context.AfterFunc(ctx, func() { stopEvents(); stopCommands() })
+	o.done.Go(func() { o.loop(ctx) })
+	return nil
+}
+
+// stop ends the owner: no more input, everything decided is appended.
+func (o *Owner) stop(ctx context.Context) error {
+	o.mu.Lock()
+	o.closing = true
+	o.mu.Unlock()
+	if o.cancel != nil {
+		o.cancel()
+	}
+	o.courier.stop()
+	o.done.Wait()
+	o.mu.Lock()
+	if o.failed == nil && !o.marks.empty() {
+		o.begin().commit(nil)
+	}
+	o.mu.Unlock()
+	err := o.writer.drain(ctx)
+	o.writer.log.Close()
+	return err
+}
+
+// fail puts the owner out of action after a failed append; the node replaces
+// it by a newly loaded one.
+func (o *Owner) fail(err error) {
+	o.mu.Lock()
+	first := o.failed == nil
+	if first {
+		o.failed = err
+	}
+	o.mu.Unlock()
+	if first {
+		if o.cancel != nil {
+			o.cancel()
+		}
+		o.node.ownerFailed(o, err)
+	}
+}
+
+// usable reports why the owner cannot decide anything now. mu is held.
+func (o *Owner) usable() error {
+	if o.failed != nil {
+		return fmt.Errorf("partition %d: %w: %w", o.id, ErrNotOwner, o.failed)
+	}
+	return nil
+}
+
+// do runs decide under the lock as one record and waits until it is durable.
+func (o *Owner) do(ctx context.Context, decide func(*tx) error) error {
+	done := make(chan error, 1)
+	o.mu.Lock()
+	if err := o.usable(); err != nil {
+		o.mu.Unlock()
+		return err
+	}
+	t := o.begin()
+	err := decide(t)
+	if err == nil && len(t.ops) == 0 {
+		o.mu.Unlock()
+		return nil
+	}
+	if err != nil {
+		// A decision that fails has applied nothing: it errs before it acts.
+		o.mu.Unlock()
+		return err
+	}
+	t.commit(func(err error) { done <- err })
+	o.mu.Unlock()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("partition %d: %w: %w", o.id, ErrNotOwner, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// loop runs timers, schedules and housekeeping.
+func (o *Owner) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-o.wake:
+		}
+		next := o.tick()
+		timer.Reset(next)
+	}
+}
+
+// idleTick is how often an owner with nothing due does its housekeeping.
+const idleTick = 500 * time.Millisecond
+
+// tick does what is due now and returns how long until the next is.
+func (o *Owner) tick() time.Duration {
+	o.writer.log.Stalled(appendTimeout)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed != nil || o.closing {
+		return idleTick
+	}
+	now := o.node.now()
+	o.fireTimers(now)
+	cronDue := o.fireCrons(now)
+	if !o.marks.empty() && o.writer.idle() {
+		o.begin().commit(nil)
+	}
+	o.compactSome(now)
+	wait := idleTick
+	if due, ok := o.timers.Next(); ok {
+		wait = min(wait, time.Duration(due-now)*time.Millisecond)
+	}
+	if cronDue > 0 {
+		wait = min(wait, time.Duration(cronDue-now)*time.Millisecond)
+	}
+	return max(wait, 0)
+}
+
+// poke makes the loop look at its timers.
+func (o *Owner) poke() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,232 @@
+package partition
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/bus"
+	"jetstep/expr"
+	"jetstep/function"
+	"jetstep/state"
+)
+
+// triggeredBy tells whether one of the function's triggers fits the event.
+// The error is of an expression that failed, when no other trigger fits.
+func triggeredBy(fn *function.Function, m *match) (bool, error) {
+	var failed error
+	for _, trigger := range fn.Triggers {
+		if trigger.Event == "" || !bus.TriggerFits(trigger.Event, m.Name) {
+			continue
+		}
+		if trigger.Expression == "" {
+			return true, nil
+		}
+		fields, err := m.variables()
+		if err != nil {
+			return false, err
+		}
+		ok, err := expr.EvalBool(trigger.Expression, map[string]any{"event": fields})
+		if err != nil {
+			failed = fmt.Errorf("%q: %w", trigger.Expression, err)
+			continue
+		}
+		if ok {
+			return true, nil
+		}
+	}
+	return false, failed
+}
+
+// start asks the run's partition for a run of fn by the event; correlation
+// names the invoking step, if any.
+func (t *tx) start(fn *function.Function, m *match, correlation string) {
+	s := &state.Start{
+		FunctionID:  fn.ID,
+		Idempotency: function.IdempotencyKey(fn.ID, m.event.ID),
+		Events:      []json.RawMessage{m.canonical},
+		EventIDs:    []ulid.ULID{m.event.InternalID},
+		Trigger:     m.Name,
+		Mark:        m.Seq,
+	}
+	if correlation != "" {
+		s.Correlations = []string{correlation}
+	}
+	if m.event.TS > t.now {
+		s.NotBefore = m.event.TS
+	}
+	switch {
+	case m.event.ID != m.event.InternalID.String():
+		s.ClaimFor = claimExplicit.Milliseconds()
+	case m.event.Seeded:
+		s.ClaimFor = claimSeeded.Milliseconds()
+	}
+	t.sendStart(fn, m.StoredAt, m.event.ID, s)
+}
+
+// sendStart names the run and sends the start to its partition. The same
+// function, key and time always give the same run.
+func (t *tx) sendStart(fn *function.Function, at time.Time, key string, s *state.Start) {
+	spread := key
+	if fn.HasFunctionFlowControl() {
+		spread = ""
+	}
+	to := t.o.node.partitionOf(fn.ID.String() + spread)
+	s.RunID = runID(to, at, fn.ID, key)
+	t.send(to, state.Message{Kind: state.MessageStart, Start: s})
+}
+
+// runID is a ULID of that time whose first byte of entropy is the partition
+// and whose others come from what the run was started by.
+func runID(partition int, at time.Time, fn uuid.UUID, key string) ulid.ULID {
+	sum := sha256.Sum256(append(fn[:], key...))
+	var id ulid.ULID
+	_ = id.SetTime(uint64(at.UnixMilli())) // fails only after the year 10889
+	id[6] = byte(partition)
+	copy(id[7:], sum[:])
+	return id
+}
+
+// handleStart makes the run, unless its key has one already.
+func (t *tx) handleStart(s *state.Start) {
+	fn, ok := t.o.node.bus.Registry().Catalog().Function(s.FunctionID)
+	if !ok {
+		t.o.log.Warn("function was removed before its run started", "function_id", s.FunctionID, "run_id", s.RunID)
+		return
+	}
+	if _, live := t.o.index.Run(s.RunID); live {
+		return
+	}
+	if s.ClaimFor > 0 {
+		key := claimKey(s.FunctionID, s.Idempotency)
+		if earlier, taken := t.o.index.Claimed(key, t.now); taken {
+			t.o.log.Debug("event id was used already: no second run", "run_id", earlier, "function_id", fn.Slug)
+			return
+		}
+		t.do(&state.KeyClaimed{Key: key, RunID: s.RunID, Expires: t.now + s.ClaimFor})
+	}
+	run := newRun(fn.Function, s, t.now)
+	cancels := t.armCancels(fn.Function, &run, s)
+	t.do(&state.RunPut{Run: run})
+	for _, w := range cancels {
+		t.send(t.o.node.partitionOf(w.Event), state.Message{Kind: state.MessageWatch, Watch: w})
+	}
+}
+
+func claimKey(fn uuid.UUID, idempotency string) (key [16]byte) {
+	sum := sha256.Sum256(append(fn[:], idempotency...))
+	copy(key[:], sum[:])
+	return key
+}
+
+func newRun(fn *function.Function, s *state.Start, now int64) state.Run {
+	run := state.Run{
+		ID:              s.RunID,
+		FunctionID:      fn.ID,
+		FunctionVersion: fn.Version,
+		Slug:            fn.Slug,
+		Idempotency:     s.Idempotency,
+		Events:          s.Events,
+		EventIDs:        s.EventIDs,
+		Trigger:         s.Trigger,
+		Correlations:    s.Correlations,
+		Cron:            s.Cron,
+		QueuedAt:        now,
+		Version:         state.Undecided,
+	}
+	for _, e := range s.Events {
+		run.Size += len(e)
+	}
+	run.Jobs = []state.Job{{
+		ID:          function.StartJob(run.Key()),
+		Kind:        state.JobStart,
+		Due:         max(now, s.NotBefore),
+		MaxAttempts: fn.Retries() + 1,
+	}}
+	return run
+}
+
+// cancelFor is how long a cancelOn without a timeout looks out.
+const cancelFor = 365 * 24 * time.Hour
+
+// armCancels makes the watches of the function's cancelOn for a run.
+func (t *tx) armCancels(fn *function.Function, run *state.Run, s *state.Start) []*state.Watch {
+	var watches []*state.Watch
+	for _, c := range fn.Cancel {
+		w := &state.Watch{Event: c.Event, RunID: run.ID, Since: s.Mark, Expires: t.now + cancelFor.Milliseconds()}
+		if c.Timeout != "" {
+			until, err := expr.ParseTimeout(c.Timeout, time.UnixMilli(t.now))
+			if err != nil {
+				t.o.log.Warn("cancelOn timeout is unusable: one year counts", "function_id", fn.Slug, "error", err)
+			} else {
+				w.Expires = until.UnixMilli()
+			}
+		}
+		if c.If != "" {
+			bound, err := bindEvent(c.If, s.Events[0])
+			if err != nil {
+				t.o.log.Warn("cancelOn expression is unusable: it never matches", "function_id", fn.Slug, "error", err)
+				continue
+			}
+			if bound == "false" {
+				continue
+			}
+			w.If = bound
+		}
+		w.ID = state.CancelWatchID(run.ID, len(watches))
+		watches = append(watches, w)
+		run.Cancels = append(run.Cancels, c.Event)
+	}
+	return watches
+}
+
+// bindEvent replaces what an expression says of the run's event by its values.
+func bindEvent(expression string, event json.RawMessage) (string, error) {
+	var fields map[string]any
+	if err := json.Unmarshal(event, &fields); err != nil {
+		return "", err
+	}
+	return expr.Interpolate(expression, map[string]any{"event": fields})
+}
+
+// invocation is what an invoked event says of its caller (sdk-protocol §12.7).
+type invocation struct {
+	Inngest struct {
+		FunctionID    string `json:"fn_id"`
+		CorrelationID string `json:"correlation_id"`
+	} `json:"_inngest"`
+}
+
+// startInvoked starts the function that an event invokes. An unknown one ends
+// the caller's step with an error.
+func (t *tx) startInvoked(m *match, catalog *bus.Catalog) int {
+	var call invocation
+	if err := json.Unmarshal(m.event.Data, &call); err != nil {
+		t.o.log.Warn("invoke event without a target", "event_id", m.InternalID, "error", err)
+		return 0
+	}
+	fn, ok := catalog.Lookup(call.Inngest.FunctionID)
+	if ok {
+		t.start(fn.Function, m, call.Inngest.CorrelationID)
+		return 1
+	}
+	text := "could not find function with ID: " + call.Inngest.FunctionID
+	t.o.log.Warn("invoke of an unknown function", "function_id", call.Inngest.FunctionID, "event_id", m.InternalID)
+	finished := state.UnknownFunctionFinished(call.Inngest.CorrelationID, text)
+	t.publish(t.newEvent("inngest/function.finished", finished))
+	t.answerInvoke(call.Inngest.CorrelationID, state.InvokeErrorMemo("Error", text))
+	return 0
+}
+
+// answerInvoke sends the result of an invoked function to the waiting step.
+func (t *tx) answerInvoke(correlation string, memo json.RawMessage) {
+	run, step, ok := state.ParseCorrelation(correlation)
+	if !ok {
+		return
+	}
+	t.send(t.o.node.partitionOfRun(run), state.Message{Kind: state.MessageResume, RunID: run, Step: step, Memo: memo})
+}

@@ -1,0 +1,62 @@
+// Package queue owns how due work is handed out: the contract between the
+// executor and whatever keeps jobs, the heap of jobs that are due later, and
+// the ready line that is fair between functions. Package partition below it
+// is the native implementation on partition logs.
+//
+// It guarantees that a job is leased to one executor at a time and stays until
+// a committed transition concludes it. It must not call SDKs.
+package queue
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/state"
+)
+
+// ErrClosed is returned by Lease when the queue hands out no more work.
+var ErrClosed = errors.New("queue is closed")
+
+// Lease is the right and the duty to execute a job once. It ends with a
+// committed transition that names the job, or with Release.
+type Lease struct {
+	RunID      ulid.ULID
+	FunctionID uuid.UUID
+	Job        state.Job
+	// Mark is a position in the stream of events at the time of the lease: a
+	// wait that the job creates also sees events above it. It is opaque to the
+	// executor, which hands it back in Transition.Mark.
+	Mark uint64
+}
+
+// Lane parts jobs by what they cost.
+type Lane uint8
+
+// The lanes.
+const (
+	// LaneCall is for jobs that call an SDK, and may take long.
+	LaneCall Lane = iota
+	// LaneWake is for ends of sleeps and of waits, which only commit a
+	// transition: they never wait for a worker that is busy with a call.
+	LaneWake
+)
+
+// LaneOf is the lane of a job.
+func LaneOf(kind state.JobKind) Lane {
+	if kind == state.JobSleep || kind == state.JobPause {
+		return LaneWake
+	}
+	return LaneCall
+}
+
+// Queue hands out due jobs. Every implementation must pass the conformance
+// suite in queue/queuetest.
+type Queue interface {
+	// Lease blocks until a job of the lane is due, ctx ends or the queue closes.
+	Lease(ctx context.Context, lane Lane) (Lease, error)
+	// Release gives a job back that was not executed; it is due at once.
+	Release(lease Lease)
+}
