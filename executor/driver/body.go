@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"maps"
@@ -47,9 +48,9 @@ func Body(r *Request) (body []byte, useAPI bool) {
 }
 
 func appendBody(b []byte, r *Request, events []json.RawMessage, useAPI bool) []byte {
-	var steps []Memo
-	if !useAPI {
-		steps = sortedSteps(r.Steps)
+	steps := r.Steps
+	if useAPI {
+		steps = nil
 	}
 	b = slices.Grow(b, sizeHint(r, events, steps))
 
@@ -69,10 +70,9 @@ func appendBody(b []byte, r *Request, events []json.RawMessage, useAPI bool) []b
 		b = append(b, event...)
 	}
 	b = append(b, `],"steps":{`...)
-	for i, memo := range steps {
-		b = appendComma(b, i)
-		b = append(appendString(b, memo.ID), ':')
-		b = append(b, memo.Data...)
+	for n, i := range sortedSteps(steps) {
+		b = append(appendString(appendComma(b, n), steps[i].ID), ':')
+		b = append(b, steps[i].Data...)
 	}
 	b = append(b, `},"use_api":`...)
 	b = strconv.AppendBool(b, useAPI)
@@ -133,18 +133,22 @@ func appendDefers(b []byte, defers map[string]bool) []byte {
 	return append(b, '}')
 }
 
-// sortedSteps returns the memos in the order of canonical keys. Of two with
-// one id the later counts.
-func sortedSteps(steps []Memo) []Memo {
-	byID := func(a, b Memo) int { return compareUTF16(a.ID, b.ID) }
-	sorted := slices.Clone(steps)
-	slices.SortStableFunc(sorted, byID)
-	kept := sorted[:0]
-	for i, memo := range sorted {
-		if i+1 < len(sorted) && sorted[i+1].ID == memo.ID {
+// sortedSteps returns the positions of the memos in the order of canonical
+// keys. Of two memos with one id the later counts.
+func sortedSteps(steps []Memo) []int {
+	order := make([]int, len(steps))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		return cmp.Or(compareUTF16(steps[i].ID, steps[j].ID), i-j)
+	})
+	kept := order[:0]
+	for at, i := range order {
+		if at+1 < len(order) && steps[order[at+1]].ID == steps[i].ID {
 			continue
 		}
-		kept = append(kept, memo)
+		kept = append(kept, i)
 	}
 	return kept
 }

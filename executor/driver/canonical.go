@@ -27,7 +27,7 @@ func Canonicalize(raw json.RawMessage) (json.RawMessage, error) {
 	if isCanonical(raw) {
 		return raw, nil
 	}
-	c := canonicalizer{in: raw, out: make([]byte, 0, len(raw))}
+	c := canonicalizer{cursor: cursor{in: raw}, out: make([]byte, 0, len(raw))}
 	err := c.document()
 	if errors.Is(err, errTooDeep) {
 		out, err := jcs.Transform(raw)
@@ -47,8 +47,7 @@ var errTooDeep = errors.New("nested too deep")
 // canonicalizer parses in and appends its canonical form to out in one pass.
 // Only an object whose members turn out to be unsorted is rearranged.
 type canonicalizer struct {
-	in    []byte
-	pos   int
+	cursor
 	depth int
 	out   []byte
 
@@ -254,31 +253,4 @@ func (c *canonicalizer) number() error {
 	}
 	c.out = append(c.out, text...)
 	return nil
-}
-
-func (c *canonicalizer) skipSpace() {
-	for c.pos < len(c.in) {
-		switch c.in[c.pos] {
-		case ' ', '\t', '\n', '\r':
-			c.pos++
-		default:
-			return
-		}
-	}
-}
-
-// peek returns the next byte, 0 at the end (a byte no JSON token begins with).
-func (c *canonicalizer) peek() byte {
-	if c.pos < len(c.in) {
-		return c.in[c.pos]
-	}
-	return 0
-}
-
-func (c *canonicalizer) unexpected(where string) error {
-	if c.pos >= len(c.in) {
-		return errors.New("unexpected end of JSON input")
-	}
-	r, _ := utf8.DecodeRune(c.in[c.pos:])
-	return fmt.Errorf("unexpected %q at byte %d %s", r, c.pos, where)
 }

@@ -92,9 +92,9 @@ func TestCanonicalizeReturnsCanonicalInputUncopied(t *testing.T) {
 // Every decimal that isCanonical lets pass must be its own ECMAScript form.
 func TestPlainDecimalsAreCanonical(t *testing.T) {
 	t.Parallel()
-	for whole := range 40 {
-		for fraction := range 2000 {
-			text := strconv.Itoa(whole*whole*whole) + "." + strconv.Itoa(fraction)
+	for _, whole := range []string{"0", "7", "48", "4503599", "90071992547", "123456789012"} {
+		for fraction := range 1200 {
+			text := whole + "." + strconv.Itoa(fraction*fraction)
 			got, err := Canonicalize(json.RawMessage(text))
 			require.NoError(t, err)
 			want, err := jcs.Transform([]byte(text))

@@ -80,29 +80,6 @@ func nestedObject(raw json.RawMessage) map[string]json.RawMessage {
 	return objectIn(raw)
 }
 
-// objectIn returns the members of raw, nil if it is no JSON object.
-func objectIn(raw json.RawMessage) (fields map[string]json.RawMessage) {
-	if firstByte(raw) != '{' || json.Unmarshal(raw, &fields) != nil {
-		return nil
-	}
-	return fields
-}
-
-// stringIn returns the text of raw, false if it is no JSON string.
-func stringIn(raw json.RawMessage) (text string, ok bool) {
-	if firstByte(raw) != '"' || json.Unmarshal(raw, &text) != nil {
-		return "", false
-	}
-	return text, true
-}
-
-// firstByte is the first byte of raw that is not JSON white space, 0 if none.
-func firstByte(raw []byte) byte {
-	c := canonicalizer{in: raw}
-	c.skipSpace()
-	return c.peek()
-}
-
 // UserError is a step's error in the normalised form that is stored in its
 // memo (sdk-protocol §11.3); other members that an SDK sends are dropped.
 type UserError struct {
@@ -115,19 +92,27 @@ type UserError struct {
 }
 
 // UnmarshalJSON reads an SDK's error. It takes what it finds: a bare string is
-// a message, and a member of the wrong type is kept as its JSON text.
+// a message, and a text of another type is kept as its JSON.
 func (e *UserError) UnmarshalJSON(data []byte) error {
 	*e = UserError{}
-	fields := objectIn(data)
-	if fields == nil {
+	if firstByte(data) != '{' {
 		e.Name, e.Message = "Error", looseText(data)
 		return nil
 	}
-	e.Name = looseText(fields["name"])
-	e.Message = looseText(fields["message"])
-	e.Stack = looseText(fields["stack"])
-	e.Data = presentIn(fields, "data")
-	e.Cause = presentIn(fields, "cause")
+	for name, value := range members(data) {
+		switch string(name) {
+		case "name":
+			e.Name = looseText(value)
+		case "message":
+			e.Message = looseText(value)
+		case "stack":
+			e.Stack = looseText(value)
+		case "data":
+			e.Data = unlessNull(value)
+		case "cause":
+			e.Cause = unlessNull(value)
+		}
+	}
 	return nil
 }
 
@@ -150,21 +135,11 @@ func (e *UserError) JSON() json.RawMessage {
 // MarshalJSON implements json.Marshaler.
 func (e *UserError) MarshalJSON() ([]byte, error) { return e.JSON(), nil }
 
-func looseText(raw json.RawMessage) string {
-	if text, ok := stringIn(raw); ok {
-		return text
+func unlessNull(raw json.RawMessage) json.RawMessage {
+	if isNull(raw) {
+		return nil
 	}
-	if string(raw) == "null" {
-		return ""
-	}
-	return string(raw)
-}
-
-func presentIn(fields map[string]json.RawMessage, name string) json.RawMessage {
-	if raw := fields[name]; string(raw) != "null" {
-		return raw
-	}
-	return nil
+	return raw
 }
 
 // appendOptional appends `"name":<canonical raw>,` unless raw is nil. A value

@@ -87,8 +87,15 @@ func (o OpCode) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 // UnmarshalJSON reads a name; numbers are refused although stored data has
 // them (sdk-protocol §9.5).
 func (o *OpCode) UnmarshalJSON(data []byte) error {
+	if plain, ok := plainString(data); ok {
+		if op, ok := opsByName[string(plain)]; ok {
+			*o = op
+			return nil
+		}
+	}
 	name, ok := stringIn(data)
 	if !ok {
+		// The text is fixed by §9.5.
 		return fmt.Errorf("Opcode should be a string, got %s", data)
 	}
 	op, err := ParseOpCode(name)

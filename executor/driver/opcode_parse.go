@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -20,44 +22,100 @@ const (
 )
 
 // ParseOps reads the ops of a 206 answer: an array, or one op as an object.
-// The texts of its errors are those of sdk-protocol §9.5.
+// The ops keep parts of body. The texts of its errors are those of
+// sdk-protocol §9.5.
 func ParseOps(body []byte) ([]Opcode, error) {
-	ops, err := decodeOps(bytes.TrimSpace(body))
+	raws, err := splitOps(body)
 	if err != nil {
-		return nil, fmt.Errorf("error reading generator opcode response: %w", err)
+		return nil, readError(err)
 	}
-	valid := make([]Opcode, len(ops))
-	for i, op := range ops {
-		if op == nil {
+	ops := make([]Opcode, len(raws))
+	for i, raw := range raws {
+		if string(raw) == "null" {
 			return nil, fmt.Errorf("error validating generator opcode %d: opcode cannot be null", i)
+		}
+		op := &ops[i]
+		if err := op.UnmarshalJSON(raw); err != nil {
+			return nil, readError(err)
 		}
 		if err := op.validate(); err != nil {
 			return nil, fmt.Errorf("error validating generator opcode %s: %w", op.ID, err)
 		}
-		if string(op.Opts) == "null" {
-			op.Opts = nil
-		}
-		valid[i] = *op
 	}
-	return valid, nil
+	return ops, nil
 }
 
-func decodeOps(body []byte) ([]*Opcode, error) {
-	if len(body) == 0 {
+func readError(err error) error {
+	return fmt.Errorf("error reading generator opcode response: %w", err)
+}
+
+func splitOps(body []byte) ([]json.RawMessage, error) {
+	first := firstByte(body)
+	switch {
+	case first == 0 && len(bytes.TrimSpace(body)) == 0:
 		return nil, errors.New("no response data")
-	}
-	var err error
-	var ops []*Opcode
-	switch body[0] {
-	case '[':
-		err = json.Unmarshal(body, &ops)
-	case '{':
-		ops = []*Opcode{{}}
-		err = json.Unmarshal(body, ops[0])
-	default:
+	case first != '[' && first != '{':
 		return nil, errors.New("expected JSON object or array")
+	case !json.Valid(body):
+		// Only encoding/json can say what is wrong.
+		return nil, json.Unmarshal(body, new(json.RawMessage))
+	case first == '{':
+		return []json.RawMessage{body}, nil
 	}
-	return ops, err
+	return slices.Collect(elements(body)), nil
+}
+
+// UnmarshalJSON reads one op. Unknown members are ignored: SDKs leak their
+// internals into checkpointed ops.
+func (o *Opcode) UnmarshalJSON(data []byte) error {
+	*o = Opcode{}
+	if firstByte(data) != '{' {
+		return fmt.Errorf("opcode should be an object, got %.32s", data)
+	}
+	for name, value := range members(data) {
+		if err := o.set(string(name), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Opcode) set(name string, value json.RawMessage) error {
+	switch name {
+	case "op":
+		return o.Op.UnmarshalJSON(value)
+	case "id":
+		return setText(&o.ID, name, value)
+	case "name":
+		return setText(&o.Name, name, value)
+	case "displayName":
+		o.DisplayName = looseText(value)
+	case "opts":
+		o.Opts = unlessNull(value)
+	case "data":
+		o.Data = value
+	case "error":
+		if !isNull(value) {
+			o.Error = new(UserError)
+			return o.Error.UnmarshalJSON(value)
+		}
+	case "timing":
+		return o.Timing.UnmarshalJSON(value)
+	case "userland":
+		return o.Userland.UnmarshalJSON(value)
+	case "metadata":
+		o.Metadata = unlessNull(value)
+	}
+	return nil
+}
+
+func setText(into *string, name string, value json.RawMessage) error {
+	text, ok := stringIn(value)
+	if !ok && !isNull(value) {
+		return fmt.Errorf("opcode %s should be a string, got %.32s", name, value)
+	}
+	*into = text
+	return nil
 }
 
 func (o *Opcode) validate() error {
@@ -101,22 +159,37 @@ type Timing struct {
 // cannot be read is unknown, not an error.
 func (t *Timing) UnmarshalJSON(data []byte) error {
 	*t = Timing{}
-	var wire struct{ A, B json.Number }
-	if json.Unmarshal(data, &wire) != nil {
+	if firstByte(data) != '{' {
 		return nil
 	}
-	if ns := nanoseconds(wire.A); ns > 0 {
-		t.Start = time.Unix(0, ns).UTC()
+	for name, value := range members(data) {
+		switch string(name) {
+		case "a":
+			if ns := integerIn(value); ns > 0 {
+				t.Start = time.Unix(0, ns).UTC()
+			}
+		case "b":
+			t.Duration = time.Duration(max(integerIn(value), 0))
+		}
 	}
-	t.Duration = time.Duration(max(nanoseconds(wire.B), 0))
 	return nil
 }
 
-func nanoseconds(n json.Number) int64 {
-	if whole, err := n.Int64(); err == nil {
+// MarshalJSON writes the form that UnmarshalJSON reads.
+func (t Timing) MarshalJSON() ([]byte, error) {
+	start := int64(0)
+	if !t.Start.IsZero() {
+		start = t.Start.UnixNano()
+	}
+	return fmt.Appendf(nil, `{"a":%d,"b":%d}`, start, int64(t.Duration)), nil
+}
+
+// integerIn is the integer part of a number, 0 if raw is none or too large.
+func integerIn(raw json.RawMessage) int64 {
+	if whole, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
 		return whole
 	}
-	if f, err := n.Float64(); err == nil && math.Abs(f) < math.MaxInt64 {
+	if f, err := strconv.ParseFloat(string(raw), 64); err == nil && math.Abs(f) < math.MaxInt64 {
 		return int64(f)
 	}
 	return 0
@@ -124,24 +197,24 @@ func nanoseconds(n json.Number) int64 {
 
 // Userland is the step's id as the user wrote it, before hashing.
 type Userland struct {
-	ID    string
-	Index int // of the repetition, from 0
+	ID    string `json:"id"`
+	Index int    `json:"index,omitempty"` // of the repetition, from 0
 }
 
 // UnmarshalJSON reads {"id","index"} and ignores anything else: it is for
 // display and metadata only.
 func (u *Userland) UnmarshalJSON(data []byte) error {
 	*u = Userland{}
-	var wire struct {
-		ID    looseString `json:"id"`
-		Index json.Number `json:"index"`
-	}
-	if json.Unmarshal(data, &wire) != nil {
+	if firstByte(data) != '{' {
 		return nil
 	}
-	u.ID = string(wire.ID)
-	if index, err := wire.Index.Int64(); err == nil {
-		u.Index = int(index)
+	for name, value := range members(data) {
+		switch string(name) {
+		case "id":
+			u.ID, _ = stringIn(value)
+		case "index":
+			u.Index = int(integerIn(value))
+		}
 	}
 	return nil
 }

@@ -12,13 +12,9 @@ import (
 // maxWait is how far ahead a sleep or a timeout may end (sdk-protocol §21).
 const maxWait = 366 * 24 * time.Hour
 
-// ErrNoEventName refuses a wait that names no event (§12.6).
-var ErrNoEventName error = optionError("An event name must be provided when waiting for an event")
-
-// optionError is an error whose text users see and the protocol fixes.
-type optionError string
-
-func (e optionError) Error() string { return string(e) }
+// ErrNoEventName refuses a wait that names no event. Users see its text, which
+// is fixed by §12.6.
+var ErrNoEventName = errors.New("An event name must be provided when waiting for an event")
 
 // Sleep returns when a Sleep op ends (§12.5); it is never before now. The
 // error is a *FatalError if that is more than 366 days ahead.
@@ -182,5 +178,3 @@ func (o *Opcode) decodeOpts(into any) error {
 	}
 	return nil
 }
-
-func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

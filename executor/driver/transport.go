@@ -56,6 +56,9 @@ func (c *Caller) roundTrip(ctx context.Context, req *http.Request) (Answer, erro
 		return Answer{}, err
 	}
 	defer func() { _ = resp.Body.Close() }() // all that matters has been read
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return Answer{Status: resp.StatusCode, Header: resp.Header}, nil // its body never ends
+	}
 	body, err := readBody(resp, c.config.MaxResponseBody)
 	if err != nil {
 		return Answer{}, err

@@ -77,8 +77,8 @@ func describeNetwork(err error) string {
 	}
 }
 
-func isErrno(err error, any ...syscall.Errno) bool {
-	for _, errno := range any {
+func isErrno(err error, errnos ...syscall.Errno) bool {
+	for _, errno := range errnos {
 		if errors.Is(err, errno) {
 			return true
 		}
