@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"jetstep/cmd/jetstep/jetsteptest"
 )
 
 // These tests run the real binary: cli-config §18 as far as it is about the
@@ -41,60 +39,60 @@ func TestBinaryExitCodes(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := jetsteptest.Run(t, jetsteptest.Command{Args: c.args})
-			require.Equal(t, c.code, p.Wait())
-			require.Equal(t, c.stdout, p.Stdout.String())
-			require.Equal(t, c.stderr, p.Stderr.String())
+			p := start(t, command{args: c.args})
+			require.Equal(t, c.code, p.wait())
+			require.Equal(t, c.stdout, p.stdout.String())
+			require.Equal(t, c.stderr, p.stderr.String())
 		})
 	}
 }
 
 // requireOneRecord checks the line of a server that cannot run.
-func requireOneRecord(t *testing.T, p *jetsteptest.Process, text string) {
+func requireOneRecord(t *testing.T, p *running, text string) {
 	t.Helper()
-	require.Equal(t, 1, p.Wait())
-	require.Empty(t, p.Stdout.String())
-	r, err := jetsteptest.ParseRecord([]byte(p.Stderr.String()))
-	require.NoError(t, err, p.Stderr.String())
+	require.Equal(t, 1, p.wait())
+	require.Empty(t, p.stdout.String())
+	r, err := parseRecord([]byte(p.stderr.String()))
+	require.NoError(t, err, p.stderr.String())
 	require.Equal(t, "ERROR", r.Level)
 	require.Contains(t, r.Msg, text)
 }
 
 func TestBinaryCannotRun(t *testing.T) {
 	t.Parallel()
-	start := []string{"start", "--signing-key", "abcd", "--event-key", "x", "--host", "127.0.0.1"}
+	server := []string{"start", "--signing-key", "abcd", "--event-key", "x", "--host", "127.0.0.1"}
 	t.Run("port in use", func(t *testing.T) {
 		t.Parallel()
 		busy := busyPort(t)
-		p := jetsteptest.Run(t, jetsteptest.Command{Args: append(start, "--port", port(busy))})
+		p := start(t, command{args: append(server, "--port", port(busy))})
 		requireOneRecord(t, p, fmt.Sprintf("cannot listen on port %d: ", busy))
 	})
 	t.Run("directory", func(t *testing.T) {
 		t.Parallel()
 		file := filepath.Join(t.TempDir(), "f")
 		require.NoError(t, os.WriteFile(file, nil, 0o600))
-		p := jetsteptest.Run(t, jetsteptest.Command{Args: append(start, "--port", "0", "--data-dir", file)})
+		p := start(t, command{args: append(server, "--port", "0", "--data-dir", file)})
 		requireOneRecord(t, p, "cannot use data directory "+file)
 	})
 	t.Run("directory in use", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
-		args := append(start, "--port", "0", "--data-dir", dir)
-		first := jetsteptest.Start(t, jetsteptest.Command{Args: args})
-		first.URL()
-		second := jetsteptest.Run(t, jetsteptest.Command{Args: args})
-		requireOneRecord(t, second, fmt.Sprintf("in use by another jetstep (process %d)", first.Pid()))
+		args := append(server, "--port", "0", "--data-dir", dir)
+		first := start(t, command{args: args})
+		first.url()
+		second := start(t, command{args: args})
+		requireOneRecord(t, second, fmt.Sprintf("in use by another jetstep (process %d)", first.cmd.Process.Pid))
 	})
 }
 
 func TestBinaryTwoDevs(t *testing.T) {
 	t.Parallel()
 	busy := busyPort(t)
-	p := jetsteptest.Start(t, jetsteptest.Command{Args: []string{"dev", "--host", "127.0.0.1", "-p", port(busy)}})
-	moved := p.AwaitRecord("Port conflict, using new port")
-	require.Equal(t, "dev server api", moved.Attrs["name"])
-	require.EqualValues(t, busy, moved.Attrs["from"])
-	require.Equal(t, fmt.Sprintf("http://localhost:%v", moved.Attrs["to"]), p.URL())
+	p := start(t, command{args: []string{"dev", "--host", "127.0.0.1", "-p", port(busy)}})
+	moved := p.awaitRecord("Port conflict, using new port")
+	require.Equal(t, "dev server api", moved.attrs["name"])
+	require.EqualValues(t, busy, moved.attrs["from"])
+	require.Equal(t, fmt.Sprintf("http://localhost:%v", moved.attrs["to"]), p.url())
 }
 
 func TestBinaryServes(t *testing.T) {
@@ -109,9 +107,9 @@ func TestBinaryServes(t *testing.T) {
 				args = append(args, "--signing-key", "signkey-prod-abcd", "--event-key", "k", "extra")
 			}
 			dir := t.TempDir()
-			p := jetsteptest.Start(t, jetsteptest.Command{Args: args, Dir: dir,
-				Env: []string{"LOG_HANDLER=text", "JETSTEP_TICK=5", "TZ=America/New_York"}})
-			url := p.URL()
+			p := start(t, command{args: args, dir: dir,
+				env: []string{"LOG_HANDLER=text", "JETSTEP_TICK=5", "TZ=America/New_York"}})
+			url := p.url()
 			resp, err := http.Get(url + "/health")
 			require.NoError(t, err)
 			require.NoError(t, resp.Body.Close())
@@ -119,17 +117,17 @@ func TestBinaryServes(t *testing.T) {
 
 			_, portText, err := net.SplitHostPort(strings.TrimPrefix(url, "http://"))
 			require.NoError(t, err)
-			probe := jetsteptest.Run(t, jetsteptest.Command{Args: []string{"alpha", "doctor", "healthcheck"}, Env: []string{"INNGEST_PORT=" + portText}})
-			require.Equal(t, 0, probe.Wait())
-			require.Empty(t, probe.Stdout.String()+probe.Stderr.String())
+			probe := start(t, command{args: []string{"alpha", "doctor", "healthcheck"}, env: []string{"INNGEST_PORT=" + portText}})
+			require.Equal(t, 0, probe.wait())
+			require.Empty(t, probe.stdout.String()+probe.stderr.String())
 
 			began := time.Now()
-			p.Signal(sig)
-			require.Equal(t, 0, p.Wait())
+			p.signal(sig)
+			require.Equal(t, 0, p.wait())
 			require.Less(t, time.Since(began), 20*time.Second, "an idle server does not use up its timeout")
-			require.Empty(t, p.Stdout.String(), "the banner is for terminals")
-			requireJSONLines(t, p.Stderr.String())
-			require.Contains(t, p.Stderr.String(), `"options":["tick"]`)
+			require.Empty(t, p.stdout.String(), "the banner is for terminals")
+			requireJSONLines(t, p.stderr.String())
+			require.Contains(t, p.stderr.String(), `"options":["tick"]`)
 
 			_, err = os.Stat(filepath.Join(dir, ".jetstep", "nats"))
 			require.Equal(t, name != "start", os.IsNotExist(err), "only start keeps data in the working directory")
@@ -141,7 +139,7 @@ func TestBinaryServes(t *testing.T) {
 func requireJSONLines(t *testing.T, text string) {
 	t.Helper()
 	for line := range bytes.Lines([]byte(text)) {
-		r, err := jetsteptest.ParseRecord(line)
+		r, err := parseRecord(line)
 		require.NoError(t, err, string(line))
 		require.NotEmpty(t, r.Msg)
 		require.NotEmpty(t, r.Level)
@@ -155,19 +153,19 @@ func TestBinaryConfigFile(t *testing.T) {
 	file := filepath.Join(dir, "inngest.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"port":0,"host":"127.0.0.1","sdk-url":["a"],"no-discovery":true,"bogus":1}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "jetstep.json"), []byte(`{`), 0o600))
-	p := jetsteptest.Start(t, jetsteptest.Command{Args: []string{"dev"}, Dir: dir, Env: []string{"INNGEST_SDK_URL=b,c"}})
-	require.Equal(t, file, p.AwaitRecord("using config").Attrs["file"])
-	require.Equal(t, []any{"bogus"}, p.AwaitRecord("the config file has unknown keys").Attrs["keys"])
-	p.AwaitRecord("skipping a config file that cannot be read")
-	require.Equal(t, "b, c", p.AwaitRecord("jetstep is running").Attrs["apps"])
+	p := start(t, command{args: []string{"dev"}, dir: dir, env: []string{"INNGEST_SDK_URL=b,c"}})
+	require.Equal(t, file, p.awaitRecord("using config").attrs["file"])
+	require.Equal(t, []any{"bogus"}, p.awaitRecord("the config file has unknown keys").attrs["keys"])
+	p.awaitRecord("skipping a config file that cannot be read")
+	require.Equal(t, "b, c", p.awaitRecord("jetstep is running").attrs["apps"])
 }
 
 func TestBinaryLogLevel(t *testing.T) {
 	t.Parallel()
-	p := jetsteptest.Start(t, jetsteptest.Command{Env: []string{"LOG_LEVEL=warn"},
-		Args: []string{"dev", "--host", "127.0.0.1", "-p", "0", "--tick", "5", "--log-level", "debug", "--verbose"}})
-	p.AwaitRecord("options are accepted but have no effect yet")
-	p.Signal(syscall.SIGTERM)
-	require.Equal(t, 0, p.Wait())
-	require.Equal(t, 1, strings.Count(p.Stderr.String(), "\n"), "the environment beats both flags")
+	p := start(t, command{env: []string{"LOG_LEVEL=warn"},
+		args: []string{"dev", "--host", "127.0.0.1", "-p", "0", "--tick", "5", "--log-level", "debug", "--verbose"}})
+	p.awaitRecord("options are accepted but have no effect yet")
+	p.signal(syscall.SIGTERM)
+	require.Equal(t, 0, p.wait())
+	require.Equal(t, 1, strings.Count(p.stderr.String(), "\n"), "the environment beats both flags")
 }

@@ -103,7 +103,8 @@ func (d *dirs) lock(dir string) error {
 func (d *dirs) release() error {
 	var errs []error
 	for _, f := range d.locks {
-		errs = append(errs, unlockFile(f), f.Close())
+		unlockFile(f)
+		errs = append(errs, f.Close())
 	}
 	if d.temporary != "" {
 		errs = append(errs, os.RemoveAll(d.temporary))

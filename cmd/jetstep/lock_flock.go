@@ -23,6 +23,6 @@ func lockFile(f *os.File) error {
 
 // unlockFile gives the lock up even if a child process that is just being
 // started still shares the file.
-func unlockFile(f *os.File) error {
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+func unlockFile(f *os.File) {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) // closing the file follows, which unlocks too
 }

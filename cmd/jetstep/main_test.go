@@ -11,11 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"jetstep/cmd/jetstep/jetsteptest"
 )
-
-func TestMain(m *testing.M) { os.Exit(jetsteptest.Main(m)) }
 
 // result is what a command left behind.
 type result struct {

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Runs all tests. JETSTEP_TEST_BINARY should name a fresh binary (see Makefile).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+echo "tests with the race detector"
+scripts/packages.sh race | xargs go test -race -timeout 10m
+
+process=$(scripts/packages.sh process)
+if [ -n "$process" ]; then
+	echo "tests of processes"
+	# Not from the cache, which does not know all that they depend on.
+	xargs go test -count=1 -timeout 10m <<<"$process"
+fi
+
+scripts/modules.sh | while read -r module; do
+	echo "tests in $module"
+	(cd "$module" && go test ./... </dev/null)
+done
