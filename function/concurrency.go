@@ -173,7 +173,9 @@ func (c *Concurrency) normalize() {
 		limit.Hash = hashOf(limit.Key)
 	}
 	for i := range c.Runs {
-		c.Runs[i].ID = hashOf(c.Runs[i].Key)
+		if c.Runs[i].Key != "" { // an unkeyed one may have been named by an engine
+			c.Runs[i].ID = Hash(c.Runs[i].Key)
+		}
 	}
 	slices.SortStableFunc(c.Steps, func(a, b StepLimit) int { return cmp.Compare(a.Limit, b.Limit) })
 }

@@ -193,6 +193,6 @@ type Driver struct {
 // HasFunctionFlowControl tells whether all runs of the function must be
 // decided by one partition owner (DESIGN §2).
 func (f *Function) HasFunctionFlowControl() bool {
-	return f.Concurrency != nil || f.Throttle != nil || f.RateLimit != nil || f.Debounce != nil ||
+	return !f.Concurrency.IsZero() || f.Throttle != nil || f.RateLimit != nil || f.Debounce != nil ||
 		f.EventBatch != nil || f.Singleton != nil || (f.Priority != nil && f.Priority.Run != "")
 }

@@ -65,8 +65,9 @@ func CorrelationID(runID, stepID string) string {
 }
 
 // IdempotencyKey is what makes two starts the same run: key is the event's id,
-// the batch id, the scheduled time in RFC 3339 UTC for crons, or the original
-// run id for reruns (sdk-protocol §4.5, "I").
+// "<function id>-<batch id>" for a batch, the scheduled time in RFC 3339 UTC
+// for a cron, or the new run's id for a rerun (flow-control §9; "I" of
+// sdk-protocol §4.5).
 func IdempotencyKey(function uuid.UUID, key string) string {
 	return Hash(function.String()) + "-" + Hash(key)
 }
@@ -143,27 +144,19 @@ func ParseSeed(header string) (seed Seed, ok bool) {
 
 // EventID is the id of the request's event at a 0-based index.
 func (s Seed) EventID(index int) ulid.ULID {
-	return s.id(uint32(index) + 1)
+	return s.Increment(uint32(index) + 1)
 }
 
 // InvokeEventID is the id of the one event of POST /invoke.
 func (s Seed) InvokeEventID() ulid.ULID {
-	return s.id(0)
+	return s.Increment(0)
 }
 
-func (s Seed) id(increment uint32) ulid.ULID {
+// Increment is the id with the seed's counter increased by n, wrapping.
+func (s Seed) Increment(n uint32) ulid.ULID {
 	counter := s.entropy[6:]
-	binary.BigEndian.PutUint32(counter, binary.BigEndian.Uint32(counter)+increment)
+	binary.BigEndian.PutUint32(counter, binary.BigEndian.Uint32(counter)+n)
 	return newULID(s.ms, s.entropy[:])
-}
-
-// SeededEventID is ParseSeed and EventID in one.
-func SeededEventID(header string, index int) (ulid.ULID, bool) {
-	seed, ok := ParseSeed(header)
-	if !ok {
-		return ulid.ULID{}, false
-	}
-	return seed.EventID(index), true
 }
 
 // newULID is for a time that fits 48 bits and ten bytes of entropy.

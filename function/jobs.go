@@ -110,8 +110,11 @@ func CronJob(tick time.Time, expression string, function uuid.UUID, version int)
 	return Hash(CronJobName(tick, expression, function, version))
 }
 
-// MinCronJitter is the shortest configurable and applied jitter.
-const MinCronJitter = time.Second
+// Bounds on the configured jitter of a cron trigger (flow-control §2).
+const (
+	MinCronJitter = time.Second // applied too
+	MaxCronJitter = 5 * time.Minute
+)
 
 // CronJitter is how long after its tick a cron run fires, at least one second
 // and at most limit, the same for the same seed. The seed is the job id of the

@@ -59,3 +59,25 @@ func RunSemaphore(function uuid.UUID, keyExpression string) string {
 func AppSemaphore(app uuid.UUID) string {
 	return "app:" + app.String()
 }
+
+// Constraint is a kind of flow control whose state a shared store keeps.
+type Constraint string
+
+// The constraints, as they are spelled in stored keys.
+const (
+	ConstraintRateLimit   Constraint = "rl"
+	ConstraintThrottle    Constraint = "throttle"
+	ConstraintConcurrency Constraint = "concurrency"
+)
+
+// ConstraintKey is where a constraint's state is kept (flow-control §§10, 14,
+// 15); id is that of what the scope names. Without a key expression,
+// expressionHash is "" and the state is that of the whole scope. key is a
+// rate limit's or throttle's key, or the hash of a concurrency key's value.
+func ConstraintKey(c Constraint, scope Scope, account, id uuid.UUID, expressionHash, key string) string {
+	state := "{cs}:a:" + account.String() + ":" + string(c) + ":" + scopePrefix(scope) + ":" + id.String()
+	if expressionHash == "" {
+		return state
+	}
+	return state + "<" + expressionHash + ":" + key + ">"
+}

@@ -1,6 +1,8 @@
 package function
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -61,4 +63,13 @@ func (f *Function) CronTrigger(schedule string) (trigger Trigger, ok bool) {
 		return Trigger{}, false
 	}
 	return f.Triggers[i], true
+}
+
+// Hash identifies the trigger's configuration: xxHash64 of its stored JSON.
+func (t Trigger) Hash() (string, error) {
+	data, err := json.Marshal(t)
+	if err != nil {
+		return "", fmt.Errorf("encoding trigger: %w", err)
+	}
+	return HashHex(string(data)), nil
 }
