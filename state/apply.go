@@ -54,7 +54,7 @@ func (o *Confirmed) apply(x *Index, _ int64) {
 }
 
 func (o *RunPut) apply(x *Index, _ int64) {
-	if old, ok := x.runs[o.Run.ID]; ok {
+	if old, ok := x.Run(o.Run.ID); ok {
 		x.size -= old.Size
 	}
 	x.runs[o.Run.ID] = o.Run.view()
@@ -62,7 +62,7 @@ func (o *RunPut) apply(x *Index, _ int64) {
 }
 
 func (o *RunChanged) apply(x *Index, _ int64) {
-	r, ok := x.runs[o.RunID]
+	r, ok := x.Run(o.RunID)
 	if !ok {
 		return
 	}
@@ -144,7 +144,7 @@ func (r *Run) putDefer(d Defer) {
 }
 
 func (o *RunFinished) apply(x *Index, _ int64) {
-	if r, ok := x.runs[o.RunID]; ok {
+	if r, ok := x.Run(o.RunID); ok {
 		x.size -= r.Size
 		delete(x.runs, o.RunID)
 	}

@@ -30,6 +30,9 @@ func (x *Index) Carry() *Carry {
 	for id := range x.runs {
 		c.runs = append(c.runs, id)
 	}
+	for id := range x.cold {
+		c.runs = append(c.runs, id)
+	}
 	for id := range x.watches {
 		c.watch = append(c.watch, id)
 	}
@@ -78,10 +81,10 @@ func (c *Carry) next() (Op, int) {
 		}
 	}
 	for len(c.runs) > 0 {
-		r, ok := c.index.runs[c.runs[0]]
+		r, ok := c.index.View(c.runs[0])
 		c.runs = c.runs[1:]
 		if ok {
-			return &RunPut{*r.view()}, 200 + r.Size + 80*(len(r.Steps)+len(r.Jobs))
+			return &RunPut{*r}, 200 + r.Size + 80*(len(r.Steps)+len(r.Jobs))
 		}
 	}
 	return nil, 0

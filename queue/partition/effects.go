@@ -15,10 +15,9 @@ func (o *Owner) effects(r *state.Record) {
 		case *state.RunPut:
 			o.scheduleAll(&op.Run, op.Run.Jobs, r.At)
 		case *state.RunChanged:
-			if len(op.JobsPut) > 0 {
-				if run, ok := o.index.Run(op.RunID); ok {
-					o.scheduleAll(run, op.JobsPut, r.At)
-				}
+			if run, ok := o.index.Run(op.RunID); ok {
+				o.scheduleAll(run, op.JobsPut, r.At)
+				o.settle(run, r.At)
 			}
 		}
 	}
@@ -28,6 +27,22 @@ func (o *Owner) scheduleAll(run *state.Run, jobs []state.Job, now int64) {
 	for _, job := range jobs {
 		o.schedule(run, job, now)
 	}
+}
+
+// settleFor is how long a run must have nothing to do to be kept encoded.
+const settleFor = 2000
+
+// settle puts a run that will only wait for a while out of the way.
+func (o *Owner) settle(run *state.Run, now int64) {
+	for i := range run.Jobs {
+		if run.Jobs[i].Due < now+settleFor {
+			return
+		}
+		if _, busy := o.leased[jobRef{run.ID, run.Jobs[i].ID}]; busy {
+			return
+		}
+	}
+	o.index.Freeze(run.ID)
 }
 
 // schedule puts a job in the ready line or on the heap.

@@ -100,8 +100,13 @@ func (o *Owner) start(ctx context.Context) error {
 	ctx, o.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	o.mu.Lock()
 	now := o.node.now()
+	var settled []*state.Run
 	for run := range o.index.Runs() {
 		o.scheduleAll(run, run.Jobs, now)
+		settled = append(settled, run)
+	}
+	for _, run := range settled {
+		o.settle(run, now)
 	}
 	o.crons.load(o, now)
 	after := o.index.Events()
