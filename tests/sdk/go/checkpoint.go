@@ -14,7 +14,7 @@ import (
 func checkpointFunctions(*app) []function {
 	return []function{
 		{id: "checkpoint", body: checkpointed},
-		{id: "checkpoint-retry", retries: 1, body: checkpointRetry},
+		{id: "checkpoint-retry", retries: 2, body: checkpointRetry},
 		{id: "checkpoint-parallel", body: checkpointParallel},
 		{id: "checkpoint-fail", retries: 1, body: func(r *run) (any, error) {
 			if _, err := do(r, "a", give(0)); err != nil {
@@ -47,7 +47,7 @@ func checkpointed(r *run) (any, error) {
 }
 
 // checkpointRetry has steps that each fail once: each has its own retries,
-// although one call runs them all.
+// although one call runs them all, and more steps fail than one step may.
 func checkpointRetry(r *run) (any, error) {
 	all := ""
 	for _, id := range []string{"a", "b", "c"} {

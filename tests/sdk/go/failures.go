@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/inngest/inngestgo"
+	"github.com/inngest/inngestgo/step"
 )
 
 // errorFunctions are about errors of steps and of functions, and their retries.
@@ -106,7 +108,7 @@ func fnRetry(r *run) (any, error) {
 func handleFailure(r *run) (any, error) {
 	fields := r.input.Event.Data
 	reason, _ := fields["error"].(map[string]any)
-	return do(r, "handle", func() (any, error) {
+	return step.Run(r.ctx, "handle", func(context.Context) (any, error) {
 		r.note("handled", map[string]any{
 			"message": reason["message"], "fn": fields["function_id"], "run": fields["run_id"],
 		})

@@ -1,6 +1,8 @@
 // Functions of a client with checkpointing: many steps in one call, each
 // reported by API as it finishes.
 
+import { crash } from "./steps.mjs";
+
 export const checkpointFunctions = ({ calls }) => [
   {
     // "body" counts the calls: one up to the sleep, one after it.
@@ -15,9 +17,10 @@ export const checkpointFunctions = ({ calls }) => [
     },
   },
   {
-    // Each step has its own retries, although one call runs them all.
+    // Each step has its own retries, although one call runs them all: more
+    // steps fail here than one step may.
     id: "checkpoint-retry",
-    retries: 1,
+    retries: 2,
     body: async ({ run, token }) => {
       const once = (step) => () => {
         if (calls.count(token, step) === 1) throw new Error(`${step} fails first`);
@@ -46,15 +49,5 @@ export const checkpointFunctions = ({ calls }) => [
       throw new Error("after a checkpoint");
     },
   },
-  {
-    id: "checkpoint-crash",
-    retries: 20,
-    body: async ({ run, token }) => {
-      const a = await run("a", () => "A");
-      const b = await run("b", () => a + "B");
-      const c = await run("block", () =>
-        calls.count(token, "block") > 1 ? b + "C" : new Promise(() => {}));
-      return run("d", () => c + "D");
-    },
-  },
+  { id: "checkpoint-crash", retries: 20, body: crash(calls) },
 ];

@@ -42,4 +42,21 @@ export const parallelFunctions = () => [
       return { joined, tail };
     },
   },
+  {
+    // The fast step wins, and the function goes on while the slow one runs.
+    // Version 4 has to ask for a race; in version 3 every step that ends wakes
+    // the function.
+    id: "race",
+    body: async ({ group, note, run }) => {
+      const slowly = async () => {
+        await new Promise((done) => setTimeout(done, 3000));
+        note("slow ended");
+        return "slow";
+      };
+      const race = () => Promise.race([run("fast", () => "fast"), run("slow", slowly)]);
+      const winner = await (group?.parallel ? group.parallel({ mode: "race" }, race) : race());
+      await run("after");
+      return { winner };
+    },
+  },
 ];

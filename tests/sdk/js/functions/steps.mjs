@@ -2,6 +2,16 @@
 
 import { createHash } from "node:crypto";
 
+// crash makes a body with a step whose first call never ends: the test kills the
+// app in it.
+export const crash = (calls) => async ({ run, token }) => {
+  const a = await run("a", () => "A");
+  const b = await run("b", () => a + "B");
+  const c = await run("block", () =>
+    calls.count(token, "block") > 1 ? b + "C" : new Promise(() => {}));
+  return run("d", () => c + "D");
+};
+
 export const stepFunctions = ({ events, calls }) => [
   {
     // Each step uses the results before it; the same id twice is two steps.
@@ -60,16 +70,5 @@ export const stepFunctions = ({ events, calls }) => [
     id: "big-output",
     body: ({ run }) => run("big", () => "b".repeat(5 * 1024 * 1024)),
   },
-  {
-    // The first call of "block" never ends: the test kills the app in it.
-    id: "crash",
-    retries: 20,
-    body: async ({ run, token }) => {
-      const a = await run("a", () => "A");
-      const b = await run("b", () => a + "B");
-      const c = await run("block", () =>
-        calls.count(token, "block") > 1 ? b + "C" : new Promise(() => {}));
-      return run("d", () => c + "D");
-    },
-  },
+  { id: "crash", retries: 20, body: crash(calls) },
 ];
