@@ -64,12 +64,8 @@ func equalityOf(path, literal ast.Expr, literals int) (equality, bool) {
 		_, ok := literalOf(value)
 		return equality{segments: p.segments, lifted: -1, value: value}, ok
 	}
-	lifted, ok := asPath(literal)
-	if !ok || literals == 0 || lifted.root != varsVariable || len(lifted.segments) != 1 || len(lifted.segments[0].field) != 1 {
-		return equality{}, false
-	}
-	index := int(lifted.segments[0].field[0]) - 'a'
-	return equality{segments: p.segments, lifted: index}, index >= 0 && index < literals
+	index, ok := liftedIndex(literal, literals)
+	return equality{segments: p.segments, lifted: index}, ok
 }
 
 // literal returns the equality's value, given the lifted ones.

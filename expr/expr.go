@@ -2,7 +2,6 @@ package expr
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
 
 	"github.com/google/cel-go/common/types"
@@ -155,9 +154,4 @@ func (r Result) Text() string {
 // Type is the CEL name of the value's type, such as "double" or "null_type".
 func (r Result) Type() string {
 	return r.value.Type().TypeName()
-}
-
-// native converts to a Go type, for comparing results with JSON.
-func (r Result) native(t reflect.Type) (any, error) {
-	return r.value.ConvertToNative(t)
 }

@@ -70,7 +70,7 @@ func asJSON(t *testing.T, r Result) string {
 		require.NoError(t, err)
 		return string(data)
 	}
-	v, err := r.native(reflect.TypeFor[*structpb.Value]())
+	v, err := r.value.ConvertToNative(reflect.TypeFor[*structpb.Value]())
 	require.NoError(t, err)
 	data, err := v.(*structpb.Value).MarshalJSON()
 	require.NoError(t, err)

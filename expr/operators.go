@@ -28,7 +28,10 @@ func add(left, right ref.Val) ref.Val {
 			return sum
 		}
 	}
-	return types.String(fmt.Sprint(goText(left), goText(right)))
+	if left.Type() == right.Type() {
+		return types.NewErr("no such overload")
+	}
+	return types.String(goText(left) + goText(right))
 }
 
 // goText is Go's default formatting of a value.

@@ -23,12 +23,12 @@ type Set struct {
 
 // entry is one waiting expression.
 type entry struct {
-	id       string
-	sequence uint64 // order of insertion
-	removed  bool
-	keys     []key       // where it is indexed; none if always a candidate
-	all      []key       // a conjunction of equalities that needs no evaluation
-	program  *Expression // nil if all says everything
+	id         string
+	sequence   uint64 // order of insertion
+	removed    bool
+	keys       []key       // where it is indexed; none if always a candidate
+	all        []key       // a conjunction of equalities that needs no evaluation
+	expression *Expression // nil if all says everything
 }
 
 // key is an equality of a path with a literal.
@@ -65,22 +65,22 @@ func (s *Set) Len() int {
 // the empty text always matches. The error is Compile's: the set is unchanged.
 func (s *Set) Add(id, text string) error {
 	equalities, isConjunction := parseConjunction(text)
-	var program *Expression
+	var expression *Expression
 	if !isConjunction && strings.TrimSpace(text) != "" {
 		var err error
-		if program, err = CompileInterpolated(text); err != nil {
+		if expression, err = CompileInterpolated(text); err != nil {
 			return err
 		}
 	}
 	s.Remove(id)
 	s.sequence++
-	added := &entry{id: id, sequence: s.sequence, program: program}
+	added := &entry{id: id, sequence: s.sequence, expression: expression}
 	switch {
 	case isConjunction:
 		added.all = s.allKeys(equalities)
 		added.keys = rarest(added.all)
-	case program != nil:
-		added.keys = s.bestCover(program)
+	case expression != nil:
+		added.keys = s.bestCover(expression)
 	}
 	s.insert(added)
 	return nil
@@ -259,8 +259,8 @@ func literalAt(async map[string]any, segments []segment) (literal, bool) {
 }
 
 func (e *entry) matches(async, vars map[string]any) (bool, error) {
-	if e.program != nil {
-		result, err := e.program.Eval(vars)
+	if e.expression != nil {
+		result, err := e.expression.Eval(vars)
 		if err != nil {
 			return false, err
 		}
