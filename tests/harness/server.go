@@ -48,6 +48,19 @@ func StartServer(ctx context.Context, c ServerConfig) (*Server, error) {
 		}
 		c.Port = port
 	}
+	s := &Server{config: c}
+	if err := s.start(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Restart starts the server again after it has ended, on the same port and
+// data. Its log starts anew.
+func (s *Server) Restart(ctx context.Context) error { return s.start(ctx) }
+
+func (s *Server) start(ctx context.Context) error {
+	c := s.config
 	process, err := Start(Command{
 		Name: "jetstep " + string(c.Mode),
 		Path: c.Binary,
@@ -56,13 +69,13 @@ func StartServer(ctx context.Context, c ServerConfig) (*Server, error) {
 		Env:  Environment(c.Dir),
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &Server{Process: process, config: c}
+	s.Process = process
 	if err := s.awaitReady(ctx); err != nil {
-		return nil, errors.Join(err, s.Kill())
+		return errors.Join(err, s.Kill())
 	}
-	return s, nil
+	return nil
 }
 
 func (c ServerConfig) arguments() []string {
