@@ -23,11 +23,15 @@ func (e *Encoder) Add(r *Record) {
 // Len is the payload's size so far, in bytes.
 func (e *Encoder) Len() int { return len(e.c.b) }
 
-// Take returns the payload and empties the encoder.
-func (e *Encoder) Take() []byte {
-	b := e.c.b
-	e.c.b = make([]byte, 0, min(cap(b), 1<<20))
-	return b
+// Bytes is the payload, valid until the next Add or Reset.
+func (e *Encoder) Bytes() []byte { return e.c.b }
+
+// Reset empties the encoder and keeps its memory, unless that is large.
+func (e *Encoder) Reset() {
+	if cap(e.c.b) > 1<<20 {
+		e.c.b = nil
+	}
+	e.c.b = e.c.b[:0]
 }
 
 // Decode calls visit for each record of a payload.

@@ -91,10 +91,10 @@ func (w *writer) flush() {
 	if len(batch) == 1 {
 		key = recordKey(batch[0].record)
 	}
-	payload := w.encoder.Take()
-	w.o.compact.appended(len(payload))
+	w.o.compact.appended(w.encoder.Len())
 	w.inFlight++
-	w.log.Append(key, payload, func(_ uint64, err error) { w.acknowledged(batch, err) })
+	w.log.Append(key, w.encoder.Bytes(), func(_ uint64, err error) { w.acknowledged(batch, err) })
+	w.encoder.Reset() // the connection has copied it
 }
 
 // recordKey is the run that a record is about, "_" when it is about none.
