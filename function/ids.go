@@ -159,6 +159,16 @@ func (s Seed) Increment(n uint32) ulid.ULID {
 	return newULID(s.ms, s.entropy[:])
 }
 
+// SeededEventID is the id of a request's event at a 0-based index, if the
+// header is a valid seed. For several events of one request use ParseSeed.
+func SeededEventID(header string, index int) (id ulid.ULID, ok bool) {
+	seed, ok := ParseSeed(header)
+	if !ok {
+		return ulid.ULID{}, false
+	}
+	return seed.EventID(index), true
+}
+
 // newULID is for a time that fits 48 bits and ten bytes of entropy.
 func newULID(ms uint64, entropy []byte) ulid.ULID {
 	var id ulid.ULID

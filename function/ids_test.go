@@ -323,6 +323,10 @@ func TestSeed(t *testing.T) {
 	require.Equal(t, "01M8ACKAFK5FRXBHTJCW3BXE8M", seed.EventID(1).String())
 	require.Equal(t, "01M8ACKAFK5FRXBHTJCW3BXE8J", seed.InvokeEventID().String())
 
+	second, ok := SeededEventID("1795645090291,K/HVx1JnBr65Eg==", 1)
+	require.True(t, ok)
+	require.Equal(t, seed.EventID(1), second)
+
 	wrapping, ok := ParseSeed("1,AAAAAAAA/////w==") // the counter is at its end
 	require.True(t, ok)
 	require.Equal(t, "00000000010000000000000000", wrapping.EventID(0).String())
@@ -331,7 +335,7 @@ func TestSeed(t *testing.T) {
 		"", "1795645090291", "0,K/HVx1JnBr65Eg==", "-1,K/HVx1JnBr65Eg==", "x,K/HVx1JnBr65Eg==", "1,K/HVx1JnBr65Eg==,2",
 		"1,K/HVx1JnBr65", "1,AAAA", "281474976710656,K/HVx1JnBr65Eg==",
 	} {
-		_, ok := ParseSeed(bad)
+		_, ok := SeededEventID(bad, 0)
 		require.False(t, ok, bad)
 	}
 }
