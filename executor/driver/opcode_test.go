@@ -108,7 +108,6 @@ func TestParseOpsToleratesOddDetails(t *testing.T) {
 
 func TestParseOpsMalformed(t *testing.T) {
 	t.Parallel()
-	big := strings.Repeat("x", MaxStepOutput)
 	const reading = "error reading generator opcode response: "
 	for _, tc := range []struct{ name, body, want string }{
 		{"empty", ``, reading + "no response data"},
@@ -125,10 +124,7 @@ func TestParseOpsMalformed(t *testing.T) {
 		{"numeric op", `[{"op":2}]`, reading + "Opcode should be a string, got 2"},
 		{"numeric id", `{"op":"StepRun","id":5}`, reading + "opcode id should be a string, got 5"},
 		{"object as name", `{"op":"StepRun","name":{}}`, reading + "opcode name should be a string, got {}"},
-		{"large output", `[{"op":"StepRun","id":"aa","data":"` + big + `"}]`, "error validating generator opcode aa: step output size is greater than the limit"},
-		{"large error", `[{"op":"StepFailed","id":"aa","error":{"message":"` + big + `"}}]`, "error validating generator opcode aa: step output size is greater than the limit"},
-		{"large input", `[{"op":"StepRun","id":"aa","opts":{"input":["` + big + `"]}}]`, "error validating generator opcode aa: step input size is greater than the limit"},
-		{"large prompt", `[{"op":"AIGateway","id":"aa","opts":{"body":{"x":"` + big + `"}}}]`, "error validating generator opcode aa: step input size is greater than the limit"},
+		{"large output", `[{"op":"StepRun","id":"aa","data":"` + strings.Repeat("x", MaxStepOutput) + `"}]`, "error validating generator opcode aa: step output size is greater than the limit"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -136,14 +132,37 @@ func TestParseOpsMalformed(t *testing.T) {
 			require.EqualError(t, err, tc.want)
 		})
 	}
-	// Just inside the limits.
-	for _, body := range []string{
-		`[{"op":"StepRun","id":"aa","data":"` + big[:MaxStepOutput-len(`{"data":""}`)] + `"}]`,
-		`[{"op":"StepRun","id":"aa","opts":{"input":["` + big[:MaxStepInput-len(`[""]`)] + `"]}}]`,
-		`[{"op":"Gateway","id":"aa","opts":{"body":"` + big + `"}}]`,
+}
+
+func TestOpcodeLimits(t *testing.T) {
+	t.Parallel()
+	text := func(size int) json.RawMessage { return json.RawMessage(`"` + strings.Repeat("x", size-2) + `"`) }
+	input := func(name string, size int) json.RawMessage {
+		return json.RawMessage(`{"` + name + `":` + string(text(size)) + `}`)
+	}
+	const output, withInput = "step output size is greater than the limit", "step input size is greater than the limit"
+	for _, tc := range []struct {
+		name string
+		op   Opcode
+		want string
+	}{
+		{"largest output", Opcode{Op: OpStepRun, Data: text(MaxStepOutput - len(`{"data":}`))}, ""},
+		{"output", Opcode{Op: OpStepRun, Data: text(MaxStepOutput - len(`{"data":}`) + 1)}, output},
+		{"error", Opcode{Op: OpStepFailed, Error: &UserError{Message: string(text(MaxStepOutput))}}, output},
+		{"largest input", Opcode{Op: OpStepRun, Opts: input("input", MaxStepInput)}, ""},
+		{"input", Opcode{Op: OpStepRun, Opts: input("input", MaxStepInput+1)}, withInput},
+		{"prompt", Opcode{Op: OpAIGateway, Opts: input("body", MaxStepInput+1)}, withInput},
+		{"body of a fetch", Opcode{Op: OpGateway, Opts: input("body", MaxStepInput+1)}, ""},
 	} {
-		_, err := ParseOps([]byte(body))
-		require.NoError(t, err)
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			err := tc.op.validate()
+			if tc.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.EqualError(t, err, tc.want)
+		})
 	}
 }
 

@@ -14,6 +14,8 @@ const maxWait = 366 * 24 * time.Hour
 
 // ErrNoEventName refuses a wait that names no event. Users see its text, which
 // is fixed by §12.6.
+//
+//lint:ignore ST1005 the text is the protocol's
 var ErrNoEventName = errors.New("An event name must be provided when waiting for an event")
 
 // Sleep returns when a Sleep op ends (§12.5); it is never before now. The
