@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -156,9 +157,10 @@ func (d *deployment) environment(s sdk) []string {
 	}, s.cloud...)
 }
 
-// stop ends the server first, so that it does not complain about its apps.
+// stop ends the server first, so that it does not complain about its apps. It
+// may end in order, which is when a binary built for coverage writes its data.
 func (d *deployment) stop() {
-	_ = d.server.Kill()
+	_ = d.server.Stop(5 * time.Second)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, app := range d.running {
