@@ -1,0 +1,341 @@
+package history
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+
+	"jetstep/bus"
+)
+
+var epoch = time.Date(2026, 11, 25, 22, 0, 0, 0, time.UTC)
+
+// newTestMemory has a clock that moves one second at each event.
+func newTestMemory(limits Limits) *Memory {
+	m := NewMemory(limits)
+	now := epoch
+	m.now = func() time.Time {
+		now = now.Add(time.Second)
+		return now
+	}
+	return m
+}
+
+// id is a ULID that sorts by n.
+func id(n int) ulid.ULID {
+	var id ulid.ULID
+	_ = id.SetTime(uint64(epoch.UnixMilli()) + uint64(n))
+	return id
+}
+
+func event(n int, name string) *bus.Event {
+	return &bus.Event{InternalID: id(n), ID: id(n).String(), Name: name, Data: json.RawMessage(`{"a":1}`)}
+}
+
+func scheduled(n, event int) Run {
+	return Run{ID: id(n), FunctionID: uuid.NameSpaceOID, EventIDs: []ulid.ULID{id(event)}, Status: Scheduled, QueuedAt: epoch}
+}
+
+func runIDs(runs []Run) []ulid.ULID {
+	ids := make([]ulid.ULID, len(runs))
+	for i, run := range runs {
+		ids[i] = run.ID
+	}
+	return ids
+}
+
+func eventIDs(events []Event) []ulid.ULID {
+	ids := make([]ulid.ULID, len(events))
+	for i, event := range events {
+		ids[i] = event.InternalID
+	}
+	return ids
+}
+
+func TestRunGoesThroughItsStatuses(t *testing.T) {
+	t.Parallel()
+	m := newTestMemory(Limits{})
+	_, err := m.Run(t.Context(), id(1))
+	require.ErrorIs(t, err, ErrRunNotFound)
+
+	m.RunScheduled(Run{ID: id(1), Status: Scheduled, QueuedAt: epoch, Reason: "throttled"})
+	run, err := m.Run(t.Context(), id(1))
+	require.NoError(t, err)
+	require.Equal(t, Run{ID: id(1), Status: Scheduled, QueuedAt: epoch, Reason: "throttled"}, run)
+
+	m.RunStarted(id(1), epoch.Add(time.Second))
+	m.RunStarted(id(1), epoch.Add(time.Minute)) // a replay
+	run, err = m.Run(t.Context(), id(1))
+	require.NoError(t, err)
+	require.Equal(t, Run{ID: id(1), Status: Running, QueuedAt: epoch, StartedAt: epoch.Add(time.Second)}, run)
+
+	m.RunFinished(id(1), Completed, json.RawMessage(`"done"`), epoch.Add(2*time.Second))
+	m.RunFinished(id(1), Failed, nil, epoch.Add(time.Hour))
+	m.RunStarted(id(1), epoch.Add(time.Hour))
+	m.RunScheduled(Run{ID: id(1), Status: Scheduled})
+	run, err = m.Run(t.Context(), id(1))
+	require.NoError(t, err)
+	require.Equal(t, Completed, run.Status)
+	require.JSONEq(t, `"done"`, string(run.Output))
+	require.Equal(t, epoch.Add(2*time.Second), run.EndedAt)
+	require.Equal(t, 1, m.finished.len())
+}
+
+func TestFactsAboutUnknownRunsAreDropped(t *testing.T) {
+	t.Parallel()
+	m := newTestMemory(Limits{})
+	m.RunStarted(id(1), epoch)
+	m.RunFinished(id(1), Completed, nil, epoch)
+	require.Empty(t, m.runs)
+	require.Zero(t, m.bytes)
+}
+
+func TestEventRuns(t *testing.T) {
+	t.Parallel()
+	m := newTestMemory(Limits{})
+	for n := 1; n <= 3; n++ {
+		m.RunScheduled(scheduled(n, 100))
+	}
+	m.RunScheduled(scheduled(4, 101))
+	skipped := scheduled(5, 100)
+	skipped.Status, skipped.Reason = Skipped, "function paused"
+	m.RunScheduled(skipped)
+	m.RunScheduled(Run{ID: id(6), Status: Scheduled}) // no event
+
+	runs, err := m.EventRuns(t.Context(), id(100))
+	require.NoError(t, err)
+	require.Equal(t, []ulid.ULID{id(1), id(2), id(3)}, runIDs(runs))
+
+	runs, err = m.EventRuns(t.Context(), id(999))
+	require.NoError(t, err)
+	require.Empty(t, runs)
+
+	runs, err = m.RecentRuns(t.Context(), 3)
+	require.NoError(t, err)
+	require.Equal(t, []ulid.ULID{id(6), id(5), id(4)}, runIDs(runs))
+}
+
+func TestEndedRunsMakeRoomInTheOrderOfTheirEnd(t *testing.T) {
+	t.Parallel()
+	m := newTestMemory(Limits{Runs: 2})
+	for n := 1; n <= 6; n++ {
+		m.RunScheduled(scheduled(n, 100))
+	}
+	for i, n := range []int{5, 2, 6, 1} {
+		m.RunFinished(id(n), Completed, nil, epoch.Add(time.Duration(i)*time.Second))
+	}
+	runs, err := m.RecentRuns(t.Context(), 10)
+	require.NoError(t, err)
+	require.Equal(t, []ulid.ULID{id(6), id(4), id(3), id(1)}, runIDs(runs), "the unfinished and the last two")
+	runs, err = m.EventRuns(t.Context(), id(100))
+	require.NoError(t, err)
+	require.Equal(t, []ulid.ULID{id(1), id(3), id(4), id(6)}, runIDs(runs))
+
+	for _, n := range []int{3, 4} {
+		m.RunFinished(id(n), Failed, nil, epoch.Add(time.Hour))
+	}
+	m.RunScheduled(Run{ID: id(7), Status: Skipped})
+	m.RunScheduled(Run{ID: id(8), Status: Skipped})
+	require.Empty(t, m.byEvent, "no list of an event outlives its runs")
+	require.Len(t, m.runs, 2)
+}
+
+func TestEventsMakeRoomByCount(t *testing.T) {
+	t.Parallel()
+	m := newTestMemory(Limits{Events: 3})
+	for n := 1; n <= 5; n++ {
+		m.EventReceived(event(n, "a"), n)
+	}
+	events, err := m.Events(t.Context(), EventFilter{})
+	require.NoError(t, err)
+	require.Equal(t, []ulid.ULID{id(5), id(4), id(3)}, eventIDs(events))
+	_, err = m.Event(t.Context(), id(2))
+	require.ErrorIs(t, err, ErrEventNotFound)
+	got, err := m.Event(t.Context(), id(3))
+	require.NoError(t, err)
+	require.Equal(t, Event{Event: event(3, "a"), ReceivedAt: epoch.Add(3 * time.Second), Matched: 3}, got)
+}
+
+func TestTheOldestMakesRoomByBytes(t *testing.T) {
+	t.Parallel()
+	m := newTestMemory(Limits{Bytes: 10_000})
+	big := bytes.Repeat([]byte("x"), 3000)
+	m.EventReceived(&bus.Event{InternalID: id(1), Name: "a", Data: big}, 0) // at 1 s
+	for n := 10; n <= 11; n++ {
+		m.RunScheduled(scheduled(n, 1))
+		m.RunFinished(id(n), Completed, big, epoch.Add(time.Duration(n-8)*time.Second)) // at 2 s, 3 s
+	}
+	require.LessOrEqual(t, m.bytes, int64(10_000))
+	_, err := m.Event(t.Context(), id(1))
+	require.ErrorIs(t, err, ErrEventNotFound, "it is older than both runs")
+	require.Len(t, m.runs, 2)
+
+	for n := 2; n <= 4; n++ { // at 2 s, 3 s, 4 s
+		m.EventReceived(&bus.Event{InternalID: id(n), Name: "a", Data: big}, 0)
+	}
+	require.LessOrEqual(t, m.bytes, int64(10_000))
+	_, err = m.Run(t.Context(), id(10))
+	require.ErrorIs(t, err, ErrRunNotFound)
+
+	m.EventReceived(&bus.Event{InternalID: id(5), Name: "a", Data: bytes.Repeat(big, 4)}, 0)
+	require.Zero(t, m.bytes, "one that is too large leaves nothing")
+	require.Empty(t, m.runs)
+	require.Empty(t, m.events)
+}
+
+func TestSizesAreGivenBack(t *testing.T) {
+	t.Parallel()
+	m := newTestMemory(Limits{Runs: 1, Events: 1})
+	for n := 1; n <= 200; n++ {
+		m.EventReceived(event(n, "some/name"), 1)
+		m.RunScheduled(scheduled(n, n))
+		m.RunFinished(id(n), Completed, json.RawMessage(`{"n":1}`), epoch)
+	}
+	require.Equal(t, m.finished.at(0).bytes+m.arrived.at(0).bytes, m.bytes)
+	m.EventReceived(event(200, "again"), 1)
+	require.Equal(t, 1, m.arrived.len(), "a repeated report is not a second event")
+}
+
+func TestEventsFilter(t *testing.T) {
+	t.Parallel()
+	m := newTestMemory(Limits{})
+	m.EventReceived(event(1, "a"), 1)                     // at 1 s
+	m.EventReceived(event(9, "b"), 0)                     // at 2 s, an id from the future
+	m.EventReceived(event(3, "inngest/function.done"), 0) // at 3 s
+	m.EventReceived(event(2, "a"), 0)                     // at 4 s, out of order
+	tests := map[string]struct {
+		filter EventFilter
+		want   []int
+	}{
+		"all but internal": {EventFilter{}, []int{9, 2, 1}},
+		"internal, too":    {EventFilter{Internal: true}, []int{9, 3, 2, 1}},
+		"limit":            {EventFilter{Limit: 2}, []int{9, 2}},
+		"limit one":        {EventFilter{Limit: 1}, []int{9}},
+		"name":             {EventFilter{Name: "a"}, []int{2, 1}},
+		"no such name":     {EventFilter{Name: "c"}, []int{}},
+		"cursor":           {EventFilter{Before: id(9)}, []int{2, 1}},
+		"cursor between":   {EventFilter{Before: id(2)}, []int{1}},
+		"after":            {EventFilter{ReceivedAfter: epoch.Add(time.Second)}, []int{9, 2}},
+		"before":           {EventFilter{ReceivedBefore: epoch.Add(2 * time.Second)}, []int{9, 1}},
+		"between": {EventFilter{
+			ReceivedAfter:  epoch.Add(time.Second),
+			ReceivedBefore: epoch.Add(3 * time.Second)}, []int{9}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			events, err := m.Events(t.Context(), test.filter)
+			require.NoError(t, err)
+			want := make([]ulid.ULID, len(test.want))
+			for i, n := range test.want {
+				want[i] = id(n)
+			}
+			require.Equal(t, want, eventIDs(events))
+		})
+	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		status Status
+		name   string
+		code   int
+		ended  bool
+	}{
+		{Running, "Running", 200, false},
+		{Completed, "Completed", 300, true},
+		{Failed, "Failed", 400, true},
+		{Cancelled, "Cancelled", 500, true},
+		{Overflowed, "Overflowed", 50, true},
+		{Scheduled, "Scheduled", 100, false},
+		{Skipped, "Skipped", 600, true},
+		{Unknown, "Unknown", 0, false},
+	}
+	for _, test := range tests {
+		require.Equal(t, test.name, test.status.String())
+		require.Equal(t, test.code, test.status.Code(), test.name)
+		require.Equal(t, test.status, StatusOfCode(test.code), test.name)
+		require.Equal(t, test.ended, test.status.Ended(), test.name)
+	}
+	require.Equal(t, "Unknown", Status(200).String())
+	require.Zero(t, Status(200).Code())
+	require.Equal(t, Unknown, StatusOfCode(7))
+}
+
+// TestConcurrentUse is for the race detector; the bounds hold all the time.
+func TestConcurrentUse(t *testing.T) {
+	t.Parallel()
+	m := NewMemory(Limits{Runs: 50, Events: 50})
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			for n := w * 1000; n < w*1000+500; n++ {
+				m.EventReceived(event(n, "a"), 1)
+				m.RunScheduled(scheduled(n, n))
+				m.RunStarted(id(n), epoch)
+				m.RunFinished(id(n), Completed, json.RawMessage(`1`), epoch)
+			}
+		})
+	}
+	writers.Go(func() {
+		for n := range 200 {
+			events, err := m.Events(t.Context(), EventFilter{Limit: 20})
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(events), 20)
+			runs, err := m.RecentRuns(t.Context(), 1000)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(runs), 50+4)
+			_, _ = m.EventRuns(t.Context(), id(n)) // may be gone
+			_, _ = m.Run(t.Context(), id(n))
+		}
+	})
+	writers.Wait()
+	require.Equal(t, 50, m.finished.len())
+	require.Equal(t, 50, m.arrived.len())
+	require.Len(t, m.runs, 50)
+	require.Len(t, m.byEvent, 50)
+}
+
+// BenchmarkRunWithEvent is what one event that starts one run costs.
+func BenchmarkRunWithEvent(b *testing.B) {
+	m := NewMemory(Limits{})
+	events := make([]*bus.Event, b.N)
+	runs := make([]Run, b.N)
+	for n := range b.N {
+		events[n] = event(n, "bench/event")
+		runs[n] = scheduled(n, n)
+	}
+	output := json.RawMessage(`{"ok":true}`)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := range b.N {
+		m.EventReceived(events[n], 1)
+		m.RunScheduled(runs[n])
+		m.RunStarted(runs[n].ID, epoch)
+		m.RunFinished(runs[n].ID, Completed, output, epoch)
+	}
+}
+
+// BenchmarkEvents is one page of the event list, with the store full.
+func BenchmarkEvents(b *testing.B) {
+	for _, filter := range []EventFilter{{Limit: 20}, {Limit: 51, Name: "bench/3"}} {
+		b.Run(fmt.Sprintf("limit=%d", filter.Limit), func(b *testing.B) {
+			m := NewMemory(Limits{})
+			for n := range 100_000 {
+				m.EventReceived(event(n, fmt.Sprintf("bench/%d", n%100)), 1)
+			}
+			for b.Loop() {
+				_, err := m.Events(b.Context(), filter)
+				require.NoError(b, err)
+			}
+		})
+	}
+}
