@@ -86,13 +86,15 @@ func isRace(op *driver.Opcode) bool { return op.ParallelMode() == driver.Paralle
 
 // discover asks for another call of the function after op's step.
 func (d *decision) discover(op *driver.Opcode, kind state.JobKind, id string) {
-	race := isRace(op)
-	if group := d.groupOf(); group != "" && !race && kind == state.JobEdge {
+	race, group := isRace(op), d.groupOf()
+	if group != "" && !race && kind == state.JobEdge {
 		id = function.CoalescedJob(d.run.ID.String(), group)
 	}
 	d.t.Discoveries = append(d.t.Discoveries, state.Discovery{
-		Job:    state.Job{ID: id, Kind: kind, Due: d.now.UnixMilli(), MaxAttempts: d.attempts, Outgoing: op.ID},
-		Always: race,
+		Job: state.Job{ID: id, Kind: kind, Due: d.now.UnixMilli(), MaxAttempts: d.attempts, Outgoing: op.ID},
+		// A step of no group waits for no other: what a race left behind may
+		// still be pending.
+		Always: race || group == "",
 	})
 }
 

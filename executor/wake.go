@@ -17,7 +17,7 @@ func wake(run *state.Run, job state.Job, now time.Time) *state.Transition {
 	return &state.Transition{
 		RunID: run.ID, Job: job.ID,
 		Saves:       []state.Save{{Step: job.Step, Memo: driver.MemoNull}},
-		Discoveries: []state.Discovery{{Job: next, Always: job.Race}},
+		Discoveries: []state.Discovery{{Job: next, Always: job.Race || job.Group == ""}},
 	}
 }
 
@@ -40,7 +40,7 @@ func timeOut(run *state.Run, job state.Job, now time.Time) *state.Transition {
 	t.Unwaits = []string{job.Step}
 	t.Discoveries = []state.Discovery{{
 		Job:    state.Job{ID: id, Kind: state.JobEdge, Due: now.UnixMilli(), MaxAttempts: job.MaxAttempts, Outgoing: job.Step},
-		Always: job.Race,
+		Always: job.Race || job.Group == "",
 	}}
 	return t
 }

@@ -72,7 +72,7 @@ type Discovery struct {
 	// Job is the job to add. It is left out while steps of the run are pending
 	// (sdk-protocol §14.3), and when the step it follows had finished before.
 	Job Job
-	// Always adds the job whatever is pending (failures, race mode).
+	// Always adds the job whatever is pending (race mode, steps of no group).
 	Always bool
 	// IfIdle adds the job only when the run has nothing else to go on with.
 	IfIdle bool

@@ -69,7 +69,7 @@ func (t *tx) handleResume(m *state.Message) {
 		Unwaits:  []string{m.Step},
 		Discoveries: []state.Discovery{{
 			Job:    t.discoveryJob(run, function.EventJob(key, m.Step), m.Step, wait.Group, wait.Race),
-			Always: wait.Race,
+			Always: wait.Race || wait.Group == "",
 		}},
 	})
 }

@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// client keeps connections to the server open.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxIdleConns: 64}}
+
+// batchOf builds a request body of n events with a payload of a usual size.
+func batchOf(name string, first, n int) []byte {
+	var b bytes.Buffer
+	b.WriteByte('[')
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(`{"name":"` + name + `","data":{"n":`)
+		b.WriteString(strconv.Itoa(first + i))
+		b.WriteString(`,"customer":"c-1043","email":"someone@example.com","items":[{"sku":"A-17","count":2},{"sku":"B-9","count":1}],"total":41.5}}`)
+	}
+	b.WriteByte(']')
+	return b.Bytes()
+}
+
+// send posts one body of events.
+func (t *Target) send(ctx context.Context, body []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.URL+"/e/"+t.EventKey, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("events refused: status %d: %.200s", resp.StatusCode, answer)
+	}
+	return nil
+}
+
+// sendAll sends n events of a name in batches over several connections, and
+// returns when all are accepted.
+func (t *Target) sendAll(ctx context.Context, name string, n, batch, connections int) error {
+	var next atomic.Int64
+	var senders sync.WaitGroup
+	errs := make(chan error, connections)
+	for range connections {
+		senders.Go(func() {
+			for {
+				first := int(next.Add(int64(batch))) - batch
+				if first >= n {
+					return
+				}
+				if err := t.send(ctx, batchOf(name, first, min(batch, n-first))); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	senders.Wait()
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
+
+// until polls a condition.
+func until(ctx context.Context, what string, limit time.Duration, done func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, ctx.Err())
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+	return nil
+}

@@ -1,0 +1,322 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options of a measurement.
+type Options struct {
+	// URL is a running server to measure; "" starts one from Binary.
+	URL       string
+	EventKey  string
+	Bearer    string
+	Binary    string
+	Scenarios []string // by name; empty = all that apply
+	Scale     float64  // of the amounts, default 1
+	Args      []string // further arguments of the started server
+}
+
+// Result is one measured figure.
+type Result struct {
+	Scenario string
+	What     string
+	Value    float64
+	Unit     string
+}
+
+func (r Result) String() string {
+	return fmt.Sprintf("%-10s %-38s %12s %s", r.Scenario, r.What, strconv.FormatFloat(r.Value, 'f', decimals(r.Value), 64), r.Unit)
+}
+
+func decimals(v float64) int {
+	switch {
+	case v >= 100:
+		return 0
+	case v >= 1:
+		return 2
+	}
+	return 3
+}
+
+// scenario measures one thing on a server of its own.
+type scenario struct {
+	name  string
+	about string
+	child bool // needs a server it can look into and kill
+	run   func(ctx context.Context, m *measurement) error
+}
+
+var scenarios = []scenario{
+	{"start", "cold start of an empty server", true, measureStart},
+	{"ingest", "events accepted, in batches of 100", false, measureIngest},
+	{"noop", "runs without steps, end to end", false, func(ctx context.Context, m *measurement) error { return measureRuns(ctx, m, "noop", 30_000) }},
+	{"three", "runs of three steps, end to end", false, func(ctx context.Context, m *measurement) error { return measureRuns(ctx, m, "three", 10_000) }},
+	{"latency", "event to first call, at 50 events/s", false, measureLatency},
+	{"sleep", "100,000 sleeping runs: memory and recovery", true, measureSleep},
+}
+
+// Scenarios lists the names and what they measure.
+func Scenarios() []string {
+	var list []string
+	for _, s := range scenarios {
+		list = append(list, s.name+": "+s.about)
+	}
+	return list
+}
+
+// measurement is one scenario being run.
+type measurement struct {
+	scenario string
+	scale    float64
+	target   *Target
+	app      *App
+	cold     time.Duration // start of the target until healthy
+	results  []Result
+	out      io.Writer
+}
+
+func (m *measurement) report(what string, value float64, unit string) {
+	r := Result{m.scenario, what, value, unit}
+	m.results = append(m.results, r)
+	_, _ = fmt.Fprintln(m.out, r) // a closed terminal does not stop the measurement
+}
+
+func (m *measurement) amount(n int) int { return max(1, int(float64(n)*m.scale)) }
+
+// Run measures and prints each figure as it is known.
+func Run(ctx context.Context, opts Options, out io.Writer) ([]Result, error) {
+	if opts.Scale == 0 {
+		opts.Scale = 1
+	}
+	if err := known(opts.Scenarios); err != nil {
+		return nil, err
+	}
+	var results []Result
+	for _, s := range scenarios {
+		wanted := len(opts.Scenarios) == 0 || slices.Contains(opts.Scenarios, s.name)
+		if !wanted || s.child && opts.URL != "" {
+			continue
+		}
+		got, err := runScenario(ctx, opts, s, out)
+		results = append(results, got...)
+		if err != nil {
+			return results, fmt.Errorf("scenario %s: %w", s.name, err)
+		}
+	}
+	return results, nil
+}
+
+func known(names []string) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(scenarios, func(s scenario) bool { return s.name == name }) {
+			return fmt.Errorf("unknown scenario %q; there are:\n  %s", name, strings.Join(Scenarios(), "\n  "))
+		}
+	}
+	return nil
+}
+
+func runScenario(ctx context.Context, opts Options, s scenario, out io.Writer) ([]Result, error) {
+	m := &measurement{scenario: s.name, scale: opts.Scale, out: out}
+	if opts.URL != "" {
+		m.target = &Target{URL: strings.TrimSuffix(opts.URL, "/"), EventKey: opts.EventKey, Bearer: opts.Bearer}
+	} else {
+		dir, err := os.MkdirTemp("", "jetstep-bench-")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		target, cold, err := StartTarget(ctx, opts.Binary, dir, opts.Args...)
+		if err != nil {
+			return nil, err
+		}
+		defer target.Stop()
+		m.target, m.cold = target, cold
+	}
+	if err := m.target.Await(ctx, "/ready"); err != nil {
+		return nil, err
+	}
+	app, err := StartApp("bench-" + filepath.Base(s.name))
+	if err != nil {
+		return nil, err
+	}
+	defer app.Close()
+	m.app = app
+	if err := app.Register(ctx, m.target.URL, m.target.Bearer); err != nil {
+		return nil, err
+	}
+	err = s.run(ctx, m)
+	return m.results, err
+}
+
+func measureStart(_ context.Context, m *measurement) error {
+	m.report("cold start to healthy", float64(m.cold.Milliseconds()), "ms")
+	now, _ := m.target.Memory()
+	m.report("memory of the idle server", float64(now)/(1<<20), "MiB")
+	return nil
+}
+
+// cpuPer reports the server's processor time for each thousand of n.
+func (m *measurement) cpuPer(before time.Duration, n int, what string) {
+	if after, ok := m.target.CPU(); ok {
+		m.report("server CPU per 1,000 "+what, (after-before).Seconds()*1000/float64(n), "s")
+	}
+}
+
+func measureIngest(ctx context.Context, m *measurement) error {
+	n := m.amount(300_000)
+	if err := m.target.sendAll(ctx, "bench/unheard", m.amount(5_000), 100, 4); err != nil {
+		return err
+	}
+	before, _ := m.target.CPU()
+	begin := time.Now()
+	if err := m.target.sendAll(ctx, "bench/unheard", n, 100, 4); err != nil {
+		return err
+	}
+	m.report("events accepted", float64(n)/time.Since(begin).Seconds(), "events/s")
+	m.cpuPer(before, n, "events")
+	_, peak := m.target.Memory()
+	if peak > 0 {
+		m.report("peak memory", float64(peak)/(1<<20), "MiB")
+	}
+	return nil
+}
+
+func measureRuns(ctx context.Context, m *measurement, fn string, n int) error {
+	n = m.amount(n)
+	warm := m.amount(1_000)
+	if err := m.target.sendAll(ctx, "bench/"+fn, warm, 100, 2); err != nil {
+		return err
+	}
+	if err := until(ctx, "warm-up runs", time.Minute, func() bool { return int(m.app.Completed.Load()) >= warm }); err != nil {
+		return err
+	}
+	calls := m.app.Calls.Load()
+	before, _ := m.target.CPU()
+	begin := time.Now()
+	if err := m.target.sendAll(ctx, "bench/"+fn, n, 100, 2); err != nil {
+		return err
+	}
+	if err := until(ctx, "runs", 10*time.Minute, func() bool { return int(m.app.Completed.Load()) >= warm+n }); err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	m.report("runs completed", float64(n)/took.Seconds(), "runs/s")
+	m.report("calls of the SDK", float64(m.app.Calls.Load()-calls)/took.Seconds(), "calls/s")
+	m.cpuPer(before, n, "runs")
+	_, peak := m.target.Memory()
+	if peak > 0 {
+		m.report("peak memory", float64(peak)/(1<<20), "MiB")
+	}
+	return nil
+}
+
+// measureLatency sends single events at a steady pace and takes the time until
+// the function is called, which includes accepting the event.
+func measureLatency(ctx context.Context, m *measurement) error {
+	const rate = 50
+	n := m.amount(1_000)
+	var mu sync.Mutex
+	sent := make([]time.Time, n)
+	var took []time.Duration
+	called := func(data []byte) {
+		at := time.Now()
+		i, err := strconv.Atoi(strings.Trim(string(data), `{"n:}`))
+		if err != nil || i < 0 || i >= n {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		took = append(took, at.Sub(sent[i]))
+	}
+	m.app.Called.Store(&called)
+	pace := time.NewTicker(time.Second / rate)
+	defer pace.Stop()
+	var answers sync.WaitGroup
+	failed := make(chan error, n)
+	for i := range n {
+		<-pace.C
+		answers.Go(func() {
+			mu.Lock()
+			sent[i] = time.Now()
+			mu.Unlock()
+			if err := m.target.send(ctx, fmt.Appendf(nil, `{"name":"bench/noop","data":{"n":%d}}`, i)); err != nil {
+				failed <- err
+			}
+		})
+	}
+	answers.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+	}
+	err := until(ctx, "calls", time.Minute, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(took) >= n
+	})
+	if err != nil {
+		return err
+	}
+	slices.Sort(took)
+	m.report("event to first call, p50", float64(took[n/2].Microseconds())/1000, "ms")
+	m.report("event to first call, p99", float64(took[n*99/100].Microseconds())/1000, "ms")
+	return nil
+}
+
+func measureSleep(ctx context.Context, m *measurement) error {
+	n := m.amount(100_000)
+	if err := m.settle(ctx, 0); err != nil {
+		return err
+	}
+	before, _ := m.target.Memory()
+	if err := m.target.sendAll(ctx, "bench/sleep", n, 100, 2); err != nil {
+		return err
+	}
+	if err := m.settle(ctx, n); err != nil {
+		return err
+	}
+	after, peak := m.target.Memory()
+	m.report("memory per sleeping run", float64(after-before)/float64(n), "bytes")
+	m.report("memory per 100,000 sleeping runs", float64(after-before)/float64(n)*1e5/(1<<20), "MiB")
+	m.report("peak memory", float64(peak)/(1<<20), "MiB")
+	if err := m.target.Kill(); err != nil {
+		return err
+	}
+	took, err := m.target.Restart(ctx, "/ready")
+	if err != nil {
+		return err
+	}
+	m.report("recovery after kill -9", float64(took.Milliseconds()), "ms")
+	if err := m.settle(ctx, n); err != nil {
+		return fmt.Errorf("after recovery: %w", err)
+	}
+	return nil
+}
+
+// settle waits until so many jobs are queued and the memory stays as it is.
+func (m *measurement) settle(ctx context.Context, jobs int) error {
+	var failed error
+	err := until(ctx, fmt.Sprintf("%d queued jobs", jobs), 10*time.Minute, func() bool {
+		depth, err := m.target.Gauge("inngest_queue_depth")
+		failed = err
+		return err == nil && int(depth) >= jobs
+	})
+	if err != nil {
+		return fmt.Errorf("%w (%w)", err, failed)
+	}
+	select {
+	case <-time.After(15 * time.Second): // the server gives unused memory back
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
