@@ -10,6 +10,7 @@ import (
 
 	"jetstep/executor/driver"
 	"jetstep/function"
+	"jetstep/jcs"
 	"jetstep/state"
 )
 
@@ -211,7 +212,7 @@ func canonical(raw json.RawMessage) json.RawMessage {
 	if len(raw) == 0 {
 		return nil
 	}
-	out, err := driver.Canonicalize(raw)
+	out, err := jcs.Canonicalize(raw)
 	if err != nil {
 		return raw
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/function"
+	"jetstep/jcs"
 )
 
 // Limits of a request (sdk-protocol §8).
@@ -71,7 +72,7 @@ func appendBody(b []byte, r *Request, events []json.RawMessage, useAPI bool) []b
 	}
 	b = append(b, `],"steps":{`...)
 	for n, i := range sortedSteps(steps) {
-		b = append(appendString(appendComma(b, n), steps[i].ID), ':')
+		b = append(jcs.AppendString(appendComma(b, n), steps[i].ID), ':')
 		b = append(b, steps[i].Data...)
 	}
 	b = append(b, `},"use_api":`...)
@@ -94,7 +95,7 @@ func appendContext(b []byte, r *Request, useAPI bool) []byte {
 		b = strconv.AppendInt(b, int64(r.Generation), 10)
 	}
 	if r.JobID != "" {
-		b = appendString(append(b, `,"job_id":`...), r.JobID)
+		b = jcs.AppendString(append(b, `,"job_id":`...), r.JobID)
 	}
 	b = append(b, `,"max_attempts":`...)
 	b = strconv.AppendInt(b, int64(r.MaxAttempts), 10)
@@ -104,7 +105,7 @@ func appendContext(b []byte, r *Request, useAPI bool) []byte {
 	}
 	b = append(b, '"')
 	if r.RequestID != "" {
-		b = appendString(append(b, `,"request_id":`...), r.RequestID)
+		b = jcs.AppendString(append(b, `,"request_id":`...), r.RequestID)
 	}
 	b = append(b, `,"run_id":"`...)
 	b = appendULID(b, r.RunID)
@@ -112,7 +113,7 @@ func appendContext(b []byte, r *Request, useAPI bool) []byte {
 	b = strconv.AppendInt(b, int64(r.StackCurrent), 10)
 	b = append(b, `,"stack":[`...)
 	for i, id := range r.Stack {
-		b = appendString(appendComma(b, i), id)
+		b = jcs.AppendString(appendComma(b, i), id)
 	}
 	b = append(b, `]},"step_id":"step","use_api":`...)
 	b = strconv.AppendBool(b, useAPI)
@@ -124,8 +125,8 @@ func appendDefers(b []byte, defers map[string]bool) []byte {
 		return append(b, `{}`...)
 	}
 	b = append(b, '{')
-	for i, id := range slices.SortedFunc(maps.Keys(defers), compareUTF16[string]) {
-		b = appendString(appendComma(b, i), id)
+	for i, id := range slices.SortedFunc(maps.Keys(defers), jcs.Compare[string]) {
+		b = jcs.AppendString(appendComma(b, i), id)
 		b = append(b, `:{"abortable":`...)
 		b = strconv.AppendBool(b, defers[id])
 		b = append(b, '}')
@@ -141,7 +142,7 @@ func sortedSteps(steps []Memo) []int {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(i, j int) int {
-		return cmp.Or(compareUTF16(steps[i].ID, steps[j].ID), i-j)
+		return cmp.Or(jcs.Compare(steps[i].ID, steps[j].ID), i-j)
 	})
 	kept := order[:0]
 	for at, i := range order {

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/gowebpki/jcs"
+	reference "github.com/gowebpki/jcs"
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 )
@@ -71,7 +71,7 @@ func naiveBody(t *testing.T, r *Request) string {
 		"ctx": ctx, "defers": defers, "event": r.Events[0], "events": r.Events, "steps": steps, "use_api": false, "version": r.Version,
 	})
 	require.NoError(t, err)
-	canonical, err := jcs.Transform(naive)
+	canonical, err := reference.Transform(naive)
 	require.NoError(t, err)
 	return string(canonical)
 }

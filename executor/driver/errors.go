@@ -3,6 +3,8 @@ package driver
 import (
 	"encoding/json"
 	"fmt"
+
+	"jetstep/jcs"
 )
 
 // RunError is the error object of a failed run (sdk-protocol §15.5), as it is
@@ -19,11 +21,11 @@ type RunError struct {
 func (e *RunError) JSON() json.RawMessage {
 	b := append(make([]byte, 0, 128+len(e.Message)+len(e.Stack)+len(e.Cause)), '{')
 	b = appendOptional(b, "cause", e.Cause)
-	b = appendString(append(b, `"error":`...), e.Error)
-	b = appendString(append(b, `,"message":`...), e.Message)
-	b = appendString(append(b, `,"name":`...), e.Name)
+	b = jcs.AppendString(append(b, `"error":`...), e.Error)
+	b = jcs.AppendString(append(b, `,"message":`...), e.Message)
+	b = jcs.AppendString(append(b, `,"name":`...), e.Name)
 	if e.Stack != "" {
-		b = appendString(append(b, `,"stack":`...), e.Stack)
+		b = jcs.AppendString(append(b, `,"stack":`...), e.Stack)
 	}
 	return append(b, '}')
 }
@@ -40,9 +42,9 @@ const maxNestedError = 32 << 10
 // text stands in when the output has no error text of its own.
 func newRunError(output json.RawMessage, text string) *RunError {
 	e := &RunError{Error: text, Name: "Error", Message: "Function execution error"}
-	fields := objectIn(output)
+	fields := jcs.Object(output)
 	if fields == nil {
-		if message, ok := stringIn(output); ok && message != "" {
+		if message, ok := jcs.Text(output); ok && message != "" {
 			e.Message = message
 		}
 		return e
@@ -54,7 +56,7 @@ func newRunError(output json.RawMessage, text string) *RunError {
 		}
 	}
 	overwrite := func(into *string, name string) {
-		if value, ok := stringIn(fields[name]); ok && value != "" {
+		if value, ok := jcs.Text(fields[name]); ok && value != "" {
 			*into = value
 		}
 	}
@@ -71,13 +73,13 @@ func newRunError(output json.RawMessage, text string) *RunError {
 // nestedObject returns the members of raw if it is an object, or a string
 // that holds one.
 func nestedObject(raw json.RawMessage) map[string]json.RawMessage {
-	if text, ok := stringIn(raw); ok {
+	if text, ok := jcs.Text(raw); ok {
 		if len(text) > maxNestedError {
 			return nil
 		}
 		raw = json.RawMessage(text)
 	}
-	return objectIn(raw)
+	return jcs.Object(raw)
 }
 
 // UserError is a step's error in the normalised form that is stored in its
@@ -95,18 +97,18 @@ type UserError struct {
 // a message, and a text of another type is kept as its JSON.
 func (e *UserError) UnmarshalJSON(data []byte) error {
 	*e = UserError{}
-	if firstByte(data) != '{' {
-		e.Name, e.Message = "Error", looseText(data)
+	if jcs.FirstByte(data) != '{' {
+		e.Name, e.Message = "Error", jcs.LooseText(data)
 		return nil
 	}
-	for name, value := range members(data) {
+	for name, value := range jcs.Members(data) {
 		switch string(name) {
 		case "name":
-			e.Name = looseText(value)
+			e.Name = jcs.LooseText(value)
 		case "message":
-			e.Message = looseText(value)
+			e.Message = jcs.LooseText(value)
 		case "stack":
-			e.Stack = looseText(value)
+			e.Stack = jcs.LooseText(value)
 		case "data":
 			e.Data = unlessNull(value)
 		case "cause":
@@ -121,13 +123,13 @@ func (e *UserError) JSON() json.RawMessage {
 	b := append(make([]byte, 0, 96+len(e.Message)+len(e.Stack)+len(e.Data)+len(e.Cause)), '{')
 	b = appendOptional(b, "cause", e.Cause)
 	b = appendOptional(b, "data", e.Data)
-	b = appendString(append(b, `"message":`...), e.Message)
-	b = appendString(append(b, `,"name":`...), e.Name)
+	b = jcs.AppendString(append(b, `"message":`...), e.Message)
+	b = jcs.AppendString(append(b, `,"name":`...), e.Name)
 	if e.NoRetry {
 		b = append(b, `,"noRetry":true`...)
 	}
 	if e.Stack != "" {
-		b = appendString(append(b, `,"stack":`...), e.Stack)
+		b = jcs.AppendString(append(b, `,"stack":`...), e.Stack)
 	}
 	return append(b, '}')
 }
@@ -136,7 +138,7 @@ func (e *UserError) JSON() json.RawMessage {
 func (e *UserError) MarshalJSON() ([]byte, error) { return e.JSON(), nil }
 
 func unlessNull(raw json.RawMessage) json.RawMessage {
-	if isNull(raw) {
+	if jcs.IsNull(raw) {
 		return nil
 	}
 	return raw
@@ -148,11 +150,11 @@ func appendOptional(b []byte, name string, raw json.RawMessage) []byte {
 	if raw == nil {
 		return b
 	}
-	canonical, err := Canonicalize(raw)
+	canonical, err := jcs.Canonicalize(raw)
 	if err != nil {
 		return b
 	}
-	b = append(appendString(b, name), ':')
+	b = append(jcs.AppendString(b, name), ':')
 	return append(append(b, canonical...), ',')
 }
 

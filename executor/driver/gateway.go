@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"jetstep/jcs"
 )
 
 // GatewayError is a gateway request without a usable answer. While attempts
@@ -33,7 +35,7 @@ func (c *Caller) Gateway(ctx context.Context, opts GatewayOpts) (json.RawMessage
 	var body []byte
 	if opts.Body != "" {
 		if body = []byte(opts.Body); !json.Valid(body) {
-			body = appendString(nil, opts.Body)
+			body = jcs.AppendString(nil, opts.Body)
 		}
 	}
 	req, err := newRemoteRequest(opts.Method, opts.URL, body)
@@ -59,20 +61,20 @@ func newGatewayError(reason string, cause error) *GatewayError {
 // gatewayMemo is the memo of an answered gateway request (§13).
 func gatewayMemo(url string, a Answer) json.RawMessage {
 	b := append(make([]byte, 0, 256+len(a.Body)), `{"data":{"body":`...)
-	b = appendString(b, a.Body)
+	b = jcs.AppendString(b, a.Body)
 	b = append(b, `,"headers":{`...)
 	names := make([]string, 0, len(a.Header))
 	for name := range a.Header {
 		names = append(names, name)
 	}
-	slices.SortFunc(names, compareUTF16[string])
+	slices.SortFunc(names, jcs.Compare[string])
 	for i, name := range names {
-		b = append(appendString(appendComma(b, i), name), ':')
-		b = appendString(b, strings.Join(a.Header[name], ","))
+		b = append(jcs.AppendString(appendComma(b, i), name), ':')
+		b = jcs.AppendString(b, strings.Join(a.Header[name], ","))
 	}
 	b = append(b, `},"status_code":`...)
 	b = strconv.AppendInt(b, int64(a.Status), 10)
-	b = appendString(append(b, `,"url":`...), url)
+	b = jcs.AppendString(append(b, `,"url":`...), url)
 	return append(b, `}}`...)
 }
 
@@ -159,7 +161,7 @@ func jsonOrText(body []byte) json.RawMessage {
 	case json.Valid(body):
 		return body
 	default:
-		return appendString(nil, body)
+		return jcs.AppendString(nil, body)
 	}
 }
 

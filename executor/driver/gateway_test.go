@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"jetstep/jcs"
 )
 
 // remote is a third party's server that remembers the last request.
@@ -49,7 +51,7 @@ func TestGateway(t *testing.T) {
 	})
 	require.Nil(t, failed)
 	require.Equal(t, `{"data":{"body":"pong!","headers":{"Content-Length":"5","Content-Type":"text/plain","X-Pong":"1,2"},"status_code":418,"url":"`+r.url+`/ping?x=1"}}`, string(memo))
-	canonical, err := Canonicalize(memo)
+	canonical, err := jcs.Canonicalize(memo)
 	require.NoError(t, err)
 	require.Equal(t, string(canonical), string(memo))
 

@@ -1,6 +1,10 @@
 package driver
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"jetstep/jcs"
+)
 
 // Memos that do not depend on a step's output (sdk-protocol §13). They are
 // shared: do not modify them.
@@ -30,7 +34,7 @@ func MemoRaw(data json.RawMessage) (json.RawMessage, error) {
 	if data == nil {
 		return MemoNull, nil
 	}
-	return Canonicalize(data)
+	return jcs.Canonicalize(data)
 }
 
 // MemoInvoke is the memo of a finished invoke: the callee's error object if
@@ -45,7 +49,7 @@ func MemoInvoke(result, callee json.RawMessage) (json.RawMessage, error) {
 // MemoSignal is the memo of a received signal. Its data is wrapped twice; the
 // SDKs expect that.
 func MemoSignal(signal string, data json.RawMessage) (json.RawMessage, error) {
-	end := append(appendString([]byte(`,"signal":`), signal), `}}`...)
+	end := append(jcs.AppendString([]byte(`,"signal":`), signal), `}}`...)
 	return wrap(`{"data":{"data":`, data, string(end))
 }
 

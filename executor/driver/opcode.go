@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"jetstep/jcs"
 )
 
 // OpCode tells what an SDK asks for. Names go over the wire; the numbers are
@@ -87,13 +89,13 @@ func (o OpCode) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 // UnmarshalJSON reads a name; numbers are refused although stored data has
 // them (sdk-protocol §9.5).
 func (o *OpCode) UnmarshalJSON(data []byte) error {
-	if plain, ok := plainString(data); ok {
+	if plain, ok := jcs.PlainString(data); ok {
 		if op, ok := opsByName[string(plain)]; ok {
 			*o = op
 			return nil
 		}
 	}
-	name, ok := stringIn(data)
+	name, ok := jcs.Text(data)
 	if !ok {
 		// The text is fixed by §9.5.
 		return fmt.Errorf("Opcode should be a string, got %s", data)
@@ -204,7 +206,7 @@ func (o *Opcode) readOpts(into any) bool {
 type looseString string
 
 func (s *looseString) UnmarshalJSON(data []byte) error {
-	text, _ := stringIn(data)
+	text, _ := jcs.Text(data)
 	*s = looseString(text)
 	return nil
 }

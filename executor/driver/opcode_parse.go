@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"jetstep/jcs"
 )
 
 // Limits of an answer (sdk-protocol §21).
@@ -50,7 +52,7 @@ func readError(err error) error {
 }
 
 func splitOps(body []byte) ([]json.RawMessage, error) {
-	first := firstByte(body)
+	first := jcs.FirstByte(body)
 	switch {
 	case first == 0 && len(bytes.TrimSpace(body)) == 0:
 		return nil, errors.New("no response data")
@@ -62,17 +64,17 @@ func splitOps(body []byte) ([]json.RawMessage, error) {
 	case first == '{':
 		return []json.RawMessage{body}, nil
 	}
-	return slices.Collect(elements(body)), nil
+	return slices.Collect(jcs.Elements(body)), nil
 }
 
 // UnmarshalJSON reads one op. Unknown members are ignored: SDKs leak their
 // internals into checkpointed ops.
 func (o *Opcode) UnmarshalJSON(data []byte) error {
 	*o = Opcode{}
-	if firstByte(data) != '{' {
+	if jcs.FirstByte(data) != '{' {
 		return fmt.Errorf("opcode should be an object, got %.32s", data)
 	}
-	for name, value := range members(data) {
+	for name, value := range jcs.Members(data) {
 		if err := o.set(string(name), value); err != nil {
 			return err
 		}
@@ -89,13 +91,13 @@ func (o *Opcode) set(name string, value json.RawMessage) error {
 	case "name":
 		return setText(&o.Name, name, value)
 	case "displayName":
-		o.DisplayName = looseText(value)
+		o.DisplayName = jcs.LooseText(value)
 	case "opts":
 		o.Opts = unlessNull(value)
 	case "data":
 		o.Data = value
 	case "error":
-		if !isNull(value) {
+		if !jcs.IsNull(value) {
 			o.Error = new(UserError)
 			return o.Error.UnmarshalJSON(value)
 		}
@@ -110,8 +112,8 @@ func (o *Opcode) set(name string, value json.RawMessage) error {
 }
 
 func setText(into *string, name string, value json.RawMessage) error {
-	text, ok := stringIn(value)
-	if !ok && !isNull(value) {
+	text, ok := jcs.Text(value)
+	if !ok && !jcs.IsNull(value) {
 		return fmt.Errorf("opcode %s should be a string, got %.32s", name, value)
 	}
 	*into = text
@@ -139,7 +141,7 @@ func (o *Opcode) inputSize() int {
 	if len(o.Opts) <= MaxStepInput {
 		return 0 // what is inside is shorter still
 	}
-	opts := objectIn(o.Opts)
+	opts := jcs.Object(o.Opts)
 	switch o.Op {
 	case OpStep, OpStepRun:
 		return len(opts["input"])
@@ -159,10 +161,10 @@ type Timing struct {
 // cannot be read is unknown, not an error.
 func (t *Timing) UnmarshalJSON(data []byte) error {
 	*t = Timing{}
-	if firstByte(data) != '{' {
+	if jcs.FirstByte(data) != '{' {
 		return nil
 	}
-	for name, value := range members(data) {
+	for name, value := range jcs.Members(data) {
 		switch string(name) {
 		case "a":
 			if ns := integerIn(value); ns > 0 {
@@ -205,13 +207,13 @@ type Userland struct {
 // display and metadata only.
 func (u *Userland) UnmarshalJSON(data []byte) error {
 	*u = Userland{}
-	if firstByte(data) != '{' {
+	if jcs.FirstByte(data) != '{' {
 		return nil
 	}
-	for name, value := range members(data) {
+	for name, value := range jcs.Members(data) {
 		switch string(name) {
 		case "id":
-			u.ID, _ = stringIn(value)
+			u.ID, _ = jcs.Text(value)
 		case "index":
 			u.Index = int(integerIn(value))
 		}

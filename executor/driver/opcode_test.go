@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"jetstep/jcs"
 )
 
 func TestOpCodeCatalogue(t *testing.T) {
@@ -232,7 +234,7 @@ func TestUserError(t *testing.T) {
 		text, err := json.Marshal(&e)
 		require.NoError(t, err)
 		require.Contains(t, string(text), `"noRetry":true`)
-		canonical, err := Canonicalize(e.JSON())
+		canonical, err := jcs.Canonicalize(e.JSON())
 		require.NoError(t, err)
 		require.Equal(t, string(canonical), string(e.JSON()))
 	}
@@ -243,7 +245,7 @@ func TestMemos(t *testing.T) {
 	memo := func(raw json.RawMessage, err error) string {
 		t.Helper()
 		require.NoError(t, err)
-		canonical, err := Canonicalize(raw)
+		canonical, err := jcs.Canonicalize(raw)
 		require.NoError(t, err)
 		require.Equal(t, string(canonical), string(raw))
 		return string(raw)

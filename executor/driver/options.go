@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"jetstep/expr"
+	"jetstep/jcs"
 )
 
 // maxWait is how far ahead a sleep or a timeout may end (sdk-protocol §21).
@@ -98,13 +99,13 @@ func (o *Opcode) Invoke(now time.Time) (InvokeOpts, error) {
 		return InvokeOpts{}, errors.New("a function id must be provided when invoking a function")
 	}
 	payload := InvokePayload{Data: opts.Payload.Data, User: opts.Payload.User, V: string(opts.Payload.V)}
-	if isNull(payload.Data) {
+	if jcs.IsNull(payload.Data) {
 		payload.Data = json.RawMessage(`{}`)
 	}
-	if firstByte(payload.Data) != '{' {
+	if jcs.FirstByte(payload.Data) != '{' {
 		return InvokeOpts{}, errors.New("the data of an invoked function must be an object")
 	}
-	if isNull(payload.User) {
+	if jcs.IsNull(payload.User) {
 		payload.User = nil
 	}
 	expires := now.AddDate(1, 0, 0)
@@ -172,7 +173,7 @@ func parseUntil(text string, now time.Time, tooLong string) (time.Time, error) {
 
 // decodeOpts reads opts into a struct; absent opts leave it as it is.
 func (o *Opcode) decodeOpts(into any) error {
-	if firstByte(o.Opts) != '{' {
+	if jcs.FirstByte(o.Opts) != '{' {
 		return nil
 	}
 	if err := json.Unmarshal(o.Opts, into); err != nil {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"jetstep/jcs"
 )
 
 // Publish asks for a response to be sent to a realtime channel as well.
@@ -40,7 +42,7 @@ func (o *Opcode) Gateway() (GatewayOpts, error) {
 		opts.Method = "POST"
 	}
 	return GatewayOpts{
-		URL: opts.URL, Method: opts.Method, Headers: opts.Headers, Body: looseText(opts.Body), Publish: opts.Publish,
+		URL: opts.URL, Method: opts.Method, Headers: opts.Headers, Body: jcs.LooseText(opts.Body), Publish: opts.Publish,
 	}, nil
 }
 
@@ -72,7 +74,7 @@ func (o *Opcode) AIGateway() (AIGatewayOpts, error) {
 	if opts.URL == "" {
 		return AIGatewayOpts{}, errors.New("a URL must be provided for an AI request")
 	}
-	if isNull(opts.Body) {
+	if jcs.IsNull(opts.Body) {
 		opts.Body = json.RawMessage(`{}`)
 	}
 	return AIGatewayOpts(opts), nil
@@ -101,7 +103,7 @@ func (o *Opcode) DeferAdd() (DeferAddOpts, error) {
 		Meta   json.RawMessage `json:"meta"`
 	}
 	err := o.decodeOpts(&opts)
-	if isNull(opts.Meta) {
+	if jcs.IsNull(opts.Meta) {
 		opts.Meta = nil
 	}
 	add := DeferAddOpts(opts)
@@ -110,7 +112,7 @@ func (o *Opcode) DeferAdd() (DeferAddOpts, error) {
 		return add, err
 	case add.FnSlug == "":
 		return add, errors.New("a deferred function must be named")
-	case firstByte(add.Input) != '{':
+	case jcs.FirstByte(add.Input) != '{':
 		return add, errors.New("the input of a deferred function must be an object")
 	case len(add.Input) > MaxDeferInput:
 		return add, fmt.Errorf("the input of a deferred function exceeds %d bytes", MaxDeferInput)

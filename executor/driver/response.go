@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jetstep/executor/signing"
+	"jetstep/jcs"
 )
 
 // Kind is what became of a call.
@@ -205,9 +206,9 @@ func parseOutput(body []byte) json.RawMessage {
 		return nil
 	}
 	if !json.Valid(trimmed) {
-		return appendString(nil, body)
+		return jcs.AppendString(nil, body)
 	}
-	if text, ok := stringIn(trimmed); ok && firstByte([]byte(text)) == '{' && json.Valid([]byte(text)) {
+	if text, ok := jcs.Text(trimmed); ok && jcs.FirstByte([]byte(text)) == '{' && json.Valid([]byte(text)) {
 		return bytes.TrimSpace([]byte(text))
 	}
 	return trimmed

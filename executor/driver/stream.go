@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"jetstep/jcs"
 )
 
 // unwrapStream reads the envelope that a streaming SDK sends once it is done
@@ -24,8 +26,8 @@ func unwrapStream(a Answer) (Answer, error) {
 	if err := json.Unmarshal(a.Body, &envelope); err != nil {
 		return Answer{}, unreadableStream(err)
 	}
-	if !isNull(envelope.Error) {
-		return Answer{}, errors.New(looseText(envelope.Error))
+	if !jcs.IsNull(envelope.Error) {
+		return Answer{}, errors.New(jcs.LooseText(envelope.Error))
 	}
 	if envelope.Status == nil {
 		return Answer{}, unreadableStream(errors.New("status is missing"))
@@ -41,12 +43,12 @@ func unwrapStream(a Answer) (Answer, error) {
 		header.Set(headerRetryAfter, envelope.RetryAt.Format(time.RFC3339))
 	}
 	for name, value := range envelope.Headers {
-		if text, ok := stringIn(value); ok {
+		if text, ok := jcs.Text(value); ok {
 			header.Set(name, text)
 		}
 	}
 	body := []byte(envelope.Body)
-	if text, ok := stringIn(body); ok {
+	if text, ok := jcs.Text(body); ok {
 		body = []byte(text)
 	}
 	return Answer{Status: *envelope.Status, Header: header, Body: body}, nil

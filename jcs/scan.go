@@ -1,4 +1,4 @@
-package driver
+package jcs
 
 import "unicode/utf8"
 
@@ -47,7 +47,7 @@ func scanObject(in []byte, pos, depth int) (end int, ok bool) {
 			return pos, false
 		}
 		name := in[pos+1 : after-1]
-		if !first && compareUTF16(previous, name) >= 0 {
+		if !first && Compare(previous, name) >= 0 {
 			return pos, false
 		}
 		previous = name

@@ -1,4 +1,4 @@
-package driver
+package jcs
 
 import (
 	"encoding/json"
@@ -41,26 +41,26 @@ func (c *cursor) unexpected(where string) error {
 	return fmt.Errorf("unexpected %q at byte %d %s", r, c.pos, where)
 }
 
-// firstByte is the first byte of raw that is not JSON white space, 0 if none.
-func firstByte(raw []byte) byte {
+// FirstByte is the first byte of raw that is not JSON white space, 0 if none.
+func FirstByte(raw []byte) byte {
 	c := cursor{in: raw}
 	c.skipSpace()
 	return c.peek()
 }
 
-// members iterates over an object: the names and the raw values. elements does
+// Members iterates over an object: the names and the raw values. Elements does
 // so over the values of an array. Both trust raw to be valid JSON of their
 // kind and yield parts of it; unlike encoding/json they need neither
 // reflection nor copies, which counts for what is read on every call.
-func members(raw json.RawMessage) iter.Seq2[[]byte, json.RawMessage] {
+func Members(raw json.RawMessage) iter.Seq2[[]byte, json.RawMessage] {
 	return func(yield func(name []byte, value json.RawMessage) bool) {
 		c := cursor{in: raw}
 		for c.more() {
 			name := c.take()
-			if plain, ok := plainString(name); ok {
+			if plain, ok := PlainString(name); ok {
 				name = plain
 			} else {
-				text, _ := stringIn(name)
+				text, _ := Text(name)
 				name = []byte(text)
 			}
 			c.skipSpace()
@@ -73,7 +73,7 @@ func members(raw json.RawMessage) iter.Seq2[[]byte, json.RawMessage] {
 	}
 }
 
-func elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
+func Elements(raw json.RawMessage) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		c := cursor{in: raw}
 		for c.more() && yield(c.take()) {
@@ -141,8 +141,8 @@ func (c *cursor) atEnd() bool {
 	return false
 }
 
-// plainString returns the text of a string literal that needs no decoding.
-func plainString(raw []byte) (text []byte, ok bool) {
+// PlainString returns the text of a string literal that needs no decoding.
+func PlainString(raw []byte) (text []byte, ok bool) {
 	if len(raw) < 2 || raw[0] != '"' || raw[len(raw)-1] != '"' {
 		return nil, false
 	}
@@ -155,29 +155,29 @@ func plainString(raw []byte) (text []byte, ok bool) {
 	return text, true
 }
 
-// objectIn returns the members of raw, nil if it is no JSON object.
-func objectIn(raw json.RawMessage) (fields map[string]json.RawMessage) {
-	if firstByte(raw) != '{' || json.Unmarshal(raw, &fields) != nil {
+// Object returns the members of raw, nil if it is no JSON object.
+func Object(raw json.RawMessage) (fields map[string]json.RawMessage) {
+	if FirstByte(raw) != '{' || json.Unmarshal(raw, &fields) != nil {
 		return nil
 	}
 	return fields
 }
 
-// stringIn returns the text of raw, false if it is no JSON string.
-func stringIn(raw json.RawMessage) (text string, ok bool) {
-	if plain, ok := plainString(raw); ok {
+// Text returns the text of raw, false if it is no JSON string.
+func Text(raw json.RawMessage) (text string, ok bool) {
+	if plain, ok := PlainString(raw); ok {
 		return string(plain), true
 	}
-	if firstByte(raw) != '"' || json.Unmarshal(raw, &text) != nil {
+	if FirstByte(raw) != '"' || json.Unmarshal(raw, &text) != nil {
 		return "", false
 	}
 	return text, true
 }
 
-// looseText is the text of a string, nothing for null, and the JSON text of
+// LooseText is the text of a string, nothing for null, and the JSON text of
 // any other value.
-func looseText(raw json.RawMessage) string {
-	if text, ok := stringIn(raw); ok {
+func LooseText(raw json.RawMessage) string {
+	if text, ok := Text(raw); ok {
 		return text
 	}
 	if string(raw) == "null" {
@@ -186,4 +186,4 @@ func looseText(raw json.RawMessage) string {
 	return string(raw)
 }
 
-func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
+func IsNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

@@ -1,4 +1,4 @@
-package driver
+package jcs
 
 import (
 	"bytes"
@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// compareUTF16 orders two UTF-8 texts by their UTF-16 code units, the order of
+// Compare orders two UTF-8 texts by their UTF-16 code units, the order of
 // member names in canonical JSON. It is byte order but for one case: letters
 // above U+FFFF (lead byte 0xF0 and up) are surrogate pairs in UTF-16 and sort
 // before U+E000 to U+FFFF (lead bytes 0xEE and 0xEF).
-func compareUTF16[T string | []byte](a, b T) int {
+func Compare[T string | []byte](a, b T) int {
 	n := min(len(a), len(b))
 	for i := range n {
 		x, y := a[i], b[i]
@@ -131,9 +131,9 @@ func hex4(in []byte) (rune, bool) {
 	return r, true
 }
 
-// appendString appends text as a canonical string literal: only the quote, the
+// AppendString appends text as a canonical string literal: only the quote, the
 // backslash and control characters are escaped; invalid UTF-8 is replaced.
-func appendString[T string | []byte](dst []byte, text T) []byte {
+func AppendString[T string | []byte](dst []byte, text T) []byte {
 	const digits = "0123456789abcdef"
 	dst = append(dst, '"')
 	done := 0

@@ -1,4 +1,4 @@
-package driver
+package jcs
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"github.com/gowebpki/jcs"
+	reference "github.com/gowebpki/jcs"
 	"github.com/stretchr/testify/require"
 )
 
@@ -97,7 +97,7 @@ func TestPlainDecimalsAreCanonical(t *testing.T) {
 			text := whole + "." + strconv.Itoa(fraction*fraction)
 			got, err := Canonicalize(json.RawMessage(text))
 			require.NoError(t, err)
-			want, err := jcs.Transform([]byte(text))
+			want, err := reference.Transform([]byte(text))
 			require.NoError(t, err)
 			require.Equal(t, string(want), string(got))
 		}
@@ -133,10 +133,10 @@ func FuzzCanonicalize(f *testing.F) {
 		if !json.Valid(got) || !utf8.Valid(got) {
 			t.Fatalf("%q became %q", in, got)
 		}
-		if want, err := jcs.Transform(in); err == nil && !bytes.Equal(want, got) {
+		if want, err := reference.Transform(in); err == nil && !bytes.Equal(want, got) {
 			t.Fatalf("%q became %q, the reference says %q", in, got, want)
 		}
-		again, err := jcs.Transform(got)
+		again, err := reference.Transform(got)
 		if err != nil || !bytes.Equal(again, got) {
 			t.Fatalf("%q became %q, which the reference makes %q (%v)", in, got, again, err)
 		}
@@ -152,12 +152,12 @@ func TestCompareUTF16(t *testing.T) {
 	letters := []string{"", "a", "b", "ab", "é", "€", "\ue000", "\ufb33", "\uffff", "\U00010000", "😀", "\U0010ffff", "a😀", "a\uffff"}
 	for _, a := range letters {
 		for _, b := range letters {
-			require.Equal(t, sign(compareUnits(a, b)), sign(compareUTF16(a, b)), "%q %q", a, b)
+			require.Equal(t, sign(compareUnits(a, b)), sign(Compare(a, b)), "%q %q", a, b)
 		}
 	}
 }
 
-// compareUnits is the definition that compareUTF16 must agree with.
+// compareUnits is the definition that Compare must agree with.
 func compareUnits(a, b string) int {
 	return slices.Compare(utf16.Encode([]rune(a)), utf16.Encode([]rune(b)))
 }
@@ -179,7 +179,7 @@ func BenchmarkCanonicalize(b *testing.B) {
 	}
 	b.Run("reference", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := jcs.Transform(unsorted); err != nil {
+			if _, err := reference.Transform(unsorted); err != nil {
 				b.Fatal(err)
 			}
 		}
