@@ -23,11 +23,15 @@ type Delivery struct {
 	Source     *Source   // nil unless it came through an outbox
 	Seeded     bool
 	Body       []byte
+	event      *Event // Body, once parsed
 	StoredAt   time.Time
 }
 
-// Event parses the body.
+// Event parses the body, once. The event must not be changed.
 func (d *Delivery) Event() (*Event, error) {
+	if d.event != nil {
+		return d.event, nil
+	}
 	e, err := ParseEvent(d.Body)
 	if err != nil {
 		return nil, fmt.Errorf("event at sequence %d: %w", d.Seq, err)
@@ -43,6 +47,7 @@ func (d *Delivery) Event() (*Event, error) {
 	if e.TS == 0 {
 		e.TS = d.StoredAt.UnixMilli()
 	}
+	d.event = e
 	return e, nil
 }
 
