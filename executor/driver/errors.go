@@ -88,7 +88,7 @@ type UserError struct {
 	Name    string
 	Message string
 	Stack   string          // "" if there is none
-	Data    json.RawMessage // fallback value of some SDKs, nil if there is none
+	Data    json.RawMessage // fallback value of some SDKs, nil if absent; the Go SDK needs its null back
 	Cause   json.RawMessage // nil if there is none
 	NoRetry bool            // set by the executor, never read from the SDK
 }
@@ -110,7 +110,7 @@ func (e *UserError) UnmarshalJSON(data []byte) error {
 		case "stack":
 			e.Stack = jcs.LooseText(value)
 		case "data":
-			e.Data = unlessNull(value)
+			e.Data = value
 		case "cause":
 			e.Cause = unlessNull(value)
 		}

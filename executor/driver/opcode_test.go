@@ -221,7 +221,7 @@ func TestUserError(t *testing.T) {
 		`{"name":"Error","message":"bang","stack":"at","__serialized":true}`: `{"message":"bang","name":"Error","stack":"at"}`,
 		`{"message":"gobad","name":"Step failed","data":5}`:                  `{"data":5,"message":"gobad","name":"Step failed"}`,
 		`{"name":"E","message":"<m>","cause":{"z":1,"a":{}},"noRetry":true}`: `{"cause":{"a":{},"z":1},"message":"<m>","name":"E"}`,
-		`{"name":5,"message":null,"data":null,"cause":null}`:                 `{"message":"","name":"5"}`,
+		`{"name":5,"message":null,"data":null,"cause":null}`:                 `{"data":null,"message":"","name":"5"}`,
 		`{}`:     `{"message":"","name":""}`,
 		`"bang"`: `{"message":"bang","name":"Error"}`,
 		`[1]`:    `{"message":"[1]","name":"Error"}`,
