@@ -17,19 +17,16 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrUnreachable is wrapped by Open when the external NATS does not answer.
-var ErrUnreachable = errors.New("nats is unreachable")
+var errBusClosed = errors.New("bus was closed")
 
 // Bus is one process's access to NATS.
 type Bus struct {
 	cfg    Config
 	log    *slog.Logger
-	server *server.Server // nil with an external NATS
+	server *embedded // nil with an external NATS
 
 	// Connections are separate so that a burst of events does not queue in
 	// front of log appends, nor deliveries in front of acknowledgements.
@@ -38,19 +35,15 @@ type Bus struct {
 	control *link // API calls, consumers, key-value
 
 	partitions int
-	maxPayload int
+	maxPayload int // of a message, bytes
 
 	// lastEvent is the highest sequence of EVENTS this process knows of.
 	lastEvent atomic.Uint64
 
-	publisher *publisher
+	publisher atomic.Pointer[publisher]
+	openLogs  openLogs
+	storage   storage
 	registry  *Registry
-}
-
-// link is one connection with its JetStream context.
-type link struct {
-	nc *nats.Conn
-	js jetstream.JetStream
 }
 
 // Open starts the embedded server or connects to the external one, checks
@@ -69,20 +62,15 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 	return b, nil
 }
 
-func (b *Bus) open(ctx context.Context) error {
+func (b *Bus) open(ctx context.Context) (err error) {
 	if len(b.cfg.URLs) == 0 {
-		srv, err := startServer(b.cfg)
-		if err != nil {
+		log := &serverLog{log: b.log, onWriteError: b.streamFailed}
+		if b.server, err = startServer(ctx, b.cfg, log); err != nil {
 			return err
 		}
-		b.server = srv
 	}
-	for _, l := range []**link{&b.control, &b.events, &b.logs} {
-		opened, err := b.dial()
-		if err != nil {
-			return err
-		}
-		*l = opened
+	if err := b.connect(); err != nil {
+		return err
 	}
 	if err := b.probe(ctx); err != nil {
 		return err
@@ -90,17 +78,35 @@ func (b *Bus) open(ctx context.Context) error {
 	if err := b.declareStreams(ctx); err != nil {
 		return err
 	}
-	publisher, err := newPublisher(b)
+	p, err := newPublisher(b)
 	if err != nil {
 		return err
 	}
-	b.publisher = publisher
-	registry, err := openRegistry(ctx, b)
+	b.publisher.Store(p)
+	b.registry, err = openRegistry(ctx, b)
+	return err
+}
+
+// connect opens the connections and sees to it that what is in flight on one
+// ends when it breaks.
+func (b *Bus) connect() (err error) {
+	if b.control, err = b.dial(func(err error) { b.log.Debug("nats connection lost", "error", err) }); err != nil {
+		return err
+	}
+	b.events, err = b.dial(func(err error) {
+		if p := b.publisher.Load(); p != nil {
+			p.failAll(fmt.Errorf("connection lost: %w", err))
+		}
+	})
 	if err != nil {
 		return err
 	}
-	b.registry = registry
-	return nil
+	b.logs, err = b.dial(func(err error) {
+		for _, l := range b.openLogs.all() {
+			l.disconnected(err)
+		}
+	})
+	return err
 }
 
 // Partitions is the number of partitions, fixed when the streams were made.
@@ -146,10 +152,16 @@ func (b *Bus) ClientURL() string {
 }
 
 // Close stops the registry, closes the connections and shuts the embedded
-// server down, which flushes its streams.
+// server down, which writes its streams out. Calls in flight end with errors.
 func (b *Bus) Close() {
 	if b.registry != nil {
 		b.registry.stop()
+	}
+	for _, l := range b.openLogs.all() {
+		l.fail(fmt.Errorf("%w: %w", ErrLogUnknown, errBusClosed))
+	}
+	if p := b.publisher.Load(); p != nil {
+		p.failAll(errBusClosed)
 	}
 	for _, l := range []*link{b.events, b.logs, b.control} {
 		if l != nil {
@@ -157,7 +169,6 @@ func (b *Bus) Close() {
 		}
 	}
 	if b.server != nil {
-		b.server.Shutdown()
-		b.server.WaitForShutdown()
+		b.server.close()
 	}
 }

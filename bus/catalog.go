@@ -15,6 +15,7 @@ type Catalog struct {
 	Apps      []*function.App // active ones, ordered by id
 	all       map[uuid.UUID]*function.App
 	functions map[uuid.UUID]*Registered
+	archived  map[uuid.UUID]archived
 	bySlug    map[string]*Registered
 	triggers  map[string][]*Registered // by trigger name, wildcards included
 	crons     []*Registered
@@ -26,17 +27,27 @@ type Registered struct {
 	App *function.App
 }
 
+// archived is a function that its app no longer has.
+type archived struct {
+	fn  *function.Function
+	app uuid.UUID
+}
+
 // newCatalog indexes the apps; archived apps contribute nothing but their id.
 func newCatalog(apps map[uuid.UUID]*function.App) *Catalog {
 	c := &Catalog{
 		all:       apps,
 		functions: map[uuid.UUID]*Registered{},
+		archived:  map[uuid.UUID]archived{},
 		bySlug:    map[string]*Registered{},
 		triggers:  map[string][]*Registered{},
 	}
 	for _, app := range apps {
 		if app.ArchivedAt.IsZero() {
 			c.Apps = append(c.Apps, app)
+		}
+		for i := range app.Archived {
+			c.archived[app.Archived[i].ID] = archived{&app.Archived[i], app.ID}
 		}
 	}
 	sort.Slice(c.Apps, func(i, j int) bool { return c.Apps[i].ID.String() < c.Apps[j].ID.String() })
@@ -79,14 +90,8 @@ func (c *Catalog) Executable(id uuid.UUID) (fn *function.Function, app uuid.UUID
 	if found, ok := c.functions[id]; ok {
 		return found.Function, found.App.ID, true
 	}
-	for _, a := range c.all {
-		for i := range a.Archived {
-			if a.Archived[i].ID == id {
-				return &a.Archived[i], a.ID, true
-			}
-		}
-	}
-	return nil, uuid.UUID{}, false
+	gone, ok := c.archived[id]
+	return gone.fn, gone.app, ok
 }
 
 // Lookup finds an active function by its id in text or by its slug, in any

@@ -12,6 +12,11 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+// clientName is what connections are called in the server's monitoring.
+const clientName = "jetstep"
+
+const reconnectWait = 250 * time.Millisecond
+
 // DefaultPartitions is the number of partitions of a new installation.
 const DefaultPartitions = 4
 
@@ -91,12 +96,23 @@ func (c Config) validate() error {
 	return nil
 }
 
-// options are the client options for one connection to an external server.
+// apiPrefix is what subjects of the JetStream API begin with.
+func (c Config) apiPrefix() string {
+	if c.Domain != "" {
+		return "$JS." + c.Domain + ".API."
+	}
+	return "$JS.API."
+}
+
+// options are the client options for one connection.
 func (c Config) options() ([]nats.Option, error) {
+	if len(c.URLs) == 0 {
+		return c.embeddedOptions(), nil
+	}
 	opts := []nats.Option{
-		nats.Name("jetstep"),
+		nats.Name(clientName),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ReconnectWait(reconnectWait),
 		nats.Timeout(5 * time.Second),
 	}
 	if c.CredsFile != "" {
@@ -128,6 +144,15 @@ func (c Config) options() ([]nats.Option, error) {
 	return opts, nil
 }
 
+// embeddedOptions log in as the listener's clients do.
+func (c Config) embeddedOptions() []nats.Option {
+	opts := []nats.Option{nats.Name(clientName), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait)}
+	if c.ListenUser != "" {
+		opts = append(opts, nats.UserInfo(c.ListenUser, c.ListenPassword))
+	}
+	return opts
+}
+
 func (c Config) tlsConfig() (*tls.Config, error) {
 	if c.TLSCA == "" && c.TLSCert == "" {
 		return nil, nil
@@ -136,7 +161,7 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 	if c.TLSCA != "" {
 		pem, err := os.ReadFile(c.TLSCA)
 		if err != nil {
-			return nil, fmt.Errorf("nats tls: %w", err)
+			return nil, fmt.Errorf("nats tls ca: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {

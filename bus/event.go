@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -31,6 +32,9 @@ type Event struct {
 	// that a repeated send is recognised; nil otherwise.
 	Source *Source
 }
+
+// Internal tells the server's own events from those of users.
+func (e *Event) Internal() bool { return strings.HasPrefix(e.Name, "inngest/") }
 
 // Source numbers what partition From sends to one destination: 1, 2, 3, …
 type Source struct {
@@ -81,6 +85,12 @@ func (e *Event) AppendJSON(b []byte, withUser bool) []byte {
 		b = appendString(b, e.V)
 	}
 	return append(b, '}')
+}
+
+// maxSize bounds the length of the stored form: a byte of a string takes six
+// at most.
+func (e *Event) maxSize() int {
+	return 160 + len(e.Data) + len(e.User) + len(e.Meta) + 6*(len(e.ID)+len(e.Name)+len(e.V))
 }
 
 // JSON is the stored form.

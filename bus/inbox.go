@@ -43,6 +43,17 @@ func (b *Bus) PurgeCommands(ctx context.Context, p int, upTo uint64) error {
 	return b.purge(ctx, inStream(p), upTo)
 }
 
+func (b *Bus) purge(ctx context.Context, name string, upTo uint64) error {
+	stream, err := b.control.js.Stream(ctx, name)
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSequence(upTo+1))
+	}
+	if err != nil {
+		return fmt.Errorf("purge %s up to %d: %w", name, upTo, err)
+	}
+	return nil
+}
+
 // isWrongSequence tells a lost compare-and-set from other errors.
 func isWrongSequence(err error) bool {
 	var apiErr *jetstream.APIError

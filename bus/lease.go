@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,15 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	leaseRenewal = LeaseTTL / 3
+	// leaseRetry is how often a waiting process tries again if it was not told
+	// that the lease is free: a lease that runs out is not announced.
+	leaseRetry = LeaseTTL / 10
 )
 
 // Lease is the right to own a partition for as long as it is renewed. It only
@@ -16,7 +25,7 @@ import (
 type Lease struct {
 	kv       jetstream.KeyValue
 	key      string
-	value    []byte
+	value    []byte // names the holder, and this lease among all others
 	revision uint64
 	cancel   context.CancelFunc
 	lost     chan struct{}
@@ -25,62 +34,120 @@ type Lease struct {
 
 // AcquireLease waits until partition p is free and takes it for node.
 func (b *Bus) AcquireLease(ctx context.Context, p int, node string) (*Lease, error) {
-	kv, err := b.control.js.KeyValue(ctx, clusterBucket)
+	l, err := b.acquireLease(ctx, p, node)
 	if err != nil {
 		return nil, fmt.Errorf("lease of partition %d: %w", p, err)
 	}
-	value, err := json.Marshal(map[string]string{"node": node})
+	return l, nil
+}
+
+func (b *Bus) acquireLease(ctx context.Context, p int, node string) (*Lease, error) {
+	kv, err := b.control.js.KeyValue(ctx, clusterBucket)
+	if err != nil {
+		return nil, err
+	}
+	value, err := json.Marshal(map[string]string{"node": node, "lease": nats.NewInbox()})
 	if err != nil {
 		return nil, err
 	}
 	l := &Lease{kv: kv, key: "lease." + strconv.Itoa(p), value: value, lost: make(chan struct{}), ended: make(chan struct{})}
-	retry := time.NewTicker(LeaseTTL / 6)
-	defer retry.Stop()
-	for {
-		l.revision, err = kv.Create(ctx, l.key, value)
-		if err == nil {
-			break
-		}
-		if !isWrongSequence(err) {
-			b.log.Debug("lease not taken", "partition", p, "error", err)
-		}
-		select {
-		case <-retry.C:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("lease of partition %d: %w", p, context.Cause(ctx))
-		}
+	asked := time.Now()
+	if l.revision, err = l.take(ctx); err != nil {
+		return nil, err
 	}
 	renewing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
-	go l.renew(renewing)
+	go l.renew(renewing, asked)
 	return l, nil
+}
+
+// take tries until the lease is free: at once when it is released, and now and
+// then because it may run out.
+func (l *Lease) take(ctx context.Context) (revision uint64, err error) {
+	if revision, err = l.kv.Create(ctx, l.key, l.value); err == nil {
+		return revision, nil
+	}
+	watcher, err := l.kv.Watch(ctx, l.key, jetstream.UpdatesOnly(), jetstream.MetaOnly())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = watcher.Stop() }() // the connection may be gone: nothing to undo
+	retry := time.NewTicker(leaseRetry)
+	defer retry.Stop()
+	for {
+		if revision, err = l.kv.Create(ctx, l.key, l.value); err == nil {
+			return revision, nil
+		}
+		for wait := true; wait; {
+			select {
+			case entry, ok := <-watcher.Updates():
+				// Renewals are announced as well.
+				wait = !ok || entry == nil || entry.Operation() == jetstream.KeyValuePut
+				if !ok {
+					return 0, nats.ErrConnectionClosed
+				}
+			case <-retry.C:
+				wait = false
+			case <-ctx.Done():
+				return 0, fmt.Errorf("%w: last attempt: %w", context.Cause(ctx), err)
+			}
+		}
+	}
 }
 
 // Lost is closed when the lease could not be renewed in time.
 func (l *Lease) Lost() <-chan struct{} { return l.lost }
 
-func (l *Lease) renew(ctx context.Context) {
+// renew keeps the lease until ctx ends. Its life counts from before the
+// request that began it, since the server's clock started no earlier.
+func (l *Lease) renew(ctx context.Context, began time.Time) {
 	defer close(l.ended)
-	ticker := time.NewTicker(LeaseTTL / 3)
+	ticker := time.NewTicker(leaseRenewal)
 	defer ticker.Stop()
-	good := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		attempt, cancel := context.WithTimeout(ctx, LeaseTTL/3)
-		revision, err := l.kv.Update(attempt, l.key, l.value, l.revision)
-		cancel()
+		asked := time.Now()
+		ok, err := l.extend(ctx, began.Add(LeaseTTL))
 		switch {
-		case err == nil:
-			l.revision, good = revision, time.Now()
-		case isWrongSequence(err) || errors.Is(err, jetstream.ErrKeyNotFound) || time.Since(good) > LeaseTTL:
+		case ok:
+			began = asked
+		case ctx.Err() != nil:
+			return
+		case err == nil || time.Since(began) >= LeaseTTL:
 			close(l.lost)
 			return
 		}
 	}
+}
+
+// extend renews the lease once. Neither ok nor an error means that it is
+// someone else's, or ran out.
+func (l *Lease) extend(ctx context.Context, deadline time.Time) (ok bool, err error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	ctx, cancelAttempt := context.WithTimeout(ctx, leaseRenewal)
+	defer cancelAttempt()
+	revision, err := l.kv.Update(ctx, l.key, l.value, l.revision)
+	if isWrongSequence(err) {
+		// A renewal whose answer was lost has moved the revision on.
+		entry, getErr := l.kv.Get(ctx, l.key)
+		if errors.Is(getErr, jetstream.ErrKeyNotFound) || getErr == nil && !bytes.Equal(entry.Value(), l.value) {
+			return false, nil
+		}
+		if getErr != nil {
+			return false, getErr
+		}
+		revision, err = l.kv.Update(ctx, l.key, l.value, entry.Revision())
+	}
+	if err != nil {
+		return false, err
+	}
+	l.revision = revision
+	return true, nil
 }
 
 // Release gives the partition up at once, so that a peer need not wait.

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ErrFenced is what appends return after another owner took the log over.
@@ -20,14 +18,15 @@ var ErrFenced = errors.New("log has another owner")
 // stored: the owner must reload the log and must not append blindly again.
 var ErrLogUnknown = errors.New("log append was not acknowledged")
 
+var (
+	errNotReplayed = errors.New("the log's end is not known before it was replayed")
+	errLogClosed   = errors.New("the log was closed")
+)
+
 const (
 	headerExpected = "Nats-Expected-Last-Sequence"
-	// headerChunk marks a part of a record larger than a message: "<i>/<n>".
-	headerChunk = "Jetstep-Chunk"
-	// chunkRoom is kept free in a message for headers and framing.
-	chunkRoom = 4 << 10
-	// wrongLastSequence is JetStream's code of a failed fence.
-	wrongLastSequence = "10071"
+	// codeWrongSequence is JetStream's code of a failed fence.
+	codeWrongSequence = "10071"
 )
 
 // Log is the append-only log of one partition, as its single writer sees it.
@@ -37,13 +36,22 @@ type Log struct {
 	bus       *Bus
 	partition int
 	stream    string
+	prefix    string // of the records' subjects
 	reply     string
 	sub       *nats.Subscription
 
-	mu      sync.Mutex
-	next    uint64 // sequence of the next message
-	pending []pendingAppend
-	broken  error
+	mu       sync.Mutex
+	next     uint64 // sequence of the next message, 0 before Replay
+	pending  []pendingAppend
+	broken   error
+	reported chan struct{} // closed when no failure waits to be reported
+
+	// The message being sent, whose header values are changed in place.
+	msg             nats.Msg
+	expected, chunk [1]string
+
+	// reporting is held while done functions run, which keeps their order.
+	reporting sync.Mutex
 }
 
 // pendingAppend is a message that waits for its acknowledgement; done is nil
@@ -57,63 +65,85 @@ type pendingAppend struct {
 // OpenLog prepares partition p's log for reading and appending. Call Replay
 // before the first Append: it tells where the log ends.
 func (b *Bus) OpenLog(p int) (*Log, error) {
-	l := &Log{bus: b, partition: p, stream: logStream(p), reply: nats.NewInbox()}
-	sub, err := b.logs.nc.Subscribe(l.reply, l.acknowledge)
-	if err != nil {
+	if err := b.storage.failed(logStream(p)); err != nil {
 		return nil, fmt.Errorf("log %d: %w", p, err)
 	}
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
+	l := &Log{
+		bus:       b,
+		partition: p,
+		stream:    logStream(p),
+		prefix:    logPrefix + strconv.Itoa(p) + ".",
+		reply:     nats.NewInbox(),
+	}
+	l.msg = nats.Msg{Reply: l.reply, Header: nats.Header{headerExpected: l.expected[:]}}
+	sub, err := b.logs.nc.Subscribe(l.reply, l.acknowledge)
+	if err == nil {
+		err = sub.SetPendingLimits(-1, -1)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("log %d: %w", p, err)
 	}
 	l.sub = sub
+	b.openLogs.add(l)
 	return l, nil
 }
 
-// Close stops listening for acknowledgements; appends in flight end with
-// ErrLogUnknown.
+// Close stops listening for acknowledgements and returns when appends in
+// flight have ended with ErrLogUnknown. It must not be called by a done
+// function.
 func (l *Log) Close() {
+	l.bus.openLogs.remove(l)
 	_ = l.sub.Unsubscribe() // the connection may be closed already: nothing to undo
-	l.fail(ErrLogUnknown)
+	l.fail(fmt.Errorf("%w: %w", ErrLogUnknown, errLogClosed))
+	l.mu.Lock()
+	reported := l.reported
+	l.mu.Unlock()
+	if reported != nil {
+		<-reported
+	}
 }
 
-// Append stores one record and calls done, in order of the appends, when it
-// is durable or not. key makes the record's subject (a run id, or "_").
+// Append stores one record. done is called when it is durable or will not be
+// known to be: in order of the appends, one at a time, never by Append itself.
+// key makes the record's subject (a run id, or "_").
 func (l *Log) Append(key string, data []byte, done func(seq uint64, err error)) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken == nil && l.next == 0 {
+		l.broken = errNotReplayed
+	}
 	if l.broken != nil {
-		err := l.broken
-		l.mu.Unlock()
-		done(0, err)
+		l.pending = append(l.pending, pendingAppend{done: done})
+		l.reportBroken()
 		return
 	}
-	err := l.send(key, data, done)
-	l.mu.Unlock()
-	if err != nil {
-		l.fail(fmt.Errorf("%w: %w", ErrLogUnknown, err))
+	if err := l.send(key, data, done); err != nil {
+		l.broken = fmt.Errorf("%w: %w", ErrLogUnknown, err)
+		l.reportBroken()
 	}
 }
 
+// send publishes the messages of a record. mu is held.
 func (l *Log) send(key string, data []byte, done func(uint64, error)) error {
-	subject := logPrefix + strconv.Itoa(l.partition) + "." + key
-	size := l.bus.maxPayload - chunkRoom
-	parts := (len(data) + size - 1) / size
-	for i := range max(parts, 1) {
-		m := &nats.Msg{Subject: subject, Reply: l.reply, Data: data,
-			Header: nats.Header{headerExpected: {strconv.FormatUint(l.next-1, 10)}}}
-		part := pendingAppend{seq: l.next, sent: time.Now(), done: done}
-		if parts > 1 {
-			m.Data = data[i*size : min((i+1)*size, len(data))]
-			m.Header[headerChunk] = []string{fmt.Sprintf("%d/%d", i+1, parts)}
-			if i+1 < parts {
-				part.done = nil
-			}
+	l.msg.Subject = l.prefix + key
+	now := time.Now()
+	parts := chunks(len(data), l.bus.chunkSize())
+	for i := range parts {
+		l.expected[0] = strconv.FormatUint(l.next-1, 10)
+		part := pendingAppend{seq: l.next, sent: now}
+		if l.msg.Data = data; parts > 1 {
+			l.msg.Data = l.part(data, i, parts)
+		}
+		if i+1 == parts {
+			part.done = done
 		}
 		l.pending = append(l.pending, part)
 		l.next++
-		if err := l.bus.logs.nc.PublishMsg(m); err != nil {
+		if err := l.bus.logs.nc.PublishMsg(&l.msg); err != nil {
 			return err
 		}
 	}
+	delete(l.msg.Header, headerChunk)
 	return nil
 }
 
@@ -121,7 +151,7 @@ func (l *Log) acknowledge(m *nats.Msg) {
 	seq, err := parseAck(m)
 	if err != nil {
 		var refused ackError
-		if errors.As(err, &refused) && refused.Code == wrongLastSequence {
+		if errors.As(err, &refused) && refused.Code == codeWrongSequence {
 			err = fmt.Errorf("%w: %w", ErrFenced, err)
 		} else {
 			err = fmt.Errorf("%w: %w", ErrLogUnknown, err)
@@ -129,36 +159,86 @@ func (l *Log) acknowledge(m *nats.Msg) {
 		l.fail(err)
 		return
 	}
-	l.mu.Lock()
-	if len(l.pending) == 0 || l.pending[0].seq != seq {
-		l.mu.Unlock()
-		l.fail(fmt.Errorf("%w: acknowledgement of unexpected sequence %d", ErrLogUnknown, seq))
-		return
+	l.reporting.Lock()
+	defer l.reporting.Unlock()
+	done, err := l.acknowledged(seq)
+	if err != nil {
+		l.fail(err)
 	}
-	done := l.pending[0].done
-	l.pending[0].done = nil
-	l.pending = l.pending[1:]
-	l.mu.Unlock()
 	if done != nil {
 		done(seq, nil)
 	}
 }
 
+// acknowledged takes the oldest append off the list.
+func (l *Log) acknowledged(seq uint64) (done func(uint64, error), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken != nil {
+		return nil, nil // reported as failed
+	}
+	if len(l.pending) == 0 || l.pending[0].seq != seq {
+		return nil, fmt.Errorf("%w: acknowledgement of unexpected sequence %d", ErrLogUnknown, seq)
+	}
+	done = l.pending[0].done
+	l.pending[0] = pendingAppend{}
+	l.pending = l.pending[1:]
+	return done, nil
+}
+
 // fail breaks the log for this writer: every append in flight and every later
-// one ends with err.
+// one ends with the first error.
 func (l *Log) fail(err error) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.broken == nil {
 		l.broken = err
 	}
-	err = l.broken
-	pending := l.pending
+	l.reportBroken()
+}
+
+// reportBroken sees to it that what is pending is told of the failure, by a
+// goroutine of its own: callers hold locks that done functions may want. mu is
+// held.
+func (l *Log) reportBroken() {
+	if l.reported != nil || len(l.pending) == 0 {
+		return
+	}
+	reported := make(chan struct{})
+	l.reported = reported
+	go func() {
+		defer close(reported)
+		l.reporting.Lock()
+		defer l.reporting.Unlock()
+		for l.reportSome() {
+		}
+	}()
+}
+
+func (l *Log) reportSome() bool {
+	l.mu.Lock()
+	pending, err := l.pending, l.broken
 	l.pending = nil
+	if len(pending) == 0 {
+		l.reported = nil
+	}
 	l.mu.Unlock()
 	for _, p := range pending {
 		if p.done != nil {
 			p.done(0, err)
 		}
+	}
+	return len(pending) > 0
+}
+
+// disconnected fails the log if appends are in flight: their acknowledgements
+// went to the lost connection.
+func (l *Log) disconnected(err error) {
+	l.mu.Lock()
+	waiting := len(l.pending) > 0
+	l.mu.Unlock()
+	if waiting {
+		l.fail(fmt.Errorf("%w: connection lost: %w", ErrLogUnknown, err))
 	}
 }
 
@@ -166,7 +246,7 @@ func (l *Log) fail(err error) {
 // for an acknowledgement, and tells whether it did.
 func (l *Log) Stalled(limit time.Duration) bool {
 	l.mu.Lock()
-	late := len(l.pending) > 0 && time.Since(l.pending[0].sent) > limit
+	late := l.broken == nil && len(l.pending) > 0 && time.Since(l.pending[0].sent) > limit
 	l.mu.Unlock()
 	if late {
 		l.fail(fmt.Errorf("%w in %s", ErrLogUnknown, limit))
@@ -178,7 +258,7 @@ func (l *Log) Stalled(limit time.Duration) bool {
 func (l *Log) End() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.next - 1
+	return max(l.next, 1) - 1
 }
 
 // Bounds are the log's first and last sequence, from the stream's leader.
@@ -191,79 +271,7 @@ func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	return state.FirstSeq, state.LastSeq, nil
 }
 
-// Replay calls apply for each whole record in order, with the sequence of its
-// last message, and positions the writer behind the last one. A record whose
-// parts are incomplete (its writer died) is left out.
-func (l *Log) Replay(ctx context.Context, apply func(seq uint64, data []byte) error) error {
-	first, last, err := l.Bounds(ctx)
-	if err != nil {
-		return err
-	}
-	if first <= last && last > 0 {
-		if err := l.read(ctx, first, last, apply); err != nil {
-			return fmt.Errorf("log %d: replay: %w", l.partition, err)
-		}
-	}
-	l.mu.Lock()
-	l.next = last + 1
-	l.mu.Unlock()
-	return nil
-}
-
-func (l *Log) read(ctx context.Context, first, last uint64, apply func(uint64, []byte) error) error {
-	var parts []byte
-	var have int
-	return l.bus.readStream(ctx, l.stream, "", first, last, func(seq uint64, m jetstream.Msg) error {
-		chunk := m.Headers().Get(headerChunk)
-		if chunk == "" {
-			parts, have = nil, 0
-			return apply(seq, m.Data())
-		}
-		i, n, err := parseChunk(chunk)
-		if err != nil {
-			return fmt.Errorf("sequence %d: %w", seq, err)
-		}
-		if i == 1 {
-			parts, have = nil, 0
-		}
-		if have++; i != have {
-			return nil // the tail of a record whose head is gone
-		}
-		parts = append(parts, m.Data()...)
-		if i < n {
-			return nil
-		}
-		data := parts
-		parts, have = nil, 0
-		return apply(seq, data)
-	})
-}
-
-func parseChunk(s string) (i, n int, err error) {
-	a, b, ok := strings.Cut(s, "/")
-	if ok {
-		if i, err = strconv.Atoi(a); err == nil {
-			n, err = strconv.Atoi(b)
-		}
-	}
-	if !ok || err != nil || i < 1 || i > n {
-		return 0, 0, fmt.Errorf("bad chunk header %q", s)
-	}
-	return i, n, nil
-}
-
 // Purge removes every message up to and including upTo.
 func (l *Log) Purge(ctx context.Context, upTo uint64) error {
 	return l.bus.purge(ctx, l.stream, upTo)
-}
-
-func (b *Bus) purge(ctx context.Context, name string, upTo uint64) error {
-	stream, err := b.control.js.Stream(ctx, name)
-	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSequence(upTo+1))
-	}
-	if err != nil {
-		return fmt.Errorf("purge %s up to %d: %w", name, upTo, err)
-	}
-	return nil
 }

@@ -1,18 +1,16 @@
 package bus
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/semaphore"
 )
 
 // ErrNotDurable is wrapped by errors of Publish when it is unknown whether
@@ -20,147 +18,213 @@ import (
 // ids make them idempotent.
 var ErrNotDurable = errors.New("not acknowledged by jetstream")
 
-// publishTimeout bounds the wait for acknowledgements.
-const publishTimeout = 10 * time.Second
+// ErrTooLarge is wrapped by errors of Publish and SendCommand for what does
+// not fit into one NATS message; nothing was stored.
+var ErrTooLarge = errors.New("larger than nats accepts")
 
-// publisher publishes messages of EVENTS and waits for many acknowledgements
-// with one reply subject for a whole call.
+var errNoAnswer = fmt.Errorf("no answer in %s", publishTimeout)
+
+const (
+	// publishTimeout bounds the wait for acknowledgements.
+	publishTimeout = 10 * time.Second
+	// windowEvents and windowCost bound what one call has under way at once.
+	windowEvents = 1000
+	windowCost   = 16 << 20
+
+	// A stream's inbound queue takes 128 MiB or 100,000 messages and drops what
+	// comes beyond (jetstream-facts §1). What this process has under way stays
+	// below half of both: each message counts its size plus messageCost.
+	publishBudget = 64 << 20
+	messageCost   = 1 << 10
+)
+
+// publisher publishes messages of EVENTS, each acknowledged by itself: fast
+// ingest, with one acknowledgement for a batch, measured no faster in batches
+// up to 1000, since storing takes most of the time, and it may count messages
+// that were not stored. The acknowledgements of a call come to one subject,
+// which names the call.
 type publisher struct {
-	bus    *Bus
-	prefix string // reply subject without the call's token
-	next   atomic.Uint64
-	calls  sync.Map // token → *publishCall
+	bus      *Bus
+	nc       *nats.Conn
+	prefix   string // reply subject without the call's token
+	budget   *semaphore.Weighted
+	encoders sync.Pool
+	next     atomic.Uint64
+
+	mu    sync.Mutex
+	calls map[string]*publishCall
 }
 
-// publishCall collects the acknowledgements of one Publish.
+// publishCall collects the acknowledgements of one window of events. All its
+// fields but done belong to the goroutine that receives acknowledgements.
 type publishCall struct {
-	left   atomic.Int64
-	failed atomic.Pointer[string]
-	last   atomic.Uint64
-	done   chan struct{}
+	left int // acknowledgements to come
+	last uint64
+	done chan error
+}
+
+// end tells the caller the outcome; only the first counts.
+func (c *publishCall) end(err error) {
+	select {
+	case c.done <- err:
+	default:
+	}
 }
 
 func newPublisher(b *Bus) (*publisher, error) {
-	p := &publisher{bus: b, prefix: nats.NewInbox() + "."}
-	sub, err := b.events.nc.Subscribe(p.prefix+"*", p.acknowledge)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to acknowledgements: %w", err)
+	p := &publisher{
+		bus:    b,
+		nc:     b.events.nc,
+		prefix: nats.NewInbox() + ".",
+		budget: semaphore.NewWeighted(publishBudget),
+		calls:  map[string]*publishCall{},
 	}
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
+	p.encoders.New = func() any { return newEventEncoder(b.partitions) }
+	sub, err := p.nc.Subscribe(p.prefix+"*", p.acknowledge)
+	if err == nil {
+		err = sub.SetPendingLimits(-1, -1)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("subscribe to acknowledgements: %w", err)
 	}
 	return p, nil
 }
 
-// Publish stores the events in EVENTS and returns when all are durable. On
-// an error some may have been stored.
+// Publish stores the events in EVENTS, in their order, and returns when all
+// are durable. On an error that wraps ErrNotDurable some may have been stored;
+// on any other none was.
 func (b *Bus) Publish(ctx context.Context, events []*Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	return b.publisher.publish(ctx, events)
-}
-
-func (p *publisher) publish(ctx context.Context, events []*Event) error {
-	token := strconv.FormatUint(p.next.Add(1), 36)
-	call := &publishCall{done: make(chan struct{})}
-	call.left.Store(int64(len(events)))
-	p.calls.Store(token, call)
-	defer p.calls.Delete(token)
-
-	reply := p.prefix + token
 	for _, e := range events {
-		if err := p.bus.events.nc.PublishMsg(p.bus.eventMessage(e, reply)); err != nil {
-			return fmt.Errorf("publish event %s: %w", e.Name, err)
+		if err := b.publishable(e); err != nil {
+			return err
 		}
 	}
-	timeout := time.NewTimer(publishTimeout)
-	defer timeout.Stop()
-	select {
-	case <-call.done:
-	case <-timeout.C:
-		return fmt.Errorf("%d of %d events: %w in %s", call.left.Load(), len(events), ErrNotDurable, publishTimeout)
-	case <-ctx.Done():
-		return fmt.Errorf("%d of %d events: %w: %w", call.left.Load(), len(events), ErrNotDurable, context.Cause(ctx))
+	if err := b.storage.failed(eventsStream); err != nil {
+		return fmt.Errorf("publish %d events: %w", len(events), err)
 	}
-	if why := call.failed.Load(); why != nil {
-		return fmt.Errorf("events: %w: %s", ErrNotDurable, *why)
+	for rest := events; len(rest) > 0; {
+		n, cost := window(rest)
+		if err := b.publisher.Load().publish(ctx, rest[:n], cost); err != nil {
+			if len(rest) < len(events) && !errors.Is(err, ErrNotDurable) {
+				err = fmt.Errorf("%w: %w", ErrNotDurable, err)
+			}
+			return fmt.Errorf("publish %d events: %w", len(events), err)
+		}
+		rest = rest[n:]
 	}
 	return nil
 }
 
-func (b *Bus) eventMessage(e *Event, reply string) *nats.Msg {
-	header := nats.Header{HeaderEventID: {e.InternalID.String()}}
-	if e.Source != nil {
-		header[HeaderSource] = []string{strconv.Itoa(e.Source.From) + "." + strconv.FormatUint(e.Source.N, 10)}
+// window tells how many events to send before waiting for acknowledgements,
+// and what they cost.
+func window(events []*Event) (n int, cost int64) {
+	for n < len(events) && n < windowEvents {
+		more := int64(events[n].maxSize() + messageCost)
+		if n > 0 && cost+more > windowCost {
+			break
+		}
+		n, cost = n+1, cost+more
 	}
-	if e.Seeded {
-		header[HeaderSeeded] = []string{"1"}
+	return n, min(cost, publishBudget)
+}
+
+// publishable refuses what can never be stored, before anything is sent.
+func (b *Bus) publishable(e *Event) error {
+	if e.Name == "" {
+		return errors.New("publish event: the name is empty")
 	}
-	return &nats.Msg{
-		Subject: EventSubject(PartitionOf(e.Name, b.partitions), e.Name),
-		Reply:   reply,
-		Header:  header,
-		Data:    e.AppendJSON(make([]byte, 0, len(e.Data)+len(e.Name)+160), false),
+	if size := e.maxSize() + eventHeaderRoom; size > b.maxPayload {
+		if size = len(e.JSON()) + eventHeaderRoom; size > b.maxPayload {
+			return fmt.Errorf("publish event %s: %w: %d bytes, at most %d", e.Name, ErrTooLarge, size, b.maxPayload)
+		}
+	}
+	return nil
+}
+
+// publish sends one window and waits for its acknowledgements.
+func (p *publisher) publish(ctx context.Context, events []*Event, cost int64) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, publishTimeout, errNoAnswer)
+	defer cancel()
+	if err := p.budget.Acquire(ctx, cost); err != nil {
+		return fmt.Errorf("too much is being published: %w", context.Cause(ctx))
+	}
+	defer p.budget.Release(cost)
+
+	token, call := p.begin(len(events))
+	defer p.forget(token)
+	encoder := p.encoders.Get().(*eventEncoder)
+	defer p.encoders.Put(encoder)
+	reply := p.prefix + token
+	for i, e := range events {
+		if err := p.nc.PublishMsg(encoder.message(e, reply)); err != nil {
+			return sendError(i, err)
+		}
+	}
+	return call.wait(ctx)
+}
+
+// sendError is the error for a message that the connection did not take after
+// sent others.
+func sendError(sent int, err error) error {
+	if sent > 0 {
+		return fmt.Errorf("%w: %w", ErrNotDurable, err)
+	}
+	return err
+}
+
+// begin registers a call under a token of its own.
+func (p *publisher) begin(events int) (string, *publishCall) {
+	token := strconv.FormatUint(p.next.Add(1), 36)
+	call := &publishCall{left: events, done: make(chan error, 1)}
+	p.mu.Lock()
+	p.calls[token] = call
+	p.mu.Unlock()
+	return token, call
+}
+
+func (p *publisher) forget(token string) {
+	p.mu.Lock()
+	delete(p.calls, token)
+	p.mu.Unlock()
+}
+
+func (c *publishCall) wait(ctx context.Context) error {
+	select {
+	case err := <-c.done:
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrNotDurable, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotDurable, context.Cause(ctx))
 	}
 }
 
-// acknowledge takes one PubAck. The happy form is scanned, not unmarshalled:
-// there is one for each event.
+// acknowledge takes what JetStream answers to a message.
 func (p *publisher) acknowledge(m *nats.Msg) {
-	value, ok := p.calls.Load(strings.TrimPrefix(m.Subject, p.prefix))
-	if !ok {
-		return
+	p.mu.Lock()
+	call := p.calls[m.Subject[len(p.prefix):]]
+	p.mu.Unlock()
+	if call == nil {
+		return // its caller has given up
 	}
-	call := value.(*publishCall)
 	seq, err := parseAck(m)
 	if err != nil {
-		why := err.Error()
-		call.failed.Store(&why)
-	} else {
-		p.bus.sawEvent(seq)
-		call.last.Store(seq)
+		call.end(err)
+		return
 	}
-	if call.left.Add(-1) == 0 {
-		close(call.done)
+	call.last = max(call.last, seq)
+	if call.left--; call.left == 0 {
+		p.bus.sawEvent(call.last)
+		call.end(nil)
 	}
 }
 
-// parseAck reads a PubAck's sequence, or its error.
-func parseAck(m *nats.Msg) (uint64, error) {
-	if len(m.Data) == 0 {
-		if status := m.Header.Get("Status"); status != "" {
-			return 0, ackError{Code: status, Description: m.Header.Get("Description")}
-		}
-		return 0, errors.New("empty acknowledgement")
+// failAll ends the calls in flight, whose acknowledgements will not come.
+func (p *publisher) failAll(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, call := range p.calls {
+		call.end(err)
 	}
-	const key = `"seq":`
-	if i := bytes.Index(m.Data, []byte(key)); i >= 0 && !bytes.Contains(m.Data, []byte(`"error"`)) {
-		var seq uint64
-		for _, c := range bytes.TrimLeft(m.Data[i+len(key):], " ") {
-			if c < '0' || c > '9' {
-				break
-			}
-			seq = seq*10 + uint64(c-'0')
-		}
-		return seq, nil
-	}
-	var ack struct {
-		Error struct {
-			Code        int    `json:"code"`
-			ErrCode     int    `json:"err_code"`
-			Description string `json:"description"`
-		} `json:"error"`
-	}
-	if err := json.Unmarshal(m.Data, &ack); err != nil {
-		return 0, fmt.Errorf("acknowledgement %q: %w", m.Data, err)
-	}
-	return 0, ackError{Code: strconv.Itoa(ack.Error.ErrCode), Description: ack.Error.Description}
-}
-
-// ackError is JetStream's refusal of a message.
-type ackError struct{ Code, Description string }
-
-func (e ackError) Error() string {
-	return fmt.Sprintf("refused by jetstream: %s (%s)", e.Description, e.Code)
 }

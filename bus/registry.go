@@ -30,6 +30,7 @@ type Registry struct {
 	seen     map[uuid.UUID]uint64 // revision shown by the catalog
 	watchers map[int]func(*Catalog)
 	nextID   int
+	closed   bool
 }
 
 // openRegistry loads all apps and keeps following changes.
@@ -56,38 +57,62 @@ func openRegistry(ctx context.Context, b *Bus) (*Registry, error) {
 	}
 }
 
+// follow applies what the watcher tells until it is stopped. Everything stored
+// before comes first, ended by nil, and becomes one catalog.
 func (r *Registry) follow(loaded chan struct{}) {
 	defer close(r.done)
+	loading := true
 	for entry := range r.watcher.Updates() {
 		if entry == nil {
+			loading = false
+			r.changeCatalog(func() {})
 			close(loaded)
 			continue
 		}
-		if err := r.apply(entry); err != nil {
+		app, err := readApp(entry)
+		if err != nil {
 			// A value nobody of us wrote: keep what we had for that app.
 			r.bus.log.Error("registry holds an unreadable app", "key", entry.Key(), "error", err)
+			continue
 		}
-	}
-}
-
-func (r *Registry) apply(entry jetstream.KeyValueEntry) error {
-	var app function.App
-	if err := json.Unmarshal(entry.Value(), &app); err != nil {
-		return err
+		if loading {
+			r.apps[app.ID], r.seen[app.ID] = app, entry.Revision()
+			continue
+		}
+		r.changeCatalog(func() { r.apps[app.ID], r.seen[app.ID] = app, entry.Revision() })
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	apps := maps.Clone(r.apps)
-	apps[app.ID] = &app
-	r.apps = apps
-	r.seen[app.ID] = entry.Revision()
-	catalog := newCatalog(apps)
+	r.closed = true
+	r.changed.Broadcast()
+}
+
+// changeCatalog shows everyone the apps after a change.
+func (r *Registry) changeCatalog(change func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change()
+	catalog := newCatalog(maps.Clone(r.apps))
 	r.catalog.Store(catalog)
 	r.changed.Broadcast()
 	for _, fn := range r.watchers {
 		fn(catalog)
 	}
-	return nil
+}
+
+// readApp decodes a stored app, which must be the one that its key names.
+func readApp(entry jetstream.KeyValueEntry) (*function.App, error) {
+	if entry.Operation() != jetstream.KeyValuePut {
+		return nil, errors.New("the key was deleted, which jetstep never does")
+	}
+	var app function.App
+	if err := json.Unmarshal(entry.Value(), &app); err != nil {
+		return nil, err
+	}
+	if app.ID.String() != entry.Key() {
+		return nil, fmt.Errorf("it is app %s", app.ID)
+	}
+	return &app, nil
 }
 
 // Catalog is what is registered now.
@@ -159,11 +184,11 @@ func (r *Registry) get(ctx context.Context, id uuid.UUID) (*function.App, uint64
 	if err != nil {
 		return nil, 0, fmt.Errorf("registry: load app %s: %w", id, err)
 	}
-	var app function.App
-	if err := json.Unmarshal(entry.Value(), &app); err != nil {
-		return nil, 0, fmt.Errorf("registry: app %s: %w", id, err)
+	app, err := readApp(entry)
+	if err != nil {
+		return nil, 0, fmt.Errorf("registry: app %s is unreadable: %w", id, err)
 	}
-	return &app, entry.Revision(), nil
+	return app, entry.Revision(), nil
 }
 
 // await blocks until the catalog shows that revision.
@@ -180,11 +205,16 @@ func (r *Registry) await(ctx context.Context, id uuid.UUID, revision uint64) err
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("registry: app %s is stored but not yet seen: %w", id, err)
 		}
+		if r.closed {
+			return fmt.Errorf("registry: app %s is stored but not seen: %w", id, errBusClosed)
+		}
 		r.changed.Wait()
 	}
 	return nil
 }
 
+// stop ends following; the catalog stays as it is.
 func (r *Registry) stop() {
 	_ = r.watcher.Stop() // the connection may be gone; the channel closes anyway
+	<-r.done
 }

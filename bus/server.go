@@ -1,40 +1,72 @@
 package bus
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// embeddedMaxPayload lets an event of 3 MiB or a step output of 4 MiB travel
-// in one message; the server warns above 8 MiB.
-const embeddedMaxPayload = 8 << 20
+const (
+	// embeddedMaxPayload lets an event of 3 MiB or a step output of 4 MiB travel
+	// in one message; the server warns above 8 MiB.
+	embeddedMaxPayload = 8 << 20
+	// readyTimeout bounds the time from the end of start-up, when all streams
+	// have been read, until the server takes connections.
+	readyTimeout = 10 * time.Second
+)
+
+// embedded is a NATS server inside this process, with its directory.
+type embedded struct {
+	*server.Server
+	dir *storeDir
+	log *serverLog
+}
 
 // startServer runs NATS inside this process. It opens no port unless asked.
-func startServer(cfg Config) (*server.Server, error) {
-	if err := os.MkdirAll(cfg.StoreDir, 0o750); err != nil {
-		return nil, fmt.Errorf("nats store directory: %w", err)
+// Reading the streams takes a while after a crash, as long as ctx allows.
+func startServer(ctx context.Context, cfg Config, log *serverLog) (*embedded, error) {
+	opts, err := serverOptions(cfg)
+	if err != nil {
+		return nil, err
 	}
+	dir, err := openStoreDir(cfg.StoreDir)
+	if err != nil {
+		return nil, err
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		dir.close()
+		return nil, fmt.Errorf("embedded nats: %w", err)
+	}
+	srv.SetLoggerV2(log, false, false, false)
+	e := &embedded{Server: srv, dir: dir, log: log}
+	if err := e.start(ctx); err != nil {
+		e.close()
+		return nil, fmt.Errorf("embedded nats in %s did not start: %w", cfg.StoreDir, err)
+	}
+	return e, nil
+}
+
+func serverOptions(cfg Config) (*server.Options, error) {
 	opts := &server.Options{
-		ServerName:   "jetstep",
-		JetStream:    true,
-		StoreDir:     cfg.StoreDir,
-		SyncInterval: cfg.SyncInterval,
-		SyncAlways:   cfg.Fsync,
-		MaxPayload:   embeddedMaxPayload,
-		MaxPending:   256 << 20,
-		DontListen:   cfg.ListenPort == 0,
-		Host:         cfg.ListenHost,
-		Port:         cfg.ListenPort,
-		Username:     cfg.ListenUser,
-		Password:     cfg.ListenPassword,
-		NoSigs:       true,
-		NoLog:        false,
+		ServerName:      "jetstep",
+		JetStream:       true,
+		JetStreamDomain: cfg.Domain,
+		StoreDir:        cfg.StoreDir,
+		SyncInterval:    cfg.SyncInterval,
+		SyncAlways:      cfg.Fsync,
+		MaxPayload:      embeddedMaxPayload,
+		MaxPending:      256 << 20,
+		DontListen:      cfg.ListenPort == 0,
+		Host:            cfg.ListenHost,
+		Port:            cfg.ListenPort,
+		Username:        cfg.ListenUser,
+		Password:        cfg.ListenPassword,
+		NoSigs:          true,
 		// The whole disk may be used: filling it refuses writes, never loses them.
 		JetStreamMaxMemory: 256 << 20,
 		JetStreamMaxStore:  1 << 50,
@@ -48,45 +80,37 @@ func startServer(cfg Config) (*server.Server, error) {
 		opts.TLS = true
 		opts.TLSTimeout = 2
 	}
-	srv, err := server.NewServer(opts)
-	if err != nil {
-		return nil, fmt.Errorf("embedded nats: %w", err)
+	return opts, nil
+}
+
+// start returns when the server takes connections, or why it does not. The
+// server itself only logs that it gives up.
+func (e *embedded) start(ctx context.Context) error {
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		e.Start()
+	}()
+	select {
+	case <-started:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	// A refused start is only logged by the server: keep its last error.
-	logger := &serverLog{log: cfg.Logger}
-	srv.SetLoggerV2(logger, false, false, false)
-	go srv.Start()
-	if !srv.ReadyForConnections(30 * time.Second) {
-		srv.Shutdown()
-		if why := logger.lastError(); why != "" {
-			return nil, fmt.Errorf("embedded nats in %s did not start: %s", cfg.StoreDir, why)
+	if why := e.log.fatalError(); why != "" {
+		return errors.New(why)
+	}
+	if !e.ReadyForConnections(readyTimeout) {
+		if why := e.log.lastError(); why != "" {
+			return errors.New(why)
 		}
-		return nil, fmt.Errorf("embedded nats in %s did not become ready in 30s", cfg.StoreDir)
+		return fmt.Errorf("not ready after %s", readyTimeout)
 	}
-	return srv, nil
+	return nil
 }
 
-// serverLog passes the embedded server's warnings and errors on.
-type serverLog struct {
-	log  *slog.Logger
-	last chan string
+// close shuts the server down, which writes its streams out.
+func (e *embedded) close() {
+	e.Shutdown()
+	e.WaitForShutdown()
+	e.dir.close()
 }
-
-func (l *serverLog) lastError() string { return "" }
-
-func (l *serverLog) Noticef(format string, v ...any) {
-	l.log.Debug("nats: "+fmt.Sprintf(format, v...), "caller", "nats")
-}
-func (l *serverLog) Warnf(format string, v ...any) {
-	text := fmt.Sprintf(format, v...)
-	if strings.Contains(text, "Maximum payloads over") {
-		return
-	}
-	l.log.Warn("nats: "+text, "caller", "nats")
-}
-func (l *serverLog) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
-func (l *serverLog) Errorf(format string, v ...any) {
-	l.log.Error("nats: "+fmt.Sprintf(format, v...), "caller", "nats")
-}
-func (l *serverLog) Debugf(string, ...any) {}
-func (l *serverLog) Tracef(string, ...any) {}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -23,142 +24,236 @@ const (
 	schemaVersion  = "1"
 )
 
+// ErrStreamMissing is wrapped by Open's error when an installation lacks a
+// stream: it was removed, or its files cannot be read. Jetstep does not put an
+// empty one in its place.
+var ErrStreamMissing = errors.New("stream is missing")
+
 // LeaseTTL is how long a partition lease lives without renewal.
 const LeaseTTL = 3 * time.Second
 
 func logStream(partition int) string { return "LOG_" + strconv.Itoa(partition) }
 func inStream(partition int) string  { return "IN_" + strconv.Itoa(partition) }
 
-// declareStreams creates what is missing and upgrades what we own of what is
-// there; an operator's own settings (replicas, placement, limits) stay.
-func (b *Bus) declareStreams(ctx context.Context) error {
-	events := jetstream.StreamConfig{
+// eventsConfig is how EVENTS is made; its metadata mark an installation.
+func (c Config) eventsConfig() jetstream.StreamConfig {
+	return c.stream(jetstream.StreamConfig{
 		Name:        eventsStream,
 		Description: "every accepted event",
 		Subjects:    []string{eventPrefix + ">"},
-		MaxAge:      b.cfg.EventMaxAge,
-		MaxBytes:    unlimited(b.cfg.EventMaxBytes),
-		AllowDirect: true,
-		Metadata:    map[string]string{metaPartitions: strconv.Itoa(b.cfg.Partitions), metaSchema: schemaVersion},
+		MaxAge:      c.EventMaxAge,
+		MaxBytes:    unlimited(c.EventMaxBytes),
+		Metadata:    map[string]string{metaPartitions: strconv.Itoa(c.Partitions), metaSchema: schemaVersion},
+	})
+}
+
+func (c Config) logConfig(p int) jetstream.StreamConfig {
+	return c.stream(jetstream.StreamConfig{
+		Name:        logStream(p),
+		Description: "records of partition " + strconv.Itoa(p) + ", in order, by one owner",
+		Subjects:    []string{logPrefix + strconv.Itoa(p) + ".>"},
+		Discard:     jetstream.DiscardNew,
+	})
+}
+
+func (c Config) inConfig(p int) jetstream.StreamConfig {
+	return c.stream(jetstream.StreamConfig{
+		Name:        inStream(p),
+		Description: "commands to partition " + strconv.Itoa(p),
+		Subjects:    []string{inPrefix + strconv.Itoa(p) + ".>"},
+		MaxAge:      7 * 24 * time.Hour,
+		Duplicates:  2 * time.Minute,
+	})
+}
+
+// stream adds what all streams have in common.
+func (c Config) stream(s jetstream.StreamConfig) jetstream.StreamConfig {
+	s.Storage = jetstream.FileStorage
+	s.Retention = jetstream.LimitsPolicy
+	s.MaxMsgsPerSubject = -1
+	s.AllowDirect = true
+	s.Replicas = c.Replicas
+	if len(c.PlacementTags) > 0 {
+		s.Placement = &jetstream.Placement{Tags: c.PlacementTags}
 	}
-	info, err := b.declare(ctx, events)
+	return s
+}
+
+// declareStreams finds the installation's streams and brings what Jetstep owns
+// of them up to date, or makes a new installation. An operator's own settings
+// (replicas, placement, limits of size and age, compression) stay. EVENTS is
+// made or marked last: where it is, all others must be.
+func (b *Bus) declareStreams(ctx context.Context) error {
+	want := b.cfg.eventsConfig()
+	info, err := b.findStream(ctx, want.Name)
+	if err == nil {
+		err = usable(info.Config, want)
+	}
+	missing := errors.Is(err, jetstream.ErrStreamNotFound)
+	if missing || err == nil && info.Config.Metadata[metaPartitions] == "" {
+		err = b.makePartitions(ctx)
+		if err == nil && missing {
+			info, err = b.makeStream(ctx, want)
+		}
+	}
+	if err == nil {
+		info, err = b.bringUpToDate(ctx, info, want)
+	}
 	if err != nil {
 		return err
 	}
-	if b.partitions, err = strconv.Atoi(info.Config.Metadata[metaPartitions]); err != nil || b.partitions < 1 || b.partitions > MaxPartitions {
-		return fmt.Errorf("stream %s is not Jetstep's: its metadata names no valid number of partitions", eventsStream)
-	}
-	if got := info.Config.Metadata[metaSchema]; got != schemaVersion {
-		return fmt.Errorf("stream %s has schema %q, this version of jetstep knows %q", eventsStream, got, schemaVersion)
+	if b.partitions, err = installation(info.Config); err != nil {
+		return err
 	}
 	b.sawEvent(info.State.LastSeq)
 	for p := range b.partitions {
-		if err := b.declarePartition(ctx, p); err != nil {
-			return err
+		for _, want := range []jetstream.StreamConfig{b.cfg.logConfig(p), b.cfg.inConfig(p)} {
+			if err := b.checkStream(ctx, want); err != nil {
+				return err
+			}
 		}
 	}
 	return b.declareBuckets(ctx)
 }
 
-func (b *Bus) declarePartition(ctx context.Context, p int) error {
-	_, err := b.declare(ctx, jetstream.StreamConfig{
-		Name:        logStream(p),
-		Description: "records of partition " + strconv.Itoa(p) + ", in order, by one owner",
-		Subjects:    []string{logPrefix + strconv.Itoa(p) + ".>"},
-		Discard:     jetstream.DiscardNew,
-		AllowDirect: true,
-	})
-	if err != nil {
-		return err
+// installation reads the number of partitions from the metadata of EVENTS.
+func installation(events jetstream.StreamConfig) (partitions int, err error) {
+	partitions, err = strconv.Atoi(events.Metadata[metaPartitions])
+	if err != nil || partitions < 1 || partitions > MaxPartitions {
+		return 0, fmt.Errorf("%w: stream %s: its metadata name no valid number of partitions", ErrUnsuitable, eventsStream)
 	}
-	_, err = b.declare(ctx, jetstream.StreamConfig{
-		Name:        inStream(p),
-		Description: "commands to partition " + strconv.Itoa(p),
-		Subjects:    []string{inPrefix + strconv.Itoa(p) + ".>"},
-		MaxAge:      7 * 24 * time.Hour,
-		AllowDirect: true,
-		Duplicates:  2 * time.Minute,
-	})
+	if got := events.Metadata[metaSchema]; got != schemaVersion {
+		return 0, fmt.Errorf("%w: stream %s has schema %q, this version of jetstep knows %q", ErrUnsuitable, eventsStream, got, schemaVersion)
+	}
+	return partitions, nil
+}
+
+// makePartitions makes the partitions' streams and the registry of a new
+// installation. Others may do the same at once; whoever then makes EVENTS
+// decides how many partitions count.
+func (b *Bus) makePartitions(ctx context.Context) error {
+	for p := range b.cfg.Partitions {
+		log, err := b.makeStream(ctx, b.cfg.logConfig(p))
+		if err != nil {
+			return err
+		}
+		if log.State.LastSeq > 0 {
+			// Someone made EVENTS since we looked, or it has been lost.
+			if _, err := b.findStream(ctx, eventsStream); errors.Is(err, jetstream.ErrStreamNotFound) {
+				return fmt.Errorf("%w: %s, but %s holds records", ErrStreamMissing, eventsStream, log.Config.Name)
+			}
+			return nil
+		}
+		if _, err := b.makeStream(ctx, b.cfg.inConfig(p)); err != nil {
+			return err
+		}
+	}
+	return b.makeBucket(ctx, b.cfg.registryConfig())
+}
+
+func (b *Bus) findStream(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
+	stream, err := b.control.js.Stream(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", name, err)
+	}
+	return stream.CachedInfo(), nil
+}
+
+// makeStream creates a stream, or finds the one that someone made meanwhile.
+func (b *Bus) makeStream(ctx context.Context, want jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
+	stream, err := b.control.js.CreateStream(ctx, want)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return b.findStream(ctx, want.Name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create stream %s: %w", want.Name, err)
+	}
+	return stream.CachedInfo(), nil
+}
+
+// checkStream wants a stream of the installation to exist, up to date.
+func (b *Bus) checkStream(ctx context.Context, want jetstream.StreamConfig) error {
+	info, err := b.findStream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("%w: %s: it was removed, or its files cannot be read", ErrStreamMissing, want.Name)
+	}
+	if err == nil {
+		_, err = b.bringUpToDate(ctx, info, want)
+	}
 	return err
 }
 
-// declare makes one stream, or brings the fields we own up to date.
-func (b *Bus) declare(ctx context.Context, want jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
-	want.Storage = jetstream.FileStorage
-	want.Retention = jetstream.LimitsPolicy
-	want.MaxMsgsPerSubject = -1
-	want.Replicas = b.cfg.Replicas
-	if len(b.cfg.PlacementTags) > 0 {
-		want.Placement = &jetstream.Placement{Tags: b.cfg.PlacementTags}
+// bringUpToDate sets the fields of a stream that Jetstep owns.
+func (b *Bus) bringUpToDate(ctx context.Context, info *jetstream.StreamInfo, want jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
+	if err := usable(info.Config, want); err != nil {
+		return nil, err
 	}
-	js := b.control.js
-	stream, err := js.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = js.CreateStream(ctx, want)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", want.Name, err)
-	}
-	info := stream.CachedInfo()
 	upgraded, changed := upgrade(info.Config, want)
 	if !changed {
 		return info, nil
 	}
-	if stream, err = js.UpdateStream(ctx, upgraded); err != nil {
+	stream, err := b.control.js.UpdateStream(ctx, upgraded)
+	if err != nil {
 		return nil, fmt.Errorf("stream %s: upgrade: %w", want.Name, err)
 	}
 	return stream.CachedInfo(), nil
 }
 
+// usable refuses a stream that is not Jetstep's, or that was made in a way
+// which cannot be changed and breaks a guarantee.
+func usable(have, want jetstream.StreamConfig) error {
+	for _, subject := range have.Subjects {
+		if !strings.HasPrefix(subject, subjectRoot) {
+			return fmt.Errorf("%w: stream %s is not jetstep's: it takes %s", ErrUnsuitable, have.Name, subject)
+		}
+	}
+	var why string
+	switch {
+	case have.Mirror != nil || len(have.Sources) > 0:
+		why = "it copies another stream"
+	case have.Retention != want.Retention:
+		why = "its retention is " + have.Retention.String() + ", not limits"
+	case have.Storage != want.Storage:
+		why = "it is kept in memory"
+	case have.NoAck:
+		why = "it acknowledges nothing"
+	case have.Sealed:
+		why = "it is sealed"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: stream %s: %s", ErrUnsuitable, have.Name, why)
+}
+
 // upgrade takes from want the fields that Jetstep owns.
 func upgrade(have, want jetstream.StreamConfig) (jetstream.StreamConfig, bool) {
 	out := have
-	changed := false
-	if !slices.Equal(have.Subjects, want.Subjects) {
-		out.Subjects, changed = want.Subjects, true
-	}
-	if want.AllowDirect && !have.AllowDirect {
-		out.AllowDirect, changed = true, true
-	}
-	if have.Description != want.Description {
-		out.Description, changed = want.Description, true
+	out.Subjects = want.Subjects
+	out.Description = want.Description
+	out.AllowDirect = true
+	out.MaxMsgsPerSubject = want.MaxMsgsPerSubject
+	changed := !slices.Equal(have.Subjects, out.Subjects) || have.Description != out.Description ||
+		!have.AllowDirect || have.MaxMsgsPerSubject > 0
+	if want.Discard == jetstream.DiscardNew {
+		// A log loses nothing but what its owner purges.
+		changed = changed || have.Discard != want.Discard || have.MaxAge != 0
+		out.Discard, out.MaxAge = want.Discard, 0
 	}
 	for k, v := range want.Metadata {
 		if _, ok := have.Metadata[k]; !ok {
-			if out.Metadata == nil {
-				out.Metadata = map[string]string{}
-			}
-			out.Metadata[k], changed = v, true
+			out.Metadata = withKey(out.Metadata, k, v)
+			changed = true
 		}
 	}
 	return out, changed
 }
 
-func (b *Bus) declareBuckets(ctx context.Context) error {
-	// Registry keys are never deleted, only overwritten, so that a value that
-	// comes back after a crash (jetstream-facts §5) cannot be a deleted one.
-	if err := b.declareBucket(ctx, jetstream.KeyValueConfig{
-		Bucket: registryBucket, Description: "apps and their functions", History: 1,
-		Storage: jetstream.FileStorage, Replicas: b.cfg.Replicas, MaxValueSize: -1,
-	}); err != nil {
-		return err
+func withKey(m map[string]string, key, value string) map[string]string {
+	out := map[string]string{key: value}
+	for k, v := range m {
+		out[k] = v
 	}
-	// Leases carry an epoch and the log fences: losing them is harmless.
-	return b.declareBucket(ctx, jetstream.KeyValueConfig{
-		Bucket: clusterBucket, Description: "partition leases", History: 1, TTL: LeaseTTL,
-		Storage: jetstream.MemoryStorage, Replicas: b.cfg.Replicas,
-	})
-}
-
-func (b *Bus) declareBucket(ctx context.Context, cfg jetstream.KeyValueConfig) error {
-	_, err := b.control.js.KeyValue(ctx, cfg.Bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		_, err = b.control.js.CreateKeyValue(ctx, cfg)
-	}
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", cfg.Bucket, err)
-	}
-	return nil
+	return out
 }
 
 func unlimited(n int64) int64 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -11,9 +12,10 @@ import (
 // The subjects (DESIGN §2). Event names keep their dots, so that a NATS
 // client can subscribe to jetstep.event.*.app/user.>.
 const (
-	eventPrefix = "jetstep.event."
-	logPrefix   = "jetstep.log."
-	inPrefix    = "jetstep.in."
+	subjectRoot = "jetstep."
+	eventPrefix = subjectRoot + "event."
+	logPrefix   = subjectRoot + "log."
+	inPrefix    = subjectRoot + "in."
 )
 
 // EventSubject is where an event of that name is stored.
@@ -38,9 +40,11 @@ func PartitionOf(key string, n int) int {
 
 // EscapeSubject turns any non-empty text into legal subject tokens, reversibly:
 // bytes that NATS forbids or treats specially become %XX, and so does a dot
-// that would make an empty token.
+// that would make an empty token. In text that is no UTF-8, every byte above
+// 0x7f does, since subjects also travel in JSON.
 func EscapeSubject(s string) string {
-	plain := true
+	valid := utf8.ValidString(s)
+	plain := valid
 	for i := 0; i < len(s) && plain; i++ {
 		plain = !mustEscape(s, i)
 	}
@@ -50,7 +54,7 @@ func EscapeSubject(s string) string {
 	const hex = "0123456789ABCDEF"
 	b := make([]byte, 0, len(s)+16)
 	for i := 0; i < len(s); i++ {
-		if mustEscape(s, i) {
+		if mustEscape(s, i) || !valid && s[i] >= utf8.RuneSelf {
 			b = append(b, '%', hex[s[i]>>4], hex[s[i]&15])
 		} else {
 			b = append(b, s[i])

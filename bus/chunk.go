@@ -1,0 +1,76 @@
+package bus
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+const (
+	// headerChunk marks a part of a record larger than a message: "<i>/<n>".
+	headerChunk = "Jetstep-Chunk"
+	// chunkRoom is kept free in a message for headers and framing.
+	chunkRoom = 4 << 10
+)
+
+// chunkSize is how much of a record fits into one message.
+func (b *Bus) chunkSize() int { return b.maxPayload - chunkRoom }
+
+// chunks is the number of messages that a record of that size takes.
+func chunks(size, chunk int) int { return max((size+chunk-1)/chunk, 1) }
+
+// part is the i-th of n parts of a record, and marks the message as such.
+func (l *Log) part(data []byte, i, n int) []byte {
+	l.chunk[0] = strconv.Itoa(i+1) + "/" + strconv.Itoa(n)
+	l.msg.Header[headerChunk] = l.chunk[:]
+	size := l.bus.chunkSize()
+	return data[i*size : min((i+1)*size, len(data))]
+}
+
+// assembler puts records together from their parts. A record is complete when
+// all its parts follow one another; what a dead writer left is dropped.
+type assembler struct {
+	parts []byte
+	have  int
+}
+
+// add takes the next message and returns a record when it completes one. chunk
+// is its headerChunk.
+func (a *assembler) add(chunk string, data []byte) (record []byte, complete bool, err error) {
+	if chunk == "" {
+		a.parts, a.have = nil, 0
+		return data, true, nil
+	}
+	i, n, err := parseChunk(chunk)
+	if err != nil {
+		return nil, false, err
+	}
+	if i == 1 {
+		a.parts, a.have = nil, 0
+	}
+	if i != a.have+1 {
+		a.parts, a.have = nil, 0
+		return nil, false, nil // the rest of a record whose beginning is gone
+	}
+	a.have = i
+	a.parts = append(a.parts, data...)
+	if i < n {
+		return nil, false, nil
+	}
+	record = a.parts
+	a.parts, a.have = nil, 0
+	return record, true, nil
+}
+
+func parseChunk(s string) (i, n int, err error) {
+	first, last, ok := strings.Cut(s, "/")
+	if ok {
+		if i, err = strconv.Atoi(first); err == nil {
+			n, err = strconv.Atoi(last)
+		}
+	}
+	if !ok || err != nil || i < 1 || i > n {
+		return 0, 0, fmt.Errorf("bad header %s: %q", headerChunk, s)
+	}
+	return i, n, nil
+}
