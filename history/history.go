@@ -79,15 +79,15 @@ type EventFilter struct {
 }
 
 // admits tells whether an event passes, the limit aside.
-func (f *EventFilter) admits(e *Event) bool {
+func (f *EventFilter) admits(e *eventRecord) bool {
 	switch {
-	case f.Name != "" && e.Name != f.Name,
-		!f.Internal && strings.HasPrefix(e.Name, internalPrefix),
-		!f.ReceivedAfter.IsZero() && !e.ReceivedAt.After(f.ReceivedAfter),
-		!f.ReceivedBefore.IsZero() && e.ReceivedAt.After(f.ReceivedBefore):
+	case f.Name != "" && e.name != f.Name,
+		!f.Internal && strings.HasPrefix(e.name, internalPrefix),
+		!f.ReceivedAfter.IsZero() && !e.receivedAt.After(f.ReceivedAfter),
+		!f.ReceivedBefore.IsZero() && e.receivedAt.After(f.ReceivedBefore):
 		return false
 	}
-	return f.Before.IsZero() || e.InternalID.Compare(f.Before) < 0
+	return f.Before.IsZero() || e.id.Compare(f.Before) < 0
 }
 
 // Reader answers the questions of the API. What it returns may be kept but

@@ -1,10 +1,12 @@
 package history
 
 import (
+	"context"
 	"encoding/json"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/bus"
@@ -15,6 +17,13 @@ type Limits struct {
 	Runs   int   // ended runs; default 50,000
 	Events int   // default 100,000
 	Bytes  int64 // of events and ended runs together; default 128 MiB
+	// Source has the bodies of published events, which are then not kept here.
+	Source EventSource
+}
+
+// EventSource reads an event by its sequence in EVENTS.
+type EventSource interface {
+	EventAt(ctx context.Context, seq uint64) (*bus.Event, error)
 }
 
 func (l Limits) withDefaults() Limits {
@@ -50,7 +59,11 @@ type Memory struct {
 	latest   *runRecord               // the latest scheduled
 	finished fifo[*runRecord]         // in the order in which they ended
 	bytes    int64                    // of arrived and finished
+	names    map[string]string        // of events, each once
 }
+
+// maxNames bounds how many event names are remembered at once.
+const maxNames = 10_000
 
 // NewMemory makes an empty store.
 func NewMemory(limits Limits) *Memory {
@@ -60,43 +73,113 @@ func NewMemory(limits Limits) *Memory {
 		events:  map[ulid.ULID]*eventRecord{},
 		runs:    map[ulid.ULID]*runRecord{},
 		byEvent: map[ulid.ULID]*runRecord{},
+		names:   map[string]string{},
 	}
 }
 
 // eventRecord is an event and what it costs. It does not change.
 type eventRecord struct {
-	Event
-	bytes int64
+	id         ulid.ULID
+	name       string
+	seq        uint64
+	receivedAt time.Time
+	matched    int
+	bytes      int64
+	event      *bus.Event // nil when the source has it
 }
 
-// runRecord is a run in the lists that it belongs to.
+// runRecord is a run in the lists that it belongs to. A run that has not ended
+// is kept however long it sleeps, so that it takes little: times are in
+// milliseconds, and what few runs have is in rare.
 type runRecord struct {
-	Run
-	bytes          int64      // counted once it has ended
-	earlier, later *runRecord // by scheduling, among all runs
-	previous       *runRecord // scheduled before by the same event
+	id, event                    ulid.ULID // event is zero for none
+	function                     uuid.UUID
+	version                      int32
+	status                       Status
+	queuedAt, startedAt, endedAt int64
+	output                       json.RawMessage
+	rare                         *rareFields
+	bytes                        int64      // counted once it has ended
+	earlier, later               *runRecord // by scheduling, among all runs
+	previous                     *runRecord // scheduled before by the same event
+}
+
+type rareFields struct {
+	events                 []ulid.ULID // all of a batch
+	reason, cron           string
+	originalRunID, batchID *ulid.ULID
+}
+
+func newRunRecord(run Run) *runRecord {
+	r := &runRecord{
+		id: run.ID, event: run.EventID(), function: run.FunctionID, version: int32(run.FunctionVersion), status: run.Status,
+		queuedAt: millis(run.QueuedAt), startedAt: millis(run.StartedAt), endedAt: millis(run.EndedAt), output: run.Output,
+	}
+	rare := rareFields{reason: run.Reason, cron: run.Cron, originalRunID: run.OriginalRunID, batchID: run.BatchID}
+	if len(run.EventIDs) > 1 {
+		rare.events = run.EventIDs
+	}
+	if rare.events != nil || rare.reason != "" || rare.cron != "" || rare.originalRunID != nil || rare.batchID != nil {
+		r.rare = &rare
+	}
+	return r
+}
+
+// run is the record as readers see it.
+func (r *runRecord) run() Run {
+	run := Run{
+		ID: r.id, FunctionID: r.function, FunctionVersion: int(r.version), Status: r.status,
+		QueuedAt: moment(r.queuedAt), StartedAt: moment(r.startedAt), EndedAt: moment(r.endedAt), Output: r.output,
+	}
+	if !r.event.IsZero() {
+		run.EventIDs = []ulid.ULID{r.event}
+	}
+	if rare := r.rare; rare != nil {
+		run.Reason, run.Cron, run.OriginalRunID, run.BatchID = rare.reason, rare.cron, rare.originalRunID, rare.batchID
+		if rare.events != nil {
+			run.EventIDs = rare.events
+		}
+	}
+	return run
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
 }
 
 // What a record costs beside its variable parts: its structs and its share of
 // maps and queues, roughly.
 const (
-	eventOverhead = 400
-	runOverhead   = 512
+	eventOverhead = 160
+	bodyOverhead  = 240
+	runOverhead   = 256
 )
 
 // EventReceived records an accepted event and how many functions or waits it
 // matched. The event is kept, not copied: it must not change afterwards.
 func (m *Memory) EventReceived(e *bus.Event, matched int) {
-	record := &eventRecord{
-		Event: Event{Event: e, Matched: matched},
-		bytes: int64(eventOverhead + len(e.Name) + len(e.ID) + len(e.V) + len(e.Data) + len(e.User) + len(e.Meta)),
+	record := &eventRecord{id: e.InternalID, seq: e.Seq, matched: matched, bytes: eventOverhead}
+	if m.limits.Source == nil || e.Seq == 0 {
+		record.event = e
+		record.bytes += int64(bodyOverhead + len(e.ID) + len(e.V) + len(e.Data) + len(e.User) + len(e.Meta))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, known := m.events[e.InternalID]; known {
 		return
 	}
-	record.ReceivedAt = m.now() // under the lock, so that arrived is in order
+	record.receivedAt = m.now() // under the lock, so that arrived is in order
+	record.name = m.intern(e.Name)
 	m.events[e.InternalID] = record
 	m.arrived.push(record)
 	m.bytes += record.bytes
@@ -106,7 +189,7 @@ func (m *Memory) EventReceived(e *bus.Event, matched int) {
 // RunScheduled records a new run; one that was skipped comes with that status
 // and is thereby ended. The run's slices are kept, not copied.
 func (m *Memory) RunScheduled(run Run) {
-	record := &runRecord{Run: run}
+	record := newRunRecord(run)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, known := m.runs[run.ID]; known {
@@ -123,8 +206,11 @@ func (m *Memory) RunScheduled(run Run) {
 func (m *Memory) RunStarted(id ulid.ULID, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if run, known := m.runs[id]; known && run.Status == Scheduled {
-		run.Status, run.StartedAt, run.Reason = Running, at, ""
+	if run, known := m.runs[id]; known && run.status == Scheduled {
+		run.status, run.startedAt = Running, millis(at)
+		if run.rare != nil {
+			run.rare.reason = ""
+		}
 	}
 }
 
@@ -133,16 +219,31 @@ func (m *Memory) RunFinished(id ulid.ULID, status Status, output json.RawMessage
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	run, known := m.runs[id]
-	if !known || run.Status.Ended() {
+	if !known || run.status.Ended() {
 		return
 	}
-	run.Status, run.Output, run.EndedAt = status, output, at
+	run.status, run.output, run.endedAt = status, output, millis(at)
 	m.finish(run)
+}
+
+// intern keeps one copy of each event name; there are few.
+func (m *Memory) intern(name string) string {
+	if known, ok := m.names[name]; ok {
+		return known
+	}
+	if len(m.names) >= maxNames {
+		clear(m.names)
+	}
+	m.names[name] = name
+	return name
 }
 
 // finish makes an ended run one of those that can make room.
 func (m *Memory) finish(run *runRecord) {
-	run.bytes = int64(runOverhead + len(run.Output) + len(run.Cron) + len(run.Reason) + len(ulid.ULID{})*len(run.EventIDs))
+	run.bytes = int64(runOverhead + len(run.output))
+	if rare := run.rare; rare != nil {
+		run.bytes += int64(len(rare.cron) + len(rare.reason) + len(ulid.ULID{})*len(rare.events))
+	}
 	m.bytes += run.bytes
 	m.finished.push(run)
 	m.evict()
@@ -155,9 +256,9 @@ func (m *Memory) link(run *runRecord) {
 		run.earlier.later = run
 	}
 	m.latest = run
-	if event := run.EventID(); !event.IsZero() {
-		run.previous = m.byEvent[event]
-		m.byEvent[event] = run
+	if !run.event.IsZero() {
+		run.previous = m.byEvent[run.event]
+		m.byEvent[run.event] = run
 	}
 }
 
@@ -172,7 +273,7 @@ func (m *Memory) unlink(run *runRecord) {
 	} else {
 		m.latest = run.earlier
 	}
-	event := run.EventID()
+	event := run.event
 	if event.IsZero() {
 		return
 	}
@@ -208,7 +309,7 @@ func (m *Memory) evict() {
 			m.evictEvent()
 		case m.arrived.len() == 0:
 			m.evictRun()
-		case m.arrived.at(0).ReceivedAt.Before(m.finished.at(0).EndedAt):
+		case millis(m.arrived.at(0).receivedAt) < m.finished.at(0).endedAt:
 			m.evictEvent()
 		default:
 			m.evictRun()
@@ -219,12 +320,12 @@ func (m *Memory) evict() {
 func (m *Memory) evictEvent() {
 	event := m.arrived.pop()
 	m.bytes -= event.bytes
-	delete(m.events, event.InternalID)
+	delete(m.events, event.id)
 }
 
 func (m *Memory) evictRun() {
 	run := m.finished.pop()
 	m.bytes -= run.bytes
-	delete(m.runs, run.ID)
+	delete(m.runs, run.id)
 	m.unlink(run)
 }

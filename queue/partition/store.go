@@ -66,11 +66,12 @@ func (n *Node) Commit(ctx context.Context, tr *state.Transition) error {
 	return nil
 }
 
-// Cancel ends a live run as cancelled.
+// Cancel ends a live run as cancelled. A run of another process is cancelled
+// by a durable command, whose effect comes a moment later.
 func (n *Node) Cancel(ctx context.Context, id ulid.ULID) error {
 	o, err := n.ownerOf(id)
 	if err != nil {
-		return err
+		return n.command(ctx, id, state.Message{Kind: state.MessageCancel, RunID: id})
 	}
 	err = o.do(ctx, func(t *tx) error {
 		run, ok := o.index.Run(id)
@@ -84,6 +85,12 @@ func (n *Node) Cancel(ctx context.Context, id ulid.ULID) error {
 		return fmt.Errorf("cancel run %s: %w", id, err)
 	}
 	return nil
+}
+
+// command stores a message from outside for the partition of a run.
+func (n *Node) command(ctx context.Context, id ulid.ULID, m state.Message) error {
+	c := state.Command{From: state.Outside, Sent: state.Sent{Message: m}}
+	return n.bus.SendCommand(ctx, n.partitionOfRun(id), "run", n.newID().String(), c.Marshal())
 }
 
 // Signal gives a signal to its waiter and returns whose run that is, or

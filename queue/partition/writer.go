@@ -2,7 +2,6 @@ package partition
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -22,7 +21,9 @@ const (
 	appendTimeout = 10 * time.Second
 )
 
-var errClosed = errors.New("owner stopped")
+// logKey is the subject of all records. A subject for each run would cost NATS
+// 200 bytes of memory a run, and under load records share messages anyway.
+const logKey = "_"
 
 // writer appends records to the log in the order of decision. While few
 // messages are in flight each record goes at once; under load those decided
@@ -87,29 +88,10 @@ func (w *writer) flush() {
 	}
 	batch := w.buffered
 	w.buffered = nil
-	key := "_"
-	if len(batch) == 1 {
-		key = recordKey(batch[0].record)
-	}
 	w.o.compact.appended(w.encoder.Len())
 	w.inFlight++
-	w.log.Append(key, w.encoder.Bytes(), func(_ uint64, err error) { w.acknowledged(batch, err) })
+	w.log.Append(logKey, w.encoder.Bytes(), func(_ uint64, err error) { w.acknowledged(batch, err) })
 	w.encoder.Reset() // the connection has copied it
-}
-
-// recordKey is the run that a record is about, "_" when it is about none.
-func recordKey(r *state.Record) string {
-	for _, op := range r.Ops {
-		switch op := op.(type) {
-		case *state.RunPut:
-			return op.Run.ID.String()
-		case *state.RunChanged:
-			return op.RunID.String()
-		case *state.RunFinished:
-			return op.RunID.String()
-		}
-	}
-	return "_"
 }
 
 // acknowledged releases the effects of a message's records. It runs in the
