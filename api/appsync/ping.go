@@ -1,0 +1,202 @@
+package appsync
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"jetstep/executor/signing"
+	"jetstep/function"
+	"jetstep/jcs"
+)
+
+// The errors that a ping leaves on an app (sdk-protocol §5.1, cli-config §14).
+const (
+	errUnreachable    = "unreachable"
+	errProtocol       = "unsupported_protocol"
+	errUnauthorized   = "unauthorized"
+	errForbidden      = "forbidden"
+	errNotFound       = "url_not_found"
+	errInternal       = "internal_server_error"
+	errNotSDK         = "not_sdk"
+	errNotOK          = "http_not_ok"
+	errSignature      = "sig_verification_failed"
+	errNoRegistration = "the app answered but did not register here: does its API base URL name this server?"
+)
+
+// said400 are the errors behind a status 400, by what its message contains.
+var said400 = []struct{ part, err string }{
+	{"Your signing key is invalid", "invalid_signing_key"},
+	{"No functions registered", "no_functions"},
+	{"function is invalid", "invalid_function"},
+	{"You didn't specify your workspace's signing key", "missing_signing_key"},
+	{"No INNGEST_ENV branch name found", "missing_branch_env_name"},
+}
+
+// maxAnswer bounds what is read of an app's answer; in-band ones hold all
+// functions.
+const maxAnswer = 8 << 20
+
+// answer is what an app said.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// put sends the request that makes the app at url register, or with inBand
+// answer with its registration (sdk-protocol §5.1).
+func (s *Syncer) put(ctx context.Context, url string, inBand bool) (*answer, error) {
+	text, err := json.Marshal(map[string]string{"url": url})
+	if err != nil {
+		return nil, fmt.Errorf("ping %s: %w", url, err)
+	}
+	body, err := jcs.Canonicalize(text) // the form that SDKs verify (sdk-protocol §3.1)
+	if err != nil {
+		return nil, fmt.Errorf("ping %s: %w", url, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("ping %s: %w", url, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(headerKind, s.cfg.Kind)
+	if inBand {
+		req.Header.Set(headerSyncKind, kindInBand)
+	}
+	return s.send(req, body)
+}
+
+// send signs and sends a request to an app.
+func (s *Syncer) send(req *http.Request, body []byte) (*answer, error) {
+	if len(s.cfg.SigningKeys) > 0 {
+		req.Header.Set(signing.Header, signing.Sign(s.cfg.SigningKeys[0], body, time.Now()))
+	}
+	resp, err := s.cfg.Client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("answer of %s: %w", req.URL, err)
+	}
+	return &answer{status: resp.StatusCode, header: resp.Header, body: text}, nil
+}
+
+// trouble is the error to leave on an app after that answer, "" for none.
+func (a *answer) trouble() string {
+	sdk := a.header.Get(headerSDK)
+	if language, version, ok := strings.Cut(sdk, ":"); ok {
+		if _, blocked := function.BlockedSDK(language, version); blocked {
+			return function.ErrorSDKBlocked
+		}
+	}
+	switch {
+	case a.status == http.StatusUnauthorized:
+		return errUnauthorized
+	case a.status == http.StatusForbidden:
+		return errForbidden
+	case a.status == http.StatusNotFound:
+		return errNotFound
+	case a.status == http.StatusBadRequest:
+		return a.trouble400()
+	case a.status >= http.StatusInternalServerError:
+		return errInternal
+	case a.status < 200 || a.status > 299:
+		return errNotOK
+	case sdk == "":
+		return errNotSDK
+	}
+	return ""
+}
+
+func (a *answer) trouble400() string {
+	var said struct {
+		Message string `json:"message"`
+	}
+	if err := json.Unmarshal(a.body, &said); err != nil || said.Message == "" {
+		return errNotOK
+	}
+	for _, known := range said400 {
+		if strings.Contains(said.Message, known.part) {
+			return known.err
+		}
+	}
+	return said.Message
+}
+
+// Ping makes the app at url register, and records on the app why it did not.
+// Where the app answers well but no registration comes, it is asked for one in
+// its answer. The error is only the registry's.
+func (s *Syncer) Ping(ctx context.Context, url string) error {
+	before := s.registrationsFrom(url)
+	trouble := s.pingTrouble(ctx, url)
+	switch {
+	case ctx.Err() != nil:
+		return nil // told to stop: nothing was found out about the app
+	case s.registrationsFrom(url) > before:
+		return nil // which has put its own, more precise error on the app
+	case trouble != "":
+		return s.setError(ctx, url, trouble)
+	case s.isSynced(url):
+		return nil
+	}
+	return s.pingInBand(ctx, url)
+}
+
+// pingTrouble pings and returns the error to record.
+func (s *Syncer) pingTrouble(ctx context.Context, raw string) string {
+	if u, err := url.Parse(raw); err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return errProtocol
+	}
+	answer, err := s.put(ctx, raw, false)
+	if err != nil {
+		s.log.Debug("app does not answer", "url", raw, "error", err)
+		return errUnreachable
+	}
+	return answer.trouble()
+}
+
+// isSynced tells whether an app of that URL has registered and is well. It may
+// have done so on another node.
+func (s *Syncer) isSynced(url string) bool {
+	for _, app := range s.cfg.Registry.Catalog().AppsByURL(url) {
+		if app.Name != "" && app.Error == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// setError records on the apps of that URL why they cannot be synced, and logs
+// what is new.
+func (s *Syncer) setError(ctx context.Context, url, trouble string) error {
+	var failed error
+	for _, known := range s.cfg.Registry.Catalog().AppsByURL(url) {
+		changed := false
+		_, err := s.cfg.Registry.Update(ctx, known.ID, func(old *function.App) (*function.App, error) {
+			changed = isActive(old) && old.Error != trouble
+			if !changed {
+				return nil, nil
+			}
+			app := *old
+			app.Error = trouble
+			return &app, nil
+		})
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("record that app %s is in error: %w", url, err))
+		}
+		if changed && err == nil {
+			s.log.Warn("app cannot be synced", "app", known.Name, "url", url, "error", trouble)
+		}
+	}
+	return failed
+}
