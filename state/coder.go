@@ -19,6 +19,7 @@ var ErrCorrupt = errors.New("corrupt record")
 type coder struct {
 	b       []byte
 	reading bool
+	whole   bool // in a list, whose elements do not end early unless blocks
 	err     error
 }
 
@@ -34,7 +35,7 @@ func (c *coder) uint64(v *uint64) {
 		c.b = binary.AppendUvarint(c.b, *v)
 		return
 	}
-	if len(c.b) == 0 {
+	if len(c.b) == 0 && !c.whole {
 		*v = 0
 		return
 	}
@@ -122,7 +123,7 @@ func (c *coder) fixed(v []byte) {
 		c.b = append(c.b, v...)
 		return
 	}
-	if len(c.b) > 0 {
+	if len(c.b) > 0 || c.whole {
 		copy(v, c.take(uint64(len(v))))
 	}
 }
@@ -145,12 +146,15 @@ func list[T any](c *coder, v *[]T, element func(*coder, *T)) {
 			*v = make([]T, n)
 		}
 	}
+	outer := c.whole
+	c.whole = true
 	for i := range *v {
 		if c.err != nil {
-			return
+			break
 		}
 		element(c, &(*v)[i])
 	}
+	c.whole = outer
 }
 
 func codeString(c *coder, v *string) { c.string(v) }
