@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -132,9 +133,13 @@ func ParseEvent(data []byte) (*Event, error) {
 }
 
 // appendString appends s as a JSON string, minimally escaped as RFC 8785
-// wants it, so that a canonical event stays canonical.
+// wants it, so that a canonical event stays canonical. What is no UTF-8 cannot
+// be in JSON and becomes U+FFFD.
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	}
 	b = append(b, '"')
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
