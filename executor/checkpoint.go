@@ -14,8 +14,12 @@ import (
 // MaxStepOutput is how large one step's output may be, in bytes.
 const MaxStepOutput = 4 << 20
 
-// ErrTooLarge is wrapped by errors of checkpoints over a size limit.
-var ErrTooLarge = errors.New("too large")
+// The errors of checkpoints that are the SDK's doing.
+var (
+	ErrStepTooLarge  = errors.New("step output too large")
+	ErrStateTooLarge = errors.New("run state size limit exceeded")
+	ErrRefused       = errors.New("cannot checkpoint")
+)
 
 // Checkpoint stores the steps that an SDK reports while its call lasts
 // (sdk-protocol §18.1). job is the hashed id of the job of that call, "" when
@@ -33,7 +37,7 @@ func (e *Executor) Checkpoint(ctx context.Context, run ulid.ULID, job string, op
 		if op.Op.Sync() || op.Op == driver.OpStepPlanned || op.Op.Lazy() {
 			continue
 		}
-		return errors.New("cannot checkpoint async steps")
+		return fmt.Errorf("%w async steps", ErrRefused)
 	}
 	d := &decision{situation: &situation{run: r}, answer: &driver.Response{}, t: t}
 	var refused error
@@ -59,10 +63,10 @@ func (d *decision) checkpoint(op *driver.Opcode, size *int, limit int) error {
 			return fmt.Errorf("output of step %s: %w", op.ID, err)
 		}
 		if len(memo) > MaxStepOutput {
-			return fmt.Errorf("step %s output %w: %d bytes", op.ID, ErrTooLarge, len(memo))
+			return fmt.Errorf("step %s: %w: %d bytes", op.ID, ErrStepTooLarge, len(memo))
 		}
 		if *size += len(memo); *size > limit {
-			return fmt.Errorf("run state size limit exceeded: %w: %d bytes", ErrTooLarge, *size)
+			return fmt.Errorf("%w: %d bytes", ErrStateTooLarge, *size)
 		}
 		d.t.Saves = append(d.t.Saves, state.Save{Step: op.ID, Memo: memo})
 		return nil
@@ -73,7 +77,7 @@ func (d *decision) checkpoint(op *driver.Opcode, size *int, limit int) error {
 	case driver.OpDeferAbort:
 		return d.deferAbort(op)
 	default:
-		return fmt.Errorf("cannot checkpoint opcode: %s", op.Op)
+		return fmt.Errorf("%w opcode: %s", ErrRefused, op.Op)
 	}
 	d.t.Discoveries = nil // lazy ops ask for one only in an answer
 	return nil

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/oklog/ulid/v2"
+
+	"jetstep/function"
 )
 
 // The internal events about the end of runs (sdk-protocol §16).
@@ -28,16 +30,16 @@ func FinishEvents(run *Run, f *Finish) []Outgoing {
 		if i > 0 && correlation == "" {
 			continue
 		}
-		data := finishData(run, f, event, correlation)
+		data, meta := finishData(run, f, event, correlation), metaOf(event)
 		// A run about the end of a run says nothing of its own end: no loops.
 		if run.Trigger != EventFinished && run.Trigger != EventFailed {
-			events = append(events, Outgoing{Name: EventFinished, Data: data})
+			events = append(events, Outgoing{Name: EventFinished, Data: data, Meta: meta})
 		}
 		switch f.Status {
 		case Failed:
-			events = append(events, Outgoing{ID: run.ID.String(), Name: EventFailed, Data: data})
+			events = append(events, Outgoing{ID: run.ID.String(), Name: EventFailed, Data: data, Meta: meta})
 		case Cancelled:
-			events = append(events, Outgoing{ID: run.ID.String(), Name: EventCancelled, Data: data})
+			events = append(events, Outgoing{ID: run.ID.String(), Name: EventCancelled, Data: data, Meta: meta})
 		}
 	}
 	return append(events, deferEvents(run)...)
@@ -79,13 +81,50 @@ func appendField(b []byte, name string, value []byte) []byte {
 	return append(b, value...)
 }
 
-// withoutEmptyUser is an event as it is stored: "user" absent when empty.
-func withoutEmptyUser(event json.RawMessage) json.RawMessage {
-	const empty = `,"user":{}}`
-	if bytes.HasSuffix(event, []byte(empty)) {
-		return append(event[:len(event)-len(empty):len(event)-len(empty)], '}')
+// metaOf is the event's "meta" (sessions), nil when it has none.
+func metaOf(event json.RawMessage) json.RawMessage {
+	if !bytes.Contains(event, []byte(`"meta":`)) {
+		return nil
 	}
-	return event
+	var fields struct {
+		Meta json.RawMessage `json:"meta"`
+	}
+	if json.Unmarshal(event, &fields) != nil {
+		return nil
+	}
+	return fields.Meta
+}
+
+// withoutEmptyUser is a canonical event as it is stored: "user" absent when
+// empty. Only "v" can come after it.
+func withoutEmptyUser(event json.RawMessage) json.RawMessage {
+	const empty = `,"user":{}`
+	i := bytes.LastIndex(event, []byte(empty))
+	if i < 0 {
+		return event
+	}
+	rest := event[i+len(empty):]
+	if version, found := bytes.CutPrefix(rest, []byte(`,"v":"`)); found {
+		if string(afterString(version)) != "}" {
+			return event // both are in some other object
+		}
+	} else if string(rest) != "}" {
+		return event
+	}
+	return append(event[:i:i], rest...)
+}
+
+// afterString is what follows the closing quote of a JSON string.
+func afterString(b []byte) []byte {
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return b[i+1:]
+		}
+	}
+	return nil
 }
 
 // deferEvents start the deferred functions of an ended run.
@@ -110,7 +149,7 @@ func deferEvents(run *Run) []Outgoing {
 		if err != nil {
 			continue // raw values that unmarshalled marshal again
 		}
-		events = append(events, Outgoing{Name: EventDeferred, Data: body})
+		events = append(events, Outgoing{ID: function.DeferEventID(run.ID, d.ID).String(), Name: EventDeferred, Data: body})
 	}
 	return events
 }
