@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,9 @@ type Config struct {
 	Discover bool
 	// Ports are looked at beside the usual ones.
 	Ports []int
+	// RegistrationWait is how long after an app's good answer its registration
+	// may still become known; default DefaultRegistrationWait.
+	RegistrationWait time.Duration
 
 	Client *http.Client // default: one with PingTimeout
 	Logger *slog.Logger // default: none
@@ -61,6 +65,10 @@ const (
 	DefaultInterval = 5 * time.Second
 	PingTimeout     = 10 * time.Second
 )
+
+// DefaultRegistrationWait is long enough for a registration with another node
+// to show in this node's catalog.
+const DefaultRegistrationWait = 2 * time.Second
 
 // Syncer keeps apps in sync with their SDKs.
 type Syncer struct {
@@ -82,6 +90,9 @@ func New(cfg Config) *Syncer {
 	if cfg.Interval <= 0 {
 		cfg.Interval = DefaultInterval
 	}
+	if cfg.RegistrationWait <= 0 {
+		cfg.RegistrationWait = DefaultRegistrationWait
+	}
 	if cfg.Client == nil {
 		cfg.Client = &http.Client{Timeout: PingTimeout}
 	}
@@ -100,7 +111,7 @@ var ErrAppNotFound = errors.New("app not found")
 // Remove archives the apps of that URL. It fails with ErrAppNotFound if there
 // is none.
 func (s *Syncer) Remove(ctx context.Context, url string) error {
-	apps := s.cfg.Registry.Catalog().AppsByURL(function.NormalizeURL(url, false))
+	apps := s.cfg.Registry.Catalog().AppsByURL(normalURL(url))
 	if len(apps) == 0 {
 		return fmt.Errorf("%w: %s", ErrAppNotFound, url)
 	}
@@ -158,6 +169,12 @@ func (s *Syncer) dropPlaceholders(ctx context.Context, url string) error {
 		}
 	}
 	return nil
+}
+
+// normalURL is an app's URL as it is stored and compared. The Go SDK registers
+// URLs that end in a bare "?", and would not be known by them otherwise.
+func normalURL(url string) string {
+	return strings.TrimSuffix(function.NormalizeURL(url, false), "?")
 }
 
 func isActive(app *function.App) bool { return app != nil && app.ArchivedAt.IsZero() }

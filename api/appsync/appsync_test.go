@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -133,6 +134,9 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 	f := &fixture{registry: &fakeRegistry{apps: map[uuid.UUID]*function.App{}}, logs: &logs{}, apps: &fakeApps{at: map[string]fakeApp{}}}
 	if cfg.Kind == "" {
 		cfg.Kind = "dev"
+	}
+	if cfg.RegistrationWait == 0 {
+		cfg.RegistrationWait = time.Nanosecond
 	}
 	cfg.Registry = f.registry
 	cfg.Client = &http.Client{Timeout: PingTimeout, Transport: f.apps}

@@ -17,6 +17,11 @@ import (
 
 const kindInBand = "in_band"
 
+// checksumInBand begins the checksum of an app that was synced in band. The
+// same functions have another checksum when they are registered out of band,
+// so this tells which of the two to ask for again, on any node.
+const checksumInBand = kindInBand + ":"
+
 // inBandAnswer is an app's registration in its answer to a ping
 // (sdk-protocol §5.1).
 type inBandAnswer struct {
@@ -48,10 +53,12 @@ func (s *Syncer) pingInBand(ctx context.Context, url string) error {
 		return s.setError(ctx, url, errSignature)
 	case err != nil:
 		s.log.Debug("app cannot be synced in band", "url", url, "error", err)
-		return s.setError(ctx, url, errNoRegistration)
+		return s.setError(ctx, url, "")
 	}
+	decided := plan(registration, env, platform, time.Now())
+	decided.app.Checksum = checksumInBand + decided.app.Checksum
 	var refusal *Refusal
-	if _, err := s.register(ctx, registration, env, platform); err != nil && !errors.As(err, &refusal) {
+	if _, err := s.register(ctx, decided); err != nil && !errors.As(err, &refusal) {
 		return err
 	}
 	// The app may call itself by another URL than it is known by here.

@@ -28,16 +28,21 @@ const (
 	errNotSDK         = "not_sdk"
 	errNotOK          = "http_not_ok"
 	errSignature      = "sig_verification_failed"
+	errNoFunctions    = "no_functions"
+	errInvalid        = "invalid_function"
+	errInvalidKey     = "invalid_signing_key"
+	errMissingKey     = "missing_signing_key"
+	errMissingBranch  = "missing_branch_env_name"
 	errNoRegistration = "the app answered but did not register here: does its API base URL name this server?"
 )
 
 // said400 are the errors behind a status 400, by what its message contains.
 var said400 = []struct{ part, err string }{
-	{"Your signing key is invalid", "invalid_signing_key"},
-	{"No functions registered", "no_functions"},
-	{"function is invalid", "invalid_function"},
-	{"You didn't specify your workspace's signing key", "missing_signing_key"},
-	{"No INNGEST_ENV branch name found", "missing_branch_env_name"},
+	{"Your signing key is invalid", errInvalidKey},
+	{"No functions registered", errNoFunctions},
+	{"function is invalid", errInvalid},
+	{"You didn't specify your workspace's signing key", errMissingKey},
+	{"No INNGEST_ENV branch name found", errMissingBranch},
 }
 
 // maxAnswer bounds what is read of an app's answer; in-band ones hold all
@@ -146,7 +151,7 @@ func (s *Syncer) Ping(ctx context.Context, url string) error {
 		return nil // which has put its own, more precise error on the app
 	case trouble != "":
 		return s.setError(ctx, url, trouble)
-	case s.isSynced(url):
+	case s.awaitSynced(ctx, url):
 		return nil
 	}
 	return s.pingInBand(ctx, url)
@@ -165,8 +170,32 @@ func (s *Syncer) pingTrouble(ctx context.Context, raw string) string {
 	return answer.trouble()
 }
 
-// isSynced tells whether an app of that URL has registered and is well. It may
-// have done so on another node.
+// awaitSynced tells whether an app of that URL has registered by itself and is
+// well, or is within the RegistrationWait. SDKs register before they answer a
+// ping, but maybe with another node, whose news take a moment.
+func (s *Syncer) awaitSynced(ctx context.Context, url string) bool {
+	if s.isInBand(url) {
+		return false // it does not register by itself
+	}
+	deadline := time.NewTimer(s.cfg.RegistrationWait)
+	defer deadline.Stop()
+	look := time.NewTicker(lookInterval)
+	defer look.Stop()
+	for !s.isSynced(url) {
+		select {
+		case <-look.C:
+		case <-deadline.C:
+			return s.isSynced(url)
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// lookInterval is the pause between two looks at the catalog.
+const lookInterval = 50 * time.Millisecond
+
 func (s *Syncer) isSynced(url string) bool {
 	for _, app := range s.cfg.Registry.Catalog().AppsByURL(url) {
 		if app.Name != "" && app.Error == "" {
@@ -176,27 +205,69 @@ func (s *Syncer) isSynced(url string) bool {
 	return false
 }
 
-// setError records on the apps of that URL why they cannot be synced, and logs
-// what is new.
-func (s *Syncer) setError(ctx context.Context, url, trouble string) error {
+// isInBand tells whether the app of that URL was last synced in band.
+func (s *Syncer) isInBand(url string) bool {
+	for _, app := range s.cfg.Registry.Catalog().AppsByURL(url) {
+		if strings.HasPrefix(app.Checksum, checksumInBand) {
+			return true
+		}
+	}
+	return false
+}
+
+// setError records on the apps of that URL what a ping found out, see
+// nextError, and logs what is new.
+func (s *Syncer) setError(ctx context.Context, url, found string) error {
 	var failed error
 	for _, known := range s.cfg.Registry.Catalog().AppsByURL(url) {
-		changed := false
+		var was, now string
 		_, err := s.cfg.Registry.Update(ctx, known.ID, func(old *function.App) (*function.App, error) {
-			changed = isActive(old) && old.Error != trouble
-			if !changed {
+			if was, now = "", ""; !isActive(old) {
+				return nil, nil
+			}
+			if was, now = old.Error, nextError(old, found); was == now {
 				return nil, nil
 			}
 			app := *old
-			app.Error = trouble
+			app.Error = now
 			return &app, nil
 		})
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("record that app %s is in error: %w", url, err))
-		}
-		if changed && err == nil {
-			s.log.Warn("app cannot be synced", "app", known.Name, "url", url, "error", trouble)
+		switch {
+		case err != nil:
+			failed = errors.Join(failed, fmt.Errorf("record the state of app %s: %w", url, err))
+		case was == now:
+		case now == "":
+			s.log.Info("app can be reached again", "app", known.Name, "url", url)
+		default:
+			s.log.Warn("app cannot be synced", "app", known.Name, "url", url, "error", now)
 		}
 	}
 	return failed
+}
+
+// nextError is an app's error after a ping that led to no registration here.
+// found is the ping's trouble, "" for a good answer: that clears what earlier
+// pings left on an app, but a placeholder then still waits for its registration.
+// What a registration left is more precise than the SDK's summary of it.
+func nextError(app *function.App, found string) string {
+	registered := app.Name != ""
+	fromPing := app.Error == "" || leftByPings[app.Error]
+	switch {
+	case found == "" && !registered:
+		return errNoRegistration
+	case found == "" && fromPing:
+		return ""
+	case found == "":
+		return app.Error
+	case registered && !fromPing && (found == errInvalid || found == errNoFunctions):
+		return app.Error
+	}
+	return found
+}
+
+// leftByPings are the errors that a good answer disproves.
+var leftByPings = map[string]bool{
+	errUnreachable: true, errProtocol: true, errUnauthorized: true, errForbidden: true, errNotFound: true,
+	errInternal: true, errNotSDK: true, errNotOK: true, errSignature: true, errNoRegistration: true,
+	errInvalid: true, errNoFunctions: true, errInvalidKey: true, errMissingKey: true, errMissingBranch: true,
 }

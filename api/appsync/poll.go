@@ -72,7 +72,7 @@ func ConfiguredURL(url string) string {
 	if !strings.Contains(url, "://") {
 		url = "http://" + url
 	}
-	return function.NormalizeURL(url, false)
+	return normalURL(url)
 }
 
 // due lists the URLs to ping: of all apps that are served over HTTP, or only

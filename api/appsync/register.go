@@ -54,14 +54,14 @@ func (s *Syncer) Register(ctx context.Context, header http.Header, body []byte) 
 	if err != nil {
 		return Response{}, &Refusal{Status: http.StatusBadRequest, Bare: true, Message: err.Error()}
 	}
-	return s.register(ctx, registration, header.Get(headerEnv), header.Get(headerPlatform))
-}
-
-func (s *Syncer) register(ctx context.Context, registration *function.Registration, env, platform string) (Response, error) {
 	if registration.AppName == "" {
 		return Response{}, &Refusal{Status: http.StatusBadRequest, Message: "App ID required"}
 	}
-	decided := plan(registration, env, platform, time.Now())
+	return s.register(ctx, plan(registration, header.Get(headerEnv), header.Get(headerPlatform), time.Now()))
+}
+
+// register stores what was decided about a registration.
+func (s *Syncer) register(ctx context.Context, decided decision) (Response, error) {
 	var before *function.App
 	var change change
 	app, err := s.cfg.Registry.Update(ctx, s.appID(&decided.app), func(old *function.App) (*function.App, error) {
@@ -72,11 +72,11 @@ func (s *Syncer) register(ctx context.Context, registration *function.Registrati
 		return change.store, nil
 	})
 	if err != nil {
-		return Response{}, fmt.Errorf("register app %s: %w", registration.AppName, err)
+		return Response{}, fmt.Errorf("register app %s: %w", decided.app.Name, err)
 	}
 	// Only now: a placeholder that goes first would be missed if this fails.
 	if err := s.dropPlaceholders(ctx, decided.app.URL); err != nil {
-		return Response{}, fmt.Errorf("register app %s: %w", registration.AppName, err)
+		return Response{}, fmt.Errorf("register app %s: %w", decided.app.Name, err)
 	}
 	s.registered(decided.app.URL)
 	s.logRegistration(before, app, &decided, change)
@@ -114,6 +114,7 @@ type decision struct {
 // the app shows why.
 func plan(registration *function.Registration, env, platform string, now time.Time) decision {
 	d := decision{app: registration.App(env, platform, now)}
+	d.app.URL = normalURL(d.app.URL)
 	if message, blocked := function.BlockedSDK(d.app.SDKLanguage, d.app.SDKVersion); blocked {
 		d.app.Error = function.ErrorSDKBlocked
 		d.refusal = &Refusal{Status: http.StatusBadRequest, Code: function.ErrorSDKBlocked, Message: message}
