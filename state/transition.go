@@ -97,6 +97,7 @@ type Outgoing struct {
 	Data json.RawMessage
 	User json.RawMessage
 	V    string
+	Meta json.RawMessage
 }
 
 // Finish ends a run.

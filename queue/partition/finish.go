@@ -32,7 +32,7 @@ func (t *tx) finish(run *state.Run, f *state.Finish) {
 // event gives an outgoing event its ids and its time.
 func (t *tx) event(e state.Outgoing) state.SentEvent {
 	sent := t.newEvent(e.Name, e.Data)
-	sent.User, sent.V = e.User, e.V
+	sent.User, sent.V, sent.Meta = e.User, e.V, e.Meta
 	if e.ID != "" {
 		sent.ID = e.ID
 	}
