@@ -95,6 +95,16 @@ func metaOf(event json.RawMessage) json.RawMessage {
 	return fields.Meta
 }
 
+// StoredEvents are the run's events as they are stored: "user" absent when
+// empty.
+func (r *Run) StoredEvents() []json.RawMessage {
+	events := make([]json.RawMessage, len(r.Events))
+	for i, e := range r.Events {
+		events[i] = withoutEmptyUser(e)
+	}
+	return events
+}
+
 // withoutEmptyUser is a canonical event as it is stored: "user" absent when
 // empty. Only "v" can come after it.
 func withoutEmptyUser(event json.RawMessage) json.RawMessage {
