@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/bus"
+	"jetstep/cmd/jetstep/internal/config"
+	"jetstep/executor"
+	"jetstep/executor/driver"
+	"jetstep/history"
+	"jetstep/queue/partition"
+)
+
+// engine is what executes functions: NATS, the partitions on it, and the
+// executor that calls SDKs.
+type engine struct {
+	bus      *bus.Bus
+	history  *history.Memory
+	node     *partition.Node
+	limits   *executor.Limits
+	executor *executor.Executor
+	caller   *driver.Caller
+	cancel   context.CancelFunc // of the calls being made
+}
+
+// openEngine opens NATS and begins to take partitions over.
+func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*engine, error) {
+	b, err := bus.Open(ctx, busConfig(opts, log))
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{bus: b, history: history.NewMemory(history.Limits{Source: b}), limits: executor.NewLimits()}
+	e.node = partition.NewNode(partition.Config{
+		Bus: b, Name: nodeName(), History: newRecorder(e.history, log), Logger: log.With("caller", "queue"),
+	})
+	e.caller = driver.New(driver.Config{
+		SigningKey:     opts.SigningKey,
+		FallbackKey:    opts.SigningKeyFallback,
+		RequireSigning: opts.Mode == config.Start,
+	})
+	e.executor = executor.New(executor.Config{
+		Queue: e.node, Store: e.node, SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
+		Logger: log.With("caller", "executor"), Workers: opts.QueueWorkers, RetryInterval: opts.RetryInterval,
+	})
+	e.node.Start(ctx)
+	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	e.cancel = cancel
+	e.executor.Start(calls)
+	return e, nil
+}
+
+// finish takes no more jobs and waits for the calls being made until ctx ends;
+// those that are left are cut off, and made again after the next start.
+func (e *engine) finish(ctx context.Context) error {
+	e.node.StopLeasing()
+	err := e.executor.Wait(ctx)
+	if err == nil {
+		return nil
+	}
+	e.cancel()
+	cut, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	if waitErr := e.executor.Wait(cut); waitErr != nil {
+		return errors.Join(err, fmt.Errorf("calls did not end when cut off: %w", waitErr))
+	}
+	return err
+}
+
+// close gives up the partitions and closes NATS.
+func (e *engine) close() {
+	e.cancel()
+	e.node.Close()
+	e.caller.Close()
+	e.bus.Close()
+}
+
+// nodeName tells this process from others in leases.
+func nodeName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), ulid.Make())
+}
+
+func busConfig(opts config.Options, log *slog.Logger) bus.Config {
+	n := opts.NATS
+	return bus.Config{
+		StoreDir:       n.StoreDir,
+		Fsync:          opts.Fsync == config.FsyncAlways,
+		ListenHost:     n.ListenHost,
+		ListenPort:     n.Port,
+		ListenTLSCert:  n.ListenTLSCert,
+		ListenTLSKey:   n.ListenTLSKey,
+		ListenUser:     n.ListenUser,
+		ListenPassword: n.ListenPassword,
+		URLs:           n.URLs,
+		CredsFile:      n.Creds,
+		NkeyFile:       n.NKey,
+		User:           n.User,
+		Password:       n.Password,
+		Token:          n.Token,
+		TLSCA:          n.TLSCA,
+		TLSCert:        n.TLSCert,
+		TLSKey:         n.TLSKey,
+		Domain:         n.Domain,
+		Replicas:       n.Replicas,
+		PlacementTags:  n.PlacementTags,
+		Partitions:     opts.Partitions,
+		Logger:         log.With("caller", "nats"),
+	}
+}

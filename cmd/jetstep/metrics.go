@@ -1,0 +1,34 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// registerMetrics shows the engine's state; it is read when it is scraped.
+func registerMetrics(registry *prometheus.Registry, e *engine) error {
+	gauge := func(name, help string, value func() float64) error {
+		return registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	return errors.Join(
+		gauge("jetstep_runs_live", "Runs that have not ended", func() float64 { return float64(e.node.Stats().Runs) }),
+		gauge("jetstep_runs_live_bytes", "Events and memos of live runs", func() float64 { return float64(e.node.Stats().Bytes) }),
+		gauge("jetstep_jobs_ready", "Due jobs that wait for a worker", func() float64 { return float64(e.node.Stats().Ready) }),
+		gauge("jetstep_jobs_timers", "Jobs that are due later", func() float64 { return float64(e.node.Stats().Timers) }),
+		gauge("jetstep_jobs_leased", "Jobs being executed", func() float64 { return float64(e.node.Stats().Leased) }),
+		gauge("jetstep_watches", "Waits for events and cancellations", func() float64 { return float64(e.node.Stats().Watches) }),
+		gauge("jetstep_sdk_calls_in_flight", "Calls of SDKs being made", func() float64 { return float64(e.executor.Calls()) }),
+		gauge("jetstep_partitions_unserved", "Partitions without an owner in this process", func() float64 { return float64(len(e.node.Unready())) }),
+	)
+}
+
+// notReady says why the engine cannot work yet.
+func (e *engine) notReady() []string {
+	var reasons []string
+	for _, p := range e.node.Unready() {
+		reasons = append(reasons, fmt.Sprintf("partition %d is not loaded here", p))
+	}
+	return reasons
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/api"
+	"jetstep/executor"
+	"jetstep/executor/driver"
+	"jetstep/function"
+	"jetstep/history"
+	"jetstep/queue/partition"
+	"jetstep/state"
+)
+
+// runs shows the engine's live runs to the API, in the API's terms.
+type runs struct{ engine *engine }
+
+var (
+	_ api.Runs    = runs{}
+	_ api.Signals = signals{}
+)
+
+// Cancel implements api.Runs. A run that was cancelled before stays so.
+func (r runs) Cancel(ctx context.Context, id ulid.ULID) error {
+	err := r.engine.node.Cancel(ctx, id)
+	if !errors.Is(err, state.ErrRunNotFound) {
+		return err
+	}
+	past, histErr := r.engine.history.Run(ctx, id)
+	switch {
+	case histErr != nil:
+		return fmt.Errorf("%w: %w", api.ErrRunNotFound, err)
+	case past.Status == history.Cancelled:
+		return nil
+	}
+	return fmt.Errorf("run %s is %s: %w", id, past.Status, api.ErrRunEnded)
+}
+
+func (r runs) load(ctx context.Context, id ulid.ULID) (*state.Run, error) {
+	run, err := r.engine.node.Load(ctx, id)
+	if errors.Is(err, state.ErrRunNotFound) {
+		return nil, fmt.Errorf("%w: %w", api.ErrRunNotFound, err)
+	}
+	return run, err
+}
+
+// Events implements api.Runs.
+func (r runs) Events(ctx context.Context, id ulid.ULID) ([]json.RawMessage, error) {
+	run, err := r.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return run.StoredEvents(), nil
+}
+
+// Steps implements api.Runs.
+func (r runs) Steps(ctx context.Context, id ulid.ULID) (map[string]json.RawMessage, error) {
+	run, err := r.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	memos := make(map[string]json.RawMessage, len(run.Inputs)+len(run.Steps))
+	for _, steps := range [][]state.Step{run.Inputs, run.Steps} {
+		for _, s := range steps {
+			memos[s.ID] = s.Memo
+		}
+	}
+	return memos, nil
+}
+
+// Jobs implements api.Runs.
+func (r runs) Jobs(ctx context.Context, id ulid.ULID) ([]api.Job, error) {
+	run, err := r.load(ctx, id)
+	if errors.Is(err, api.ErrRunNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var jobs []api.Job
+	for i, j := range run.Jobs {
+		raw, err := json.Marshal(j)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, api.Job{
+			ID: j.ID, At: time.UnixMilli(j.Due).UTC(), Position: i, Kind: j.Kind.String(), Attempt: j.Attempt, Raw: raw,
+		})
+	}
+	return jobs, nil
+}
+
+// Checkpoint implements api.Runs.
+func (r runs) Checkpoint(ctx context.Context, req api.CheckpointRequest) error {
+	list, err := json.Marshal(req.Steps)
+	if err != nil {
+		return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
+	}
+	ops, err := driver.ParseOps(list)
+	if err != nil {
+		return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
+	}
+	job := ""
+	if req.QueueItemID != "" {
+		// One that cannot be read names no job: its attempts just go on.
+		job, _, _ = function.ParseQueueItemID(req.QueueItemID)
+	}
+	err = r.engine.executor.Checkpoint(ctx, req.RunID, job, ops)
+	switch {
+	case errors.Is(err, state.ErrRunNotFound):
+		return fmt.Errorf("%w: %w", api.ErrRunNotFound, err)
+	case errors.Is(err, executor.ErrStepTooLarge):
+		return fmt.Errorf("%w: %w", api.ErrStepTooLarge, err)
+	case errors.Is(err, executor.ErrStateTooLarge):
+		return fmt.Errorf("%w: %w", api.ErrStateTooLarge, err)
+	case errors.Is(err, executor.ErrRefused):
+		return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
+	}
+	return err
+}
+
+// signals passes signals on to the partitions.
+type signals struct{ engine *engine }
+
+// Send implements api.Signals.
+func (s signals) Send(ctx context.Context, name string, data json.RawMessage) (ulid.ULID, error) {
+	id, err := s.engine.node.Signal(ctx, name, data)
+	if errors.Is(err, partition.ErrNoSignal) {
+		return id, fmt.Errorf("%w: %w", api.ErrNoSignal, err)
+	}
+	return id, err
+}
