@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -150,31 +151,18 @@ func (c *Catalog) Crons() []*Registered { return c.crons }
 // fits the event name, each once (sdk-protocol §6.5). Expressions are the
 // caller's.
 func (c *Catalog) Triggered(event string) []*Registered {
-	list := c.triggers[event]
-	shared := true
+	list := slices.Clip(c.triggers[event]) // whoever appends gets a copy
 	for i := 0; i < len(event); i++ {
-		if event[i] != '/' && event[i] != '.' {
-			continue
+		if event[i] == '/' || event[i] == '.' {
+			list = appendMissing(list, c.triggers[event[:i+1]+"*"])
 		}
-		more := c.triggers[event[:i+1]+"*"]
-		if len(more) == 0 {
-			continue
-		}
-		if shared {
-			list, shared = append([]*Registered(nil), list...), false
-		}
-		list = appendMissing(list, more)
 	}
 	return list
 }
 
 func appendMissing(list, more []*Registered) []*Registered {
 	for _, fn := range more {
-		found := false
-		for _, have := range list {
-			found = found || have == fn
-		}
-		if !found {
+		if !slices.Contains(list, fn) {
 			list = append(list, fn)
 		}
 	}

@@ -23,15 +23,23 @@ var (
 	errLogClosed   = errors.New("the log was closed")
 )
 
+// The fence. A message names the sequence that it expects to follow, and, while
+// its predecessor is not acknowledged, the predecessor's id as well: had
+// another owner's message taken the predecessor's place, the sequence alone
+// would let the next of a stale owner's pipelined messages through.
 const (
-	headerExpected = "Nats-Expected-Last-Sequence"
-	// codeWrongSequence is JetStream's code of a failed fence.
+	headerExpected   = "Nats-Expected-Last-Sequence"
+	headerID         = "Nats-Msg-Id"
+	headerExpectedID = "Nats-Expected-Last-Msg-Id"
+
+	// JetStream's codes of a failed fence.
 	codeWrongSequence = "10071"
+	codeWrongID       = "10070"
 )
 
 // Log is the append-only log of one partition, as its single writer sees it.
-// Appends are pipelined; each carries the sequence it expects to follow, so
-// that after a refusal nothing later can be stored: the log has no holes.
+// Appends are pipelined; each is stored only directly after the one before it,
+// so that after a refusal nothing later can be stored: the log has no holes.
 type Log struct {
 	bus       *Bus
 	partition int
@@ -42,13 +50,14 @@ type Log struct {
 
 	mu       sync.Mutex
 	next     uint64 // sequence of the next message, 0 before Replay
+	writer   string // begins the ids of this writer's messages
 	pending  []pendingAppend
 	broken   error
 	reported chan struct{} // closed when no failure waits to be reported
 
 	// The message being sent, whose header values are changed in place.
-	msg             nats.Msg
-	expected, chunk [1]string
+	msg                             nats.Msg
+	expected, id, expectedID, chunk [1]string
 
 	// reporting is held while done functions run, which keeps their order.
 	reporting sync.Mutex
@@ -75,7 +84,7 @@ func (b *Bus) OpenLog(p int) (*Log, error) {
 		prefix:    logPrefix + strconv.Itoa(p) + ".",
 		reply:     nats.NewInbox(),
 	}
-	l.msg = nats.Msg{Reply: l.reply, Header: nats.Header{headerExpected: l.expected[:]}}
+	l.msg = nats.Msg{Reply: l.reply, Header: nats.Header{headerExpected: l.expected[:], headerID: l.id[:]}}
 	sub, err := b.logs.nc.Subscribe(l.reply, l.acknowledge)
 	if err == nil {
 		err = sub.SetPendingLimits(-1, -1)
@@ -129,7 +138,7 @@ func (l *Log) send(key string, data []byte, done func(uint64, error)) error {
 	now := time.Now()
 	parts := chunks(len(data), l.bus.chunkSize())
 	for i := range parts {
-		l.expected[0] = strconv.FormatUint(l.next-1, 10)
+		l.fence()
 		part := pendingAppend{seq: l.next, sent: now}
 		if l.msg.Data = data; parts > 1 {
 			l.msg.Data = l.part(data, i, parts)
@@ -144,14 +153,27 @@ func (l *Log) send(key string, data []byte, done func(uint64, error)) error {
 		}
 	}
 	delete(l.msg.Header, headerChunk)
+	l.msg.Data = nil
 	return nil
+}
+
+// fence makes the message storable only as the next of this writer. mu is held.
+func (l *Log) fence() {
+	l.expected[0] = strconv.FormatUint(l.next-1, 10)
+	if len(l.pending) > 0 {
+		l.expectedID[0] = l.id[0]
+		l.msg.Header[headerExpectedID] = l.expectedID[:]
+	} else {
+		delete(l.msg.Header, headerExpectedID)
+	}
+	l.id[0] = l.writer + strconv.FormatUint(l.next, 10)
 }
 
 func (l *Log) acknowledge(m *nats.Msg) {
 	seq, err := parseAck(m)
 	if err != nil {
 		var refused ackError
-		if errors.As(err, &refused) && refused.Code == codeWrongSequence {
+		if errors.As(err, &refused) && (refused.Code == codeWrongSequence || refused.Code == codeWrongID) {
 			err = fmt.Errorf("%w: %w", ErrFenced, err)
 		} else {
 			err = fmt.Errorf("%w: %w", ErrLogUnknown, err)

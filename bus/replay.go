@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 )
 
 // Replay calls apply for each whole record in order, with the sequence of its
@@ -21,7 +22,7 @@ func (l *Log) Replay(ctx context.Context, apply func(seq uint64, data []byte) er
 		}
 	}
 	l.mu.Lock()
-	l.next = last + 1
+	l.next, l.writer = last+1, nuid.Next()+"-"
 	l.mu.Unlock()
 	return nil
 }

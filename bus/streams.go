@@ -29,6 +29,10 @@ const (
 // empty one in its place.
 var ErrStreamMissing = errors.New("stream is missing")
 
+// logDuplicates is the shortest time JetStream remembers message ids for: in a
+// log they chain messages, and no id is used twice.
+const logDuplicates = 100 * time.Millisecond
+
 // LeaseTTL is how long a partition lease lives without renewal.
 const LeaseTTL = 3 * time.Second
 
@@ -53,6 +57,7 @@ func (c Config) logConfig(p int) jetstream.StreamConfig {
 		Description: "records of partition " + strconv.Itoa(p) + ", in order, by one owner",
 		Subjects:    []string{logPrefix + strconv.Itoa(p) + ".>"},
 		Discard:     jetstream.DiscardNew,
+		Duplicates:  logDuplicates,
 	})
 }
 
@@ -236,8 +241,8 @@ func upgrade(have, want jetstream.StreamConfig) (jetstream.StreamConfig, bool) {
 		!have.AllowDirect || have.MaxMsgsPerSubject > 0
 	if want.Discard == jetstream.DiscardNew {
 		// A log loses nothing but what its owner purges.
-		changed = changed || have.Discard != want.Discard || have.MaxAge != 0
-		out.Discard, out.MaxAge = want.Discard, 0
+		changed = changed || have.Discard != want.Discard || have.MaxAge != 0 || have.Duplicates != want.Duplicates
+		out.Discard, out.MaxAge, out.Duplicates = want.Discard, 0, want.Duplicates
 	}
 	for k, v := range want.Metadata {
 		if _, ok := have.Metadata[k]; !ok {
