@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"sync"
 
 	"github.com/google/uuid"
@@ -50,15 +51,13 @@ func (r *Ready[T]) Push(function uuid.UUID, job T) {
 	r.wake.Signal()
 }
 
-// Pop blocks until a job is there; ok is false once the line is closed.
-func (r *Ready[T]) Pop() (job T, ok bool) {
+// Pop takes the next job out; it blocks until there is one. The error is
+// ErrClosed once the line is closed, or the cause of the end of ctx.
+func (r *Ready[T]) Pop(ctx context.Context) (job T, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.length == 0 && !r.closed {
-		r.wake.Wait()
-	}
-	if r.closed {
-		return job, false
+	if err := r.await(ctx); err != nil {
+		return job, err
 	}
 	l := r.takeTurn()
 	job = l.jobs[l.next]
@@ -72,7 +71,34 @@ func (r *Ready[T]) Pop() (job T, ok bool) {
 	} else {
 		delete(r.lines, l.function)
 	}
-	return job, true
+	return job, nil
+}
+
+// await blocks until a job is there. mu is held.
+func (r *Ready[T]) await(ctx context.Context) error {
+	watched := false
+	for r.length == 0 && !r.closed && ctx.Err() == nil {
+		if !watched {
+			watched = true
+			defer context.AfterFunc(ctx, r.look)()
+		}
+		r.wake.Wait()
+	}
+	if r.closed {
+		return ErrClosed
+	}
+	if ctx.Err() != nil {
+		r.wake.Signal() // it may have been meant for someone who still waits
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// look makes everyone who waits look again.
+func (r *Ready[T]) look() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wake.Broadcast()
 }
 
 func (r *Ready[T]) takeTurn() *line[T] {

@@ -16,12 +16,9 @@ import (
 // Lease implements queue.Queue.
 func (n *Node) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error) {
 	for {
-		if err := ctx.Err(); err != nil {
-			return queue.Lease{}, context.Cause(ctx)
-		}
-		job, ok := n.lanes[lane].Pop()
-		if !ok {
-			return queue.Lease{}, queue.ErrClosed
+		job, err := n.lanes[lane].Pop(ctx)
+		if err != nil {
+			return queue.Lease{}, err
 		}
 		if lease, ok := job.owner.lease(job.ref); ok {
 			return lease, nil
@@ -130,6 +127,9 @@ type Stats struct {
 	Watches int // waits for events and cancellations
 	Bytes   int // events and memos of live runs
 }
+
+// Depth is how many jobs there are, due, due later or being executed.
+func (s Stats) Depth() int { return s.Ready + s.Timers + s.Leased }
 
 // Stats sums up over the owned partitions.
 func (n *Node) Stats() Stats {
