@@ -52,6 +52,7 @@ func (o *Owner) takeOver() error {
 	}
 	done := make(chan error, 1)
 	o.mu.Lock()
+	o.recent = recentEvents{from: o.index.Events()}
 	t := o.begin()
 	t.do(&state.Owned{Node: o.node.name})
 	t.repair()
