@@ -90,37 +90,50 @@ type eventRecord struct {
 
 // runRecord is a run in the lists that it belongs to. A run that has not ended
 // is kept however long it sleeps, so that it takes little: times are in
-// milliseconds, and what few runs have is in rare.
+// milliseconds, and what only ended or unusual runs have is in more.
 type runRecord struct {
-	id, event                    ulid.ULID // event is zero for none
-	function                     uuid.UUID
-	version                      int32
-	status                       Status
-	queuedAt, startedAt, endedAt int64
-	output                       json.RawMessage
-	rare                         *rareFields
-	bytes                        int64      // counted once it has ended
-	earlier, later               *runRecord // by scheduling, among all runs
-	previous                     *runRecord // scheduled before by the same event
+	id, event           ulid.ULID // event is zero for none
+	function            uuid.UUID
+	version             int32
+	status              Status
+	queuedAt, startedAt int64
+	more                *runDetails // nil for none
+	earlier, later      *runRecord  // by scheduling, among all runs
+	previous            *runRecord  // scheduled before by the same event
 }
 
-type rareFields struct {
+type runDetails struct {
+	endedAt                int64
+	output                 json.RawMessage
+	bytes                  int64       // counted once it has ended
 	events                 []ulid.ULID // all of a batch
 	reason, cron           string
 	originalRunID, batchID *ulid.ULID
 }
 
+// details are the record's own, made when they are first needed.
+func (r *runRecord) details() *runDetails {
+	if r.more == nil {
+		r.more = new(runDetails)
+	}
+	return r.more
+}
+
 func newRunRecord(run Run) *runRecord {
 	r := &runRecord{
 		id: run.ID, event: run.EventID(), function: run.FunctionID, version: int32(run.FunctionVersion), status: run.Status,
-		queuedAt: millis(run.QueuedAt), startedAt: millis(run.StartedAt), endedAt: millis(run.EndedAt), output: run.Output,
+		queuedAt: millis(run.QueuedAt), startedAt: millis(run.StartedAt),
 	}
-	rare := rareFields{reason: run.Reason, cron: run.Cron, originalRunID: run.OriginalRunID, batchID: run.BatchID}
+	more := runDetails{
+		endedAt: millis(run.EndedAt), output: run.Output, reason: run.Reason, cron: run.Cron,
+		originalRunID: run.OriginalRunID, batchID: run.BatchID,
+	}
 	if len(run.EventIDs) > 1 {
-		rare.events = run.EventIDs
+		more.events = run.EventIDs
 	}
-	if rare.events != nil || rare.reason != "" || rare.cron != "" || rare.originalRunID != nil || rare.batchID != nil {
-		r.rare = &rare
+	if more.endedAt != 0 || more.output != nil || more.events != nil || more.reason != "" || more.cron != "" ||
+		more.originalRunID != nil || more.batchID != nil {
+		r.more = &more
 	}
 	return r
 }
@@ -129,15 +142,16 @@ func newRunRecord(run Run) *runRecord {
 func (r *runRecord) run() Run {
 	run := Run{
 		ID: r.id, FunctionID: r.function, FunctionVersion: int(r.version), Status: r.status,
-		QueuedAt: moment(r.queuedAt), StartedAt: moment(r.startedAt), EndedAt: moment(r.endedAt), Output: r.output,
+		QueuedAt: moment(r.queuedAt), StartedAt: moment(r.startedAt),
 	}
 	if !r.event.IsZero() {
 		run.EventIDs = []ulid.ULID{r.event}
 	}
-	if rare := r.rare; rare != nil {
-		run.Reason, run.Cron, run.OriginalRunID, run.BatchID = rare.reason, rare.cron, rare.originalRunID, rare.batchID
-		if rare.events != nil {
-			run.EventIDs = rare.events
+	if more := r.more; more != nil {
+		run.EndedAt, run.Output = moment(more.endedAt), more.output
+		run.Reason, run.Cron, run.OriginalRunID, run.BatchID = more.reason, more.cron, more.originalRunID, more.batchID
+		if more.events != nil {
+			run.EventIDs = more.events
 		}
 	}
 	return run
@@ -208,8 +222,8 @@ func (m *Memory) RunStarted(id ulid.ULID, at time.Time) {
 	defer m.mu.Unlock()
 	if run, known := m.runs[id]; known && run.status == Scheduled {
 		run.status, run.startedAt = Running, millis(at)
-		if run.rare != nil {
-			run.rare.reason = ""
+		if run.more != nil {
+			run.more.reason = ""
 		}
 	}
 }
@@ -222,7 +236,8 @@ func (m *Memory) RunFinished(id ulid.ULID, status Status, output json.RawMessage
 	if !known || run.status.Ended() {
 		return
 	}
-	run.status, run.output, run.endedAt = status, output, millis(at)
+	run.status = status
+	run.details().output, run.details().endedAt = output, millis(at)
 	m.finish(run)
 }
 
@@ -240,11 +255,9 @@ func (m *Memory) intern(name string) string {
 
 // finish makes an ended run one of those that can make room.
 func (m *Memory) finish(run *runRecord) {
-	run.bytes = int64(runOverhead + len(run.output))
-	if rare := run.rare; rare != nil {
-		run.bytes += int64(len(rare.cron) + len(rare.reason) + len(ulid.ULID{})*len(rare.events))
-	}
-	m.bytes += run.bytes
+	more := run.details()
+	more.bytes = int64(runOverhead + len(more.output) + len(more.cron) + len(more.reason) + len(ulid.ULID{})*len(more.events))
+	m.bytes += more.bytes
 	m.finished.push(run)
 	m.evict()
 }
@@ -309,7 +322,7 @@ func (m *Memory) evict() {
 			m.evictEvent()
 		case m.arrived.len() == 0:
 			m.evictRun()
-		case millis(m.arrived.at(0).receivedAt) < m.finished.at(0).endedAt:
+		case millis(m.arrived.at(0).receivedAt) < m.finished.at(0).more.endedAt:
 			m.evictEvent()
 		default:
 			m.evictRun()
@@ -325,7 +338,7 @@ func (m *Memory) evictEvent() {
 
 func (m *Memory) evictRun() {
 	run := m.finished.pop()
-	m.bytes -= run.bytes
+	m.bytes -= run.more.bytes
 	delete(m.runs, run.id)
 	m.unlink(run)
 }

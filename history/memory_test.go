@@ -200,7 +200,7 @@ func TestSizesAreGivenBack(t *testing.T) {
 		m.RunScheduled(scheduled(n, n))
 		m.RunFinished(id(n), Completed, json.RawMessage(`{"n":1}`), epoch)
 	}
-	require.Equal(t, m.finished.at(0).bytes+m.arrived.at(0).bytes, m.bytes)
+	require.Equal(t, m.finished.at(0).more.bytes+m.arrived.at(0).bytes, m.bytes)
 	m.EventReceived(event(200, "again"), 1)
 	require.Equal(t, 1, m.arrived.len(), "a repeated report is not a second event")
 }

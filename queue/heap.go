@@ -2,11 +2,11 @@ package queue
 
 import "github.com/oklog/ulid/v2"
 
-// Timer is a job that is due later.
+// Timer says that a run has a job due at that time. Which one is looked up
+// then: there is a timer for every sleeping run, so that it is kept small.
 type Timer struct {
 	Due   int64 // milliseconds since 1970
 	RunID ulid.ULID
-	Job   string
 }
 
 // Timers is a heap of timers, the earliest on top. It is not safe for

@@ -1,11 +1,13 @@
 package queue
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,7 +22,7 @@ func TestTimersAreASortedList(t *testing.T) {
 			switch dice.IntN(10) {
 			case 0, 1, 2, 3, 4:
 				due := dice.Int64N(1000)
-				timers.Add(Timer{Due: due, Job: fmt.Sprint(due)})
+				timers.Add(Timer{Due: due, RunID: runOf(due)})
 				at, _ := slices.BinarySearch(model, due)
 				model = slices.Insert(model, at, due)
 			case 5:
@@ -33,7 +35,7 @@ func TestTimersAreASortedList(t *testing.T) {
 				got, ok := timers.Pop(now)
 				require.Equal(t, len(model) > 0 && model[0] <= now, ok)
 				if ok {
-					require.Equal(t, Timer{Due: model[0], Job: fmt.Sprint(model[0])}, got)
+					require.Equal(t, Timer{Due: model[0], RunID: runOf(model[0])}, got)
 					model = model[1:]
 				}
 			}
@@ -54,22 +56,27 @@ func TestTimersAreASortedList(t *testing.T) {
 	}
 }
 
+// runOf is a run id of its own for each n.
+func runOf(n int64) (id ulid.ULID) {
+	binary.BigEndian.PutUint64(id[8:], uint64(n))
+	return id
+}
+
 func TestTimersOfTheSameMomentAllCome(t *testing.T) {
 	t.Parallel()
 	var timers Timers
-	want := map[string]bool{}
-	for i := range 100 {
-		job := fmt.Sprint(i)
-		timers.Add(Timer{Due: 5, Job: job})
-		want[job] = true
+	want := map[ulid.ULID]bool{}
+	for i := range int64(100) {
+		timers.Add(Timer{Due: 5, RunID: runOf(i)})
+		want[runOf(i)] = true
 	}
 	_, ok := timers.Pop(4)
 	require.False(t, ok, "not early")
 	for range 100 {
 		timer, ok := timers.Pop(5)
 		require.True(t, ok)
-		require.True(t, want[timer.Job])
-		delete(want, timer.Job)
+		require.True(t, want[timer.RunID])
+		delete(want, timer.RunID)
 	}
 	require.Empty(t, want)
 }

@@ -100,7 +100,12 @@ func (t *tx) changeJobs(run *state.Run, tr *state.Transition, change *state.RunC
 			change.JobsDone = append(change.JobsDone, tr.Job)
 		}
 	}
-	change.JobsDone = append(change.JobsDone, tr.DropJobs...)
+	for _, id := range tr.DropJobs {
+		if job, ok := run.Job(id); ok {
+			t.o.dropTimer(job, t.now)
+			change.JobsDone = append(change.JobsDone, id)
+		}
+	}
 	if job, ok := run.Job(tr.ResetJob); ok && tr.ResetJob != "" && job.Attempt > 0 {
 		again := *job
 		again.Attempt = 0

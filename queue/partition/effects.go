@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"slices"
 	"time"
 
 	"jetstep/queue"
@@ -52,7 +53,7 @@ func (o *Owner) schedule(run *state.Run, job state.Job, now int64) {
 		return
 	}
 	next, any := o.timers.Next()
-	o.timers.Add(queue.Timer{Due: job.Due, RunID: run.ID, Job: job.ID})
+	o.timers.Add(queue.Timer{Due: job.Due, RunID: run.ID})
 	if !any || job.Due < next {
 		o.poke()
 	}
@@ -70,10 +71,32 @@ func (o *Owner) fireTimers(now int64) {
 		if !ok {
 			continue
 		}
-		if job, ok := run.Job(timer.Job); ok && job.Due == timer.Due {
-			o.node.push(o, run, job)
+		for i := range run.Jobs {
+			if job := &run.Jobs[i]; job.Due == timer.Due {
+				o.node.push(o, run, job)
+			}
 		}
 	}
+}
+
+// staleFloor is how many timers of jobs that are gone are always put up with.
+const staleFloor = 1024
+
+// dropTimer notes that a job which was due later is gone; its timer stays
+// until it is due, or until such timers are half of all.
+func (o *Owner) dropTimer(job *state.Job, now int64) {
+	if job.Due <= now {
+		return
+	}
+	o.stale++
+	if o.stale < staleFloor || o.stale < o.timers.Len()/2 {
+		return
+	}
+	o.stale = 0
+	o.timers.Keep(func(t queue.Timer) bool {
+		run, ok := o.index.View(t.RunID)
+		return ok && slices.ContainsFunc(run.Jobs, func(j state.Job) bool { return j.Due == t.Due })
+	})
 }
 
 // lease hands a job of the ready line out, if it is still there and due.

@@ -18,8 +18,9 @@ func (t *tx) finish(run *state.Run, f *state.Finish) {
 	for i, event := range run.Cancels {
 		t.send(t.o.node.partitionOf(event), state.Message{Kind: state.MessageUnwatch, Name: state.CancelWatchID(run.ID, i)})
 	}
-	for _, job := range run.Jobs {
-		delete(t.o.leased, jobRef{run.ID, job.ID})
+	for i := range run.Jobs {
+		delete(t.o.leased, jobRef{run.ID, run.Jobs[i].ID})
+		t.o.dropTimer(&run.Jobs[i], t.now)
 	}
 	delete(t.o.checkpoints, run.ID)
 	correlations := run.Correlations

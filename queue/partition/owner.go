@@ -31,6 +31,7 @@ type Owner struct {
 	index   *state.Index
 	writer  *writer
 	timers  queue.Timers
+	stale   int // timers of jobs that are gone
 	leased  map[jobRef]struct{}
 	watches watchIndex
 	recent  recentEvents
