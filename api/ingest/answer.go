@@ -19,12 +19,13 @@ type Answer struct {
 	refusedKey bool // the answer is about the key, and has another shape
 }
 
-// AppendJSON appends the answer's body, without a line end.
+// JSON is the answer's body, without a line end.
 //
 // A request that is refused from its first event on lists one empty id, as
 // SDKs have always seen it; an empty request and one that could not be stored
 // list none (http-api §5, §19 no. 5).
-func (a *Answer) AppendJSON(b []byte) []byte {
+func (a *Answer) JSON() []byte {
+	b := make([]byte, 0, len(a.IDs)*(ulid.EncodedSize+3)+len(a.Error)+64)
 	if a.refusedKey {
 		b = append(b, `{"status":`...)
 		b = strconv.AppendInt(b, int64(a.Status), 10)
@@ -51,11 +52,6 @@ func (a *Answer) AppendJSON(b []byte) []byte {
 		b = appendJSONString(b, a.Error)
 	}
 	return append(b, '}')
-}
-
-// size is about how long AppendJSON's text is.
-func (a *Answer) size() int {
-	return len(a.IDs)*(ulid.EncodedSize+3) + len(a.Error) + 64
 }
 
 func appendJSONString(b []byte, s string) []byte {

@@ -43,7 +43,7 @@ func newIngester(t *testing.T, cfg Config) *Ingester {
 	return in
 }
 
-func body(a Answer) string { return string(a.AppendJSON(nil)) }
+func body(a Answer) string { return string(a.JSON()) }
 
 const seed = "1743130137367,eii2YKXRVTJPuA=="
 

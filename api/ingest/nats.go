@@ -86,7 +86,7 @@ func (s *subscriber) answer(m *nats.Msg) {
 	if m.Reply == "" {
 		return // the sender does not want to know
 	}
-	if err := m.Respond(answer.AppendJSON(make([]byte, 0, answer.size()))); err != nil {
+	if err := m.Respond(answer.JSON()); err != nil {
 		// The connection is gone: the sender hears nothing and asks again.
 		s.in.log.Warn("an answer to events could not be sent", "subject", m.Subject, "error", err)
 	}

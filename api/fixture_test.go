@@ -1,0 +1,213 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"jetstep/api/appsync"
+	"jetstep/api/ingest"
+	"jetstep/bus"
+	"jetstep/function"
+	"jetstep/history"
+)
+
+var now = time.Date(2026, 11, 25, 23, 0, 52, 88_477_932, time.UTC)
+
+const (
+	knownRun = "01M8AFNA89V4FR54NKFFTV1PNK"
+	goneRun  = "01M8ACKAFK5FRXBHTJCW3BXE8K"
+	testKey  = "abcdef0123456789"
+)
+
+// fixture is a Server with everything around it replaced.
+type fixture struct {
+	*Server
+	published *publisher
+	apps      *fakeApps
+	catalog   *fakeCatalog
+	history   *history.Memory
+	runs      *fakeRuns
+	signals   *fakeSignals
+	limits    *fakeLimits
+	notReady  []string
+	metrics   *prometheus.Registry
+	log       *bytes.Buffer
+}
+
+// newFixture makes a server in dev mode, which configure may change.
+func newFixture(t *testing.T, configure ...func(*Config)) *fixture {
+	t.Helper()
+	f := &fixture{
+		published: &publisher{}, apps: &fakeApps{}, catalog: &fakeCatalog{}, history: history.NewMemory(history.Limits{}),
+		runs: &fakeRuns{}, signals: &fakeSignals{}, limits: &fakeLimits{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{},
+	}
+	cfg := Config{
+		Mode: Dev, Version: "1.2.3", UI: true, Apps: f.apps, Catalog: f.catalog, History: f.history, Runs: f.runs,
+		Signals: f.signals, Limits: f.limits, NotReady: func() []string { return f.notReady },
+		QueueDepth: func() float64 { return 2 }, Metrics: f.metrics,
+		Logger: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return now },
+	}
+	for _, change := range configure {
+		change(&cfg)
+	}
+	if cfg.Events == nil {
+		keys := ingest.AnyKey()
+		if cfg.Mode == Start {
+			keys = ingest.OnlyKeys("event-key")
+		}
+		events, err := ingest.New(ingest.Config{Publisher: f.published, Keys: keys, Now: cfg.Now})
+		require.NoError(t, err)
+		cfg.Events = events
+	}
+	server, err := New(cfg)
+	require.NoError(t, err)
+	f.Server = server
+	return f
+}
+
+// inStart makes it a server in start mode with testKey.
+func inStart(cfg *Config) {
+	cfg.Mode, cfg.SigningKeys = Start, []string{testKey}
+}
+
+// do sends a request; header is "Name: value".
+func (f *fixture) do(t *testing.T, method, target, body string, header ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
+	for _, h := range header {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	f.Handler().ServeHTTP(w, req)
+	return w
+}
+
+// publisher keeps the stored form of what was published.
+type publisher struct {
+	mu     sync.Mutex
+	events []string
+	err    error
+}
+
+func (p *publisher) Publish(_ context.Context, events []*bus.Event) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range events {
+		p.events = append(p.events, string(e.JSON()))
+	}
+	return p.err
+}
+
+// fakeApps answers as it is told.
+type fakeApps struct {
+	answer  appsync.Response
+	err     error
+	header  http.Header
+	body    string
+	removed string
+}
+
+func (a *fakeApps) Register(_ context.Context, header http.Header, body []byte) (appsync.Response, error) {
+	a.header, a.body = header, string(body)
+	return a.answer, a.err
+}
+
+func (a *fakeApps) Remove(_ context.Context, url string) error {
+	a.removed = url
+	return a.err
+}
+
+// fakeCatalog shows apps.
+type fakeCatalog struct{ apps []*function.App }
+
+func (c *fakeCatalog) Catalog() *bus.Catalog { return &bus.Catalog{Apps: c.apps} }
+
+// demoApp has one function.
+func demoApp() *function.App {
+	return &function.App{
+		ID: function.AppID("demo"), Name: "demo", URL: "http://localhost:3000/api/inngest", SDKLanguage: "js", SDKVersion: "v4.24.0",
+		Method: function.MethodServe, CreatedAt: now,
+		Functions: []function.Function{{ID: uuid.MustParse("1d096226-3dd8-522e-bf41-b1de71388121"), Version: 1, Name: "sleeper", Slug: "demo-sleeper",
+			Triggers: []function.Trigger{{Event: "demo/sleep", Expression: "event.data.ok == true"}, {Cron: "* * * * *"}, {Event: "demo/other"}},
+			Steps:    []function.Step{{ID: "step", Name: "step", URI: "http://localhost:3000/api/inngest?fnId=demo-sleeper&stepId=step"}}}},
+	}
+}
+
+// fakeRuns knows knownRun.
+type fakeRuns struct {
+	err        error // of Cancel and Checkpoint, and of the others
+	events     []json.RawMessage
+	steps      map[string]json.RawMessage
+	jobs       []Job
+	cancelled  []ulid.ULID
+	checkpoint CheckpointRequest
+}
+
+func (r *fakeRuns) Cancel(_ context.Context, run ulid.ULID) error {
+	r.cancelled = append(r.cancelled, run)
+	return r.err
+}
+
+func (r *fakeRuns) Events(context.Context, ulid.ULID) ([]json.RawMessage, error) {
+	return r.events, r.err
+}
+
+func (r *fakeRuns) Steps(context.Context, ulid.ULID) (map[string]json.RawMessage, error) {
+	return r.steps, r.err
+}
+
+func (r *fakeRuns) Jobs(context.Context, ulid.ULID) ([]Job, error) { return r.jobs, r.err }
+
+func (r *fakeRuns) Checkpoint(ctx context.Context, req CheckpointRequest) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.checkpoint = req
+	return r.err
+}
+
+// fakeSignals remembers the last signal.
+type fakeSignals struct {
+	name, data string
+	err        error
+}
+
+func (s *fakeSignals) Send(_ context.Context, name string, data json.RawMessage) (ulid.ULID, error) {
+	s.name, s.data = name, string(data)
+	return ulid.MustParse(knownRun), s.err
+}
+
+// fakeLimits has the limits in a map, by name and function.
+type fakeLimits struct{ set map[string]int }
+
+func (l *fakeLimits) put(key string, n int) {
+	if l.set == nil {
+		l.set = map[string]int{}
+	}
+	l.set[key] = n
+}
+
+func (l *fakeLimits) clear(key string) bool {
+	_, had := l.set[key]
+	delete(l.set, key)
+	return had
+}
+
+func (l *fakeLimits) SetStepLimit(fn uuid.UUID, n int)      { l.put("steps "+fn.String(), n) }
+func (l *fakeLimits) ClearStepLimit(fn uuid.UUID) bool      { return l.clear("steps " + fn.String()) }
+func (l *fakeLimits) SetStateSizeLimit(fn uuid.UUID, n int) { l.put("bytes "+fn.String(), n) }
+func (l *fakeLimits) ClearStateSizeLimit(fn uuid.UUID) bool { return l.clear("bytes " + fn.String()) }

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+)
+
+// route is one row of http-api §2.
+type route struct {
+	method, path string
+	access       access
+	handler      echo.HandlerFunc
+}
+
+// access is who may use a route where keys are configured.
+type access int
+
+const (
+	keyed   access = iota // needs the signing key, as a bearer token
+	open                  // needs nothing, or looks after that itself
+	browser               // needs the signing key, which a browser can send as a password
+)
+
+// routes lists all routes. Unlike in the original, /invoke needs the signing
+// key, as it starts functions, and so do /dev/traces, GraphQL and MCP
+// (http-api §19 no. 2).
+func (s *Server) routes() []route {
+	routes := []route{
+		{http.MethodGet, "/health", open, s.health},
+		{http.MethodHead, "/health", open, s.health},
+		{http.MethodGet, "/ready", open, s.ready},
+		{http.MethodHead, "/ready", open, s.ready},
+		{http.MethodGet, "/metrics", open, s.metrics()},
+
+		{http.MethodPost, "/e/:key", open, s.receiveEvents}, // checks the event key
+		{http.MethodPost, "/invoke/:slug", keyed, s.invoke},
+
+		{http.MethodGet, "/dev", keyed, s.devInfo},
+		{http.MethodPost, "/dev/traces", keyed, s.discard},
+		{http.MethodPost, "/fn/register", keyed, s.register},
+		{http.MethodDelete, "/fn/remove", keyed, s.remove},
+		{http.MethodPost, "/fn/step-limit", keyed, s.setLimit(s.cfg.Limits.SetStepLimit)},
+		{http.MethodDelete, "/fn/step-limit", keyed, s.clearLimit("step", s.cfg.Limits.ClearStepLimit)},
+		{http.MethodPost, "/fn/state-size-limit", keyed, s.setLimit(s.cfg.Limits.SetStateSizeLimit)},
+		{http.MethodDelete, "/fn/state-size-limit", keyed, s.clearLimit("state size", s.cfg.Limits.ClearStateSizeLimit)},
+
+		{http.MethodGet, "/v0/runs/:run/batch", keyed, s.runEvents},
+		{http.MethodGet, "/v0/runs/:run/actions", keyed, s.runSteps},
+		{http.MethodDelete, "/v0/runs/:run", keyed, s.cancelRunV0},
+		{http.MethodPost, "/v0/telemetry", keyed, s.discard},
+
+		{http.MethodGet, "/v1/events", keyed, s.listEvents},
+		{http.MethodGet, "/v1/events/:event", keyed, s.getEvent},
+		{http.MethodGet, "/v1/events/:event/runs", keyed, s.eventRuns},
+		{http.MethodGet, "/v1/runs/:run", keyed, s.getRun},
+		{http.MethodDelete, "/v1/runs/:run", keyed, s.cancelRun},
+		{http.MethodGet, "/v1/runs/:run/jobs", keyed, s.runJobs},
+		{http.MethodGet, "/v1/apps/:app/functions", keyed, s.appFunctions},
+		{http.MethodPost, "/v1/signals", keyed, s.sendSignal},
+		{http.MethodPost, "/v1/checkpoint/:run/async", keyed, s.checkpoint},
+		{http.MethodPost, "/v1/http/runs/:run/async", keyed, s.checkpoint},
+		{http.MethodPost, "/v1/traces/userland", keyed, s.userlandTraces},
+		{http.MethodGet, "/v1/prom/:env", keyed, notImplemented("not implemented")},
+	}
+	if s.cfg.UI {
+		routes = append(routes,
+			route{http.MethodGet, "/", browser, s.page},
+			route{http.MethodHead, "/", browser, s.page})
+	}
+	return append(routes, laterRoutes()...)
+}
+
+// laterRoutes are those that the server does not have yet. They say so, where
+// an answer 404 would look like a wrong URL.
+func laterRoutes() []route {
+	var routes []route
+	for _, r := range []struct {
+		path    string
+		methods []string
+	}{
+		{"/v0/", []string{http.MethodGet}},
+		{"/v0/gql", []string{http.MethodGet, http.MethodPost}},
+		{"/v0/connect/start", []string{http.MethodPost}},
+		{"/v0/connect/flush", []string{http.MethodPost}},
+		{"/v0/connect/envs/:env/conns", []string{http.MethodGet}},
+		{"/v0/connect/envs/:env/groups/:group", []string{http.MethodGet}},
+		{"/v1/runs/:run/metadata", []string{http.MethodPost}},
+		{"/v1/cancellations", []string{http.MethodPost, http.MethodGet}},
+		{"/v1/cancellations/:cancellation", []string{http.MethodDelete}},
+		{"/v1/realtime/token", []string{http.MethodPost}},
+		{"/v1/realtime/publish", []string{http.MethodPost}},
+		{"/v1/realtime/publish/tee", []string{http.MethodPost}},
+		{"/v1/realtime/connect", []string{http.MethodGet}},
+		{"/v1/realtime/sse", []string{http.MethodGet}},
+		{"/v1/checkpoint", []string{http.MethodPost}},
+		{"/v1/checkpoint/:run/steps", []string{http.MethodPost}},
+		{"/v1/checkpoint/:run/output", []string{http.MethodGet}},
+		{"/v1/http/runs", []string{http.MethodPost}},
+		{"/v1/http/runs/:run/steps", []string{http.MethodPost}},
+		{"/v1/http/runs/:run/output", []string{http.MethodGet}},
+		{"/v2/*", []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete}},
+		{"/api/v2/*", []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete}},
+		{"/mcp", []string{http.MethodPost, http.MethodGet, http.MethodDelete}},
+	} {
+		for _, method := range r.methods {
+			routes = append(routes, route{method, r.path, keyed, notImplemented("not implemented yet")})
+		}
+	}
+	return routes
+}

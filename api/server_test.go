@@ -1,0 +1,215 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"jetstep/history"
+)
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	_, err := New(Config{Mode: Start, SigningKeys: []string{"", ""}})
+	require.ErrorContains(t, err, "signing key")
+
+	metrics := prometheus.NewRegistry()
+	depth := func() float64 { return 0 }
+	cfg := Config{Mode: Dev, Metrics: metrics, QueueDepth: depth, Limits: &fakeLimits{}}
+	server, err := New(cfg)
+	require.NoError(t, err)
+	_, err = New(cfg)
+	require.ErrorContains(t, err, "metrics")
+
+	http := server.HTTPServer()
+	require.NotNil(t, http.Handler)
+	require.NotZero(t, http.ReadHeaderTimeout)
+	require.NotZero(t, http.IdleTimeout)
+	require.Zero(t, http.WriteTimeout, "some answers wait for a run")
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, inStart)
+	w := f.do(t, "GET", "/health", "")
+	require.Equal(t, 200, w.Code)
+	require.Equal(t, `{"status":200,"message":"OK"}`+"\n", w.Body.String())
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	require.Equal(t, 200, f.do(t, "HEAD", "/health", "").Code)
+}
+
+func TestReady(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, inStart)
+	f.notReady = []string{"partition 2 is loading"}
+	w := f.do(t, "GET", "/ready", "")
+	require.Equal(t, 503, w.Code)
+	require.Equal(t, `{"status":503,"message":"Not ready","reasons":["partition 2 is loading"]}`+"\n", w.Body.String())
+	f.notReady = nil
+	w = f.do(t, "GET", "/ready", "")
+	require.Equal(t, 200, w.Code)
+	require.Equal(t, `{"status":200,"message":"OK"}`+"\n", w.Body.String())
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, inStart)
+	w := f.do(t, "GET", "/metrics", "")
+	require.Equal(t, 200, w.Code)
+	require.Contains(t, w.Header().Get("Content-Type"), "text/plain; version=0.0.4")
+	require.Contains(t, w.Body.String(), "# HELP inngest_queue_depth Total depth of all system queues including backlog and ready state items\n"+
+		"# TYPE inngest_queue_depth gauge\ninngest_queue_depth 2\n")
+}
+
+// TestTokens is http-api §20 no. 5, and the fallback key.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	const hash = "eb9bfb0760ae28afdd80e2a5354756b4b5c3bcfa0afc5e96b4ae7b36c8faa380"
+	f := newFixture(t, inStart, func(cfg *Config) { cfg.SigningKeys = append(cfg.SigningKeys, "fedcba9876543210") })
+	for token, status := range map[string]int{
+		"Bearer signkey-prod-" + testKey: 200, "Bearer " + testKey: 200, "Bearer " + hash: 200, "Bearer signkey-test-" + hash: 200,
+		"bearer " + testKey: 200, "Bearer fedcba9876543210": 200,
+		"Bearer wrong": 401, "Bearer ": 401, "Bearer undefined": 401, testKey: 401, "Basic " + testKey: 401, "": 401,
+	} {
+		w := f.do(t, "POST", "/v0/telemetry", "{}", "Authorization: "+token)
+		require.Equal(t, status, w.Code, token)
+		if status == 401 {
+			require.Equal(t, "Authentication failed\n", w.Body.String())
+			require.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
+			require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
+			require.Equal(t, "cloud", w.Header().Get("X-Inngest-Server-Kind"))
+		}
+	}
+	dev := newFixture(t)
+	for _, token := range []string{"", "Bearer ", "Bearer undefined", "Bearer x"} {
+		require.Equal(t, 200, dev.do(t, "POST", "/v0/telemetry", "{}", "Authorization: "+token).Code)
+	}
+	devWithKey := newFixture(t, func(cfg *Config) { cfg.SigningKeys = []string{testKey} })
+	require.Equal(t, 401, devWithKey.do(t, "POST", "/v0/telemetry", "{}").Code, "a key that is given is used")
+}
+
+// TestEveryRouteNeedsAKeyInStart goes through the route table itself, so that
+// a new route cannot be forgotten.
+func TestEveryRouteNeedsAKeyInStart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, inStart)
+	open := map[string]bool{"/health": true, "/ready": true, "/metrics": true, "/e/:key": true}
+	for _, r := range f.routes() {
+		path := strings.NewReplacer(":run", knownRun, ":event", knownRun, ":key", "wrong", ":", "").Replace(r.path)
+		w := f.do(t, r.method, path, "")
+		require.Equal(t, "cloud", w.Header().Get("X-Inngest-Server-Kind"), path)
+		if open[r.path] {
+			require.Equal(t, r.path == "/e/:key", w.Code == 401, path)
+			continue
+		}
+		require.Equal(t, 401, w.Code, "%s %s", r.method, path)
+	}
+	require.Empty(t, f.runs.cancelled)
+}
+
+func TestLaterRoutes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, r := range laterRoutes() {
+		path := strings.NewReplacer(":", "", "*", "x/y").Replace(r.path)
+		w := f.do(t, r.method, path, "")
+		require.Equal(t, 501, w.Code, "%s %s", r.method, path)
+		require.Equal(t, `{"error":"not implemented yet","data":null,"status":501}`+"\n", w.Body.String())
+	}
+	w := f.do(t, "GET", "/v1/prom/test", "")
+	require.Equal(t, 501, w.Code)
+	require.Equal(t, `{"error":"not implemented","data":null,"status":501}`+"\n", w.Body.String())
+}
+
+func TestUnknownPaths(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for target, location := range map[string]string{
+		"/nope": "", "/v1/nope": "", "/fn": "", "/e": "", "/v0": "", "/api/inngest": "", "/e/a/b": "", "/invoke/a/b": "", "/v1/runs/x/y/z": "", "//evil.example/": "", `/\evil.example/`: "/%5Cevil.example",
+		"/e/": "/e", "/e/test/": "/e/test", "/v1/events/?limit=1": "/v1/events?limit=1", "/nope//": "/nope",
+	} {
+		w := f.do(t, "POST", target, "")
+		if location == "" {
+			require.Equal(t, 404, w.Code, target)
+			require.Equal(t, "404 page not found\n", w.Body.String(), target)
+			continue
+		}
+		require.Equal(t, 303, w.Code, target)
+		require.Equal(t, location, w.Header().Get("Location"), target)
+	}
+	require.Equal(t, "dev", f.do(t, "GET", "/nope", "").Header().Get("X-Inngest-Server-Kind"))
+}
+
+func TestWrongMethods(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for target, allow := range map[string]string{
+		"/e/x": "POST", "/fn/register": "POST", "/invoke/x": "POST", "/fn/remove": "DELETE", "/v1/events": "GET",
+		"/fn/step-limit": "DELETE, POST", "/health": "GET, HEAD",
+	} {
+		w := f.do(t, "PUT", target, "")
+		require.Equal(t, 405, w.Code, target)
+		require.Empty(t, w.Body.String(), target)
+		got := strings.Split(w.Header().Get("Allow"), ", ")
+		require.ElementsMatch(t, strings.Split(allow, ", "), got, target)
+	}
+}
+
+// TestCORS is the capture of http-api §3.
+func TestCORS(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	w := f.do(t, "OPTIONS", "/e/test", "", "Origin: https://example.com", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type")
+	require.Equal(t, 200, w.Code)
+	require.Empty(t, w.Body.String())
+	require.Equal(t, http.Header{
+		"Access-Control-Allow-Headers": {"Content-Type"},
+		"Access-Control-Allow-Methods": {"POST"},
+		"Access-Control-Allow-Origin":  {"https://example.com"},
+		"Access-Control-Max-Age":       {"3600"},
+	}, w.Header())
+
+	w = f.do(t, "OPTIONS", "/nope", "", "Origin: https://example.com", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization,x-inngest-env")
+	require.Equal(t, "Authorization, X-Inngest-Env", w.Header().Get("Access-Control-Allow-Headers"))
+
+	for _, header := range [][]string{
+		{"Origin: https://example.com", "Access-Control-Request-Method: PATCH"},
+		{"Access-Control-Request-Method: GET"},
+	} {
+		w = f.do(t, "OPTIONS", "/e/test", "", header...)
+		require.Equal(t, 200, w.Code)
+		require.Empty(t, w.Header())
+	}
+
+	w = f.do(t, "GET", "/health", "", "Origin: https://example.com")
+	require.Equal(t, "https://example.com", w.Header().Get("Access-Control-Allow-Origin"))
+	require.Equal(t, "Link, Mcp-Session-Id", w.Header().Get("Access-Control-Expose-Headers"))
+	require.Equal(t, "Origin", w.Header().Get("Vary"))
+	w = f.do(t, "GET", "/health", "")
+	require.NotContains(t, w.Header(), "Access-Control-Allow-Origin")
+	require.Equal(t, "Origin", w.Header().Get("Vary"))
+}
+
+// brokenHistory panics.
+type brokenHistory struct{ history.Reader }
+
+func TestPanicsBecomeErrors(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(cfg *Config) { cfg.History = brokenHistory{} })
+	w := f.do(t, "GET", "/v1/runs/"+knownRun, "")
+	require.Equal(t, 500, w.Code)
+	require.Equal(t, `{"error":"Internal error","data":null,"status":500}`+"\n", w.Body.String())
+	require.Contains(t, f.log.String(), "panic:")
+	require.Contains(t, f.log.String(), "getRun", "with the stack")
+}
+
+func TestAbortedHandlersStayAborted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.echo.GET("/abort", func(echo.Context) error { panic(http.ErrAbortHandler) })
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { f.do(t, "GET", "/abort", "") })
+}
