@@ -40,8 +40,10 @@ func (s *Server) invoke(c echo.Context) error {
 	}
 	id, err := s.cfg.Events.Invoke(r.Context(), slug, body, r.Header.Get(ingest.HeaderSeed))
 	switch {
-	case errors.Is(err, ingest.ErrInvokeBody), errors.Is(err, ingest.ErrInvokeEvent):
-		return problemf(http.StatusBadRequest, "%s", err)
+	case errors.Is(err, ingest.ErrInvokeBody):
+		return problemf(http.StatusBadRequest, "%s", ingest.ErrInvokeBody)
+	case errors.Is(err, ingest.ErrInvokeEvent):
+		return problemf(http.StatusBadRequest, "%s", ingest.ErrInvokeEvent)
 	case err != nil:
 		// The ingester has logged why.
 		return problemf(http.StatusInternalServerError, "Unable to create invocation event: it could not be stored")

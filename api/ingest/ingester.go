@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -117,7 +118,11 @@ func (in *Ingester) AcceptFrom(ctx context.Context, body io.Reader, size int64, 
 
 func (in *Ingester) accept(ctx context.Context, body []byte, req Request) Answer {
 	events, refused := Parse(body, req.ContentType, req.Seed, in.cfg.Now())
-	if err := in.publish(ctx, events); err != nil {
+	switch err := in.publish(ctx, events); {
+	case errors.Is(err, bus.ErrTooLarge):
+		// Sending it again would not help; nothing of the request is stored.
+		return in.count(Answer{Status: http.StatusBadRequest, Error: "Event is larger than the NATS of this server accepts"})
+	case err != nil:
 		return in.count(unavailable())
 	}
 	answer := Answer{Status: http.StatusOK, IDs: internalIDs(events)}

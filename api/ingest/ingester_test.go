@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -93,6 +94,15 @@ func TestNothingIsReportedThatMayNotBeStored(t *testing.T) {
 		require.Equal(t, 503, answer.Status)
 	}
 	require.Contains(t, log.String(), "no leader")
+}
+
+func TestEventsThatNATSDoesNotTake(t *testing.T) {
+	t.Parallel()
+	in := newIngester(t, Config{Publisher: &store{err: fmt.Errorf("publish: %w", bus.ErrTooLarge)}})
+	answer := in.Accept(t.Context(), []byte(`[{"name":"a"},{"name":"b"}]`), Request{})
+	require.Equal(t, `{"ids":[""],"status":400,"error":"Event is larger than the NATS of this server accepts"}`, body(answer))
+	_, err := in.Invoke(t.Context(), "s", []byte(`{}`), "")
+	require.ErrorIs(t, err, ErrInvokeEvent)
 }
 
 func TestKeys(t *testing.T) {

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/oklog/ulid/v2"
@@ -58,7 +59,10 @@ func (in *Ingester) Invoke(ctx context.Context, slug string, body []byte, seed s
 	address(e, slug)
 	ids := newIDs(seed, now)
 	identify(e, ids.invocation(), ids.seeded)
-	if err := in.publish(ctx, []*bus.Event{e}); err != nil {
+	switch err := in.publish(ctx, []*bus.Event{e}); {
+	case errors.Is(err, bus.ErrTooLarge):
+		return ulid.ULID{}, fmt.Errorf("%w: %w", ErrInvokeEvent, err)
+	case err != nil:
 		return ulid.ULID{}, fmt.Errorf("invoke %s: %w", slug, err)
 	}
 	return e.InternalID, nil
