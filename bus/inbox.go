@@ -18,6 +18,9 @@ func (b *Bus) SendCommand(ctx context.Context, partition int, kind, id string, d
 	subject := inPrefix + strconv.Itoa(partition) + "." + kind + "." + EscapeSubject(id)
 	m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{nats.MsgIdHdr: {kind + ":" + id}}}
 	_, err := b.control.js.PublishMsg(ctx, m)
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fmt.Errorf("command to partition %d: %w: %d bytes, at most %d", partition, ErrTooLarge, len(data), b.maxPayload)
+	}
 	if err != nil {
 		return fmt.Errorf("command to partition %d: %w: %w", partition, ErrNotDurable, err)
 	}

@@ -6,23 +6,33 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"jetstep/function"
 )
 
+// The registry's bucket as a stream.
+const (
+	registryStream = "KV_" + registryBucket
+	registryKeys   = "$KV." + registryBucket + "."
+	// headerOperation marks the removal of a key.
+	headerOperation = "KV-Operation"
+)
+
 // Registry is the source of truth for apps and their functions: a key-value
-// bucket with one value for each app, watched by every process.
+// bucket with one value for each app, followed by every process.
 type Registry struct {
 	bus     *Bus
 	kv      jetstream.KeyValue
-	watcher jetstream.KeyWatcher
 	catalog atomic.Pointer[Catalog]
-	done    chan struct{}
+	end     func() // stops following
 
 	mu       sync.Mutex
 	changed  *sync.Cond
@@ -35,56 +45,77 @@ type Registry struct {
 
 // openRegistry loads all apps and keeps following changes.
 func openRegistry(ctx context.Context, b *Bus) (*Registry, error) {
-	kv, err := b.control.js.KeyValue(ctx, registryBucket)
-	if err != nil {
-		return nil, fmt.Errorf("registry: %w", err)
-	}
-	r := &Registry{bus: b, kv: kv, done: make(chan struct{}),
-		apps: map[uuid.UUID]*function.App{}, seen: map[uuid.UUID]uint64{}, watchers: map[int]func(*Catalog){}}
+	r := &Registry{bus: b, apps: map[uuid.UUID]*function.App{}, seen: map[uuid.UUID]uint64{}, watchers: map[int]func(*Catalog){}}
 	r.changed = sync.NewCond(&r.mu)
 	r.catalog.Store(newCatalog(r.apps))
-	if r.watcher, err = kv.WatchAll(context.WithoutCancel(ctx)); err != nil {
+	if err := r.open(ctx); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	loaded := make(chan struct{})
-	go r.follow(loaded)
+	return r, nil
+}
+
+func (r *Registry) open(ctx context.Context) (err error) {
+	if r.kv, err = r.bus.control.js.KeyValue(ctx, registryBucket); err != nil {
+		return err
+	}
+	info, err := r.bus.findStream(ctx, registryStream)
+	if err != nil {
+		return err
+	}
+	f := follower{registry: r, last: info.State.LastSeq, loaded: make(chan struct{})}
+	if info.State.Msgs == 0 {
+		f.finishLoading()
+	}
+	if r.end, err = r.bus.consume(ctx, registryStream, registryKeys+">", 0, f.handle); err != nil {
+		return err
+	}
 	select {
-	case <-loaded:
-		return r, nil
+	case <-f.loaded:
+		return nil
 	case <-ctx.Done():
 		r.stop()
-		return nil, fmt.Errorf("registry: %w", context.Cause(ctx))
+		return context.Cause(ctx)
 	}
 }
 
-// follow applies what the watcher tells until it is stopped. Everything stored
-// before comes first, ended by nil, and becomes one catalog.
-func (r *Registry) follow(loaded chan struct{}) {
-	defer close(r.done)
-	loading := true
-	for entry := range r.watcher.Updates() {
-		if entry == nil {
-			loading = false
-			r.changeCatalog(func() {})
-			close(loaded)
-			continue
-		}
-		app, err := readApp(entry)
-		if err != nil {
-			// A value nobody of us wrote: keep what we had for that app.
-			r.bus.log.Error("registry holds an unreadable app", "key", entry.Key(), "error", err)
-			continue
-		}
-		if loading {
-			r.apps[app.ID], r.seen[app.ID] = app, entry.Revision()
-			continue
-		}
-		r.changeCatalog(func() { r.apps[app.ID], r.seen[app.ID] = app, entry.Revision() })
+// follower applies the registry's changes in their order. Everything up to
+// sequence last is there already and becomes one catalog.
+type follower struct {
+	registry *Registry
+	last     uint64
+	ready    bool
+	loaded   chan struct{} // closed when the catalog is complete
+}
+
+func (f *follower) handle(seq uint64, _ time.Time, m jetstream.Msg) {
+	r := f.registry
+	key := strings.TrimPrefix(m.Subject(), registryKeys)
+	app, err := readApp(key, m.Headers(), m.Data())
+	switch {
+	case err != nil:
+		// A value nobody of us wrote: keep what we had for that app.
+		r.bus.log.Error("registry holds an unreadable app", "key", key, "error", err)
+	case f.ready:
+		r.changeCatalog(func() { r.apps[app.ID], r.seen[app.ID] = app, seq })
+	default:
+		r.apps[app.ID], r.seen[app.ID] = app, seq
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = true
-	r.changed.Broadcast()
+	if !f.ready && (seq >= f.last || isLast(m)) {
+		f.finishLoading()
+	}
+}
+
+// isLast tells whether no message followed when this one was sent: the last of
+// the sequences may be that of a message which someone removed.
+func isLast(m jetstream.Msg) bool {
+	meta, err := m.Metadata()
+	return err == nil && meta.NumPending == 0
+}
+
+func (f *follower) finishLoading() {
+	f.ready = true
+	f.registry.changeCatalog(func() {})
+	close(f.loaded)
 }
 
 // changeCatalog shows everyone the apps after a change.
@@ -101,15 +132,15 @@ func (r *Registry) changeCatalog(change func()) {
 }
 
 // readApp decodes a stored app, which must be the one that its key names.
-func readApp(entry jetstream.KeyValueEntry) (*function.App, error) {
-	if entry.Operation() != jetstream.KeyValuePut {
+func readApp(key string, header nats.Header, value []byte) (*function.App, error) {
+	if header.Get(headerOperation) != "" {
 		return nil, errors.New("the key was deleted, which jetstep never does")
 	}
 	var app function.App
-	if err := json.Unmarshal(entry.Value(), &app); err != nil {
+	if err := json.Unmarshal(value, &app); err != nil {
 		return nil, err
 	}
-	if app.ID.String() != entry.Key() {
+	if app.ID.String() != key {
 		return nil, fmt.Errorf("it is app %s", app.ID)
 	}
 	return &app, nil
@@ -184,7 +215,7 @@ func (r *Registry) get(ctx context.Context, id uuid.UUID) (*function.App, uint64
 	if err != nil {
 		return nil, 0, fmt.Errorf("registry: load app %s: %w", id, err)
 	}
-	app, err := readApp(entry)
+	app, err := readApp(entry.Key(), nil, entry.Value())
 	if err != nil {
 		return nil, 0, fmt.Errorf("registry: app %s is unreadable: %w", id, err)
 	}
@@ -215,6 +246,9 @@ func (r *Registry) await(ctx context.Context, id uuid.UUID, revision uint64) err
 
 // stop ends following; the catalog stays as it is.
 func (r *Registry) stop() {
-	_ = r.watcher.Stop() // the connection may be gone; the channel closes anyway
-	<-r.done
+	r.end()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	r.changed.Broadcast()
 }
