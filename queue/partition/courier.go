@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -80,18 +81,22 @@ func (c *courier) loop(ctx context.Context) {
 	}
 }
 
-// resend queues again what has stayed unconfirmed since the last look.
+// resend queues again what has stayed unconfirmed since the last look. Only
+// what is durable: the rest may yet be undone.
 func (c *courier) resend(stale map[int]uint64, all bool) {
+	again := map[int][]state.Sent{}
 	c.o.mu.Lock()
-	var again []state.Sent
 	for to, box := range c.o.index.Outboxes() {
 		first := max(box.Confirmed, c.o.marks.confirmed[to]) + 1
 		waiting := box.Waiting
 		for len(waiting) > 0 && waiting[0].N < first {
 			waiting = waiting[1:]
 		}
+		for len(waiting) > 0 && waiting[len(waiting)-1].N > c.o.durable[to] {
+			waiting = waiting[:len(waiting)-1]
+		}
 		if len(waiting) > 0 && (all || stale[to] == first) {
-			again = append(again, waiting...)
+			again[to] = slices.Clone(waiting)
 		}
 		stale[to] = first
 		if len(waiting) == 0 {
@@ -102,17 +107,32 @@ func (c *courier) resend(stale map[int]uint64, all bool) {
 	if len(again) == 0 {
 		return
 	}
-	local := map[int]bool{}
 	c.mu.Lock()
-	for _, sent := range again {
-		if queued := c.wait[sent.To]; len(queued) > 0 && queued[0].N <= sent.N && !local[sent.To] {
-			local[sent.To] = true
-			c.wait[sent.To] = nil
+	for to, messages := range again {
+		last := messages[len(messages)-1].N
+		for _, queued := range c.wait[to] {
+			if queued.N > last {
+				messages = append(messages, queued)
+			}
 		}
-		c.wait[sent.To] = append(c.wait[sent.To], sent)
+		c.wait[to] = messages
 	}
 	c.mu.Unlock()
 	c.poke()
+}
+
+// inOrder is what of the messages can be sent now: not what is delivered, and
+// nothing while one before them is not. That one will be sent again, and they
+// after it: receivers would drop them, and confirming them would confirm it.
+func (c *courier) inOrder(to int, messages []state.Sent) []state.Sent {
+	next := c.o.nextFor(to)
+	for len(messages) > 0 && messages[0].N < next {
+		messages = messages[1:]
+	}
+	if len(messages) > 0 && messages[0].N > next {
+		return nil
+	}
+	return messages
 }
 
 // deliver sends what waits, until nothing does.
@@ -144,6 +164,7 @@ func (c *courier) publish(ctx context.Context, wait map[int][]state.Sent) {
 			if !state.IsEvents(to) {
 				continue
 			}
+			messages = c.inOrder(to, messages)
 			n := min(len(messages), courierBatch)
 			for _, sent := range messages[:n] {
 				batch = append(batch, outgoingEvent(c.o.id, &sent))
@@ -175,23 +196,24 @@ func outgoingEvent(from int, sent *state.Sent) *bus.Event {
 
 // forward hands messages to the owner of a partition, here or elsewhere.
 func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
-	for i := range messages {
-		sent := &messages[i]
+	for len(messages) > 0 {
 		if owner := c.o.node.owner(to); owner != nil {
-			owner.receive(c.o.id, sent)
+			owner.receive(c.o.id, &messages[0])
+			messages = messages[1:]
 			continue
 		}
+		if messages = c.inOrder(to, messages); len(messages) == 0 {
+			return
+		}
+		sent := &messages[0]
 		id := strconv.Itoa(c.o.id) + "." + strconv.FormatUint(sent.N, 10)
 		command := state.Command{From: c.o.id, Sent: *sent}
 		if err := c.o.node.bus.SendCommand(ctx, to, "message", id, command.Marshal()); err != nil {
 			c.o.log.Warn("message to another partition not sent yet", "to", to, "error", err)
 			return
 		}
-		// It is durable in IN_<to>: that is delivery, if nothing before it is
-		// still on its way.
-		if !c.o.confirmNext(to, sent.N) {
-			return
-		}
+		c.o.confirm(to, sent.N) // it is durable in IN_<to>: that is delivery
+		messages = messages[1:]
 	}
 }
 
@@ -202,18 +224,14 @@ func (o *Owner) confirm(to int, n uint64) {
 	o.mu.Unlock()
 }
 
-// confirmNext is confirm for a message whose predecessors may be unconfirmed;
-// then it does nothing, and they will all be sent again.
-func (o *Owner) confirmNext(to int, n uint64) bool {
+// nextFor is the number of the first message to a destination that is not
+// known to be delivered.
+func (o *Owner) nextFor(to int) uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	confirmed := o.marks.confirmed[to]
 	if box := o.index.Outbox(to); box != nil {
 		confirmed = max(confirmed, box.Confirmed)
 	}
-	if n > confirmed+1 {
-		return false
-	}
-	o.marks.confirm(to, n)
-	return true
+	return confirmed + 1
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // effects lets what a durable record said come true in memory: its jobs
-// become due. mu is held.
+// become due, its messages may be sent. mu is held.
 func (o *Owner) effects(r *state.Record) {
 	for _, op := range r.Ops {
 		switch op := op.(type) {
@@ -20,6 +20,8 @@ func (o *Owner) effects(r *state.Record) {
 				o.scheduleAll(run, op.JobsPut, r.At)
 				o.settle(run, r.At)
 			}
+		case *state.Sent:
+			o.durable[op.To] = op.N
 		}
 	}
 }

@@ -42,6 +42,9 @@ type Owner struct {
 
 	marks   pendingMarks
 	courier *courier
+	// durable is, by destination, the number up to which messages in the
+	// outbox are durable.
+	durable map[int]uint64
 	// checkpoints hold, for calls that report steps while they last, the
 	// EVENTS sequence known at the last report.
 	checkpoints map[ulid.ULID]uint64
@@ -80,6 +83,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 		log:         n.log.With("partition", id),
 		leased:      map[jobRef]struct{}{},
 		watches:     watchIndex{},
+		durable:     map[int]uint64{},
 		checkpoints: map[ulid.ULID]uint64{},
 		wake:        make(chan struct{}, 1),
 	}
@@ -91,6 +95,9 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 	if err := o.load(ctx); err != nil {
 		log.Close()
 		return nil, fmt.Errorf("partition %d: %w", id, err)
+	}
+	for to := range o.index.Outboxes() {
+		o.durable[to] = o.index.NextSend(to) - 1
 	}
 	o.courier = newCourier(o)
 	return o, nil
