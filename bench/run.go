@@ -322,9 +322,25 @@ func (m *measurement) settle(ctx context.Context, jobs int) error {
 	if err != nil {
 		return fmt.Errorf("%w (%w)", err, failed)
 	}
-	select {
-	case <-time.After(20 * time.Second): // the server gives unused memory back
-	case <-ctx.Done():
+	return m.calm(ctx)
+}
+
+// calm waits until the server has given back the memory that it does not need:
+// until it has not become smaller for a while.
+func (m *measurement) calm(ctx context.Context) error {
+	least, _ := m.target.Memory()
+	quiet := 0
+	for quiet < 6 {
+		select {
+		case <-time.After(4 * time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		now, _ := m.target.Memory()
+		if quiet++; now < least-least/50 {
+			quiet = 0
+		}
+		least = min(least, now)
 	}
-	return ctx.Err()
+	return nil
 }

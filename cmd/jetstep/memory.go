@@ -21,7 +21,7 @@ const (
 	// has idleSpare bytes of freed memory, gives them back to the system; not
 	// more often than each idlePause.
 	idleRate  = 4 << 20
-	idleSpare = 48 << 20
+	idleSpare = 16 << 20
 	idlePause = 10 * time.Second
 )
 
