@@ -89,21 +89,7 @@ func (c Config) stream(s jetstream.StreamConfig) jetstream.StreamConfig {
 // (replicas, placement, limits of size and age, compression) stay. EVENTS is
 // made or marked last: where it is, all others must be.
 func (b *Bus) declareStreams(ctx context.Context) error {
-	want := b.cfg.eventsConfig()
-	info, err := b.findStream(ctx, want.Name)
-	if err == nil {
-		err = usable(info.Config, want)
-	}
-	missing := errors.Is(err, jetstream.ErrStreamNotFound)
-	if missing || err == nil && info.Config.Metadata[metaPartitions] == "" {
-		err = b.makePartitions(ctx)
-		if err == nil && missing {
-			info, err = b.makeStream(ctx, want)
-		}
-	}
-	if err == nil {
-		info, err = b.bringUpToDate(ctx, info, want)
-	}
+	info, err := b.declareEvents(ctx, b.cfg.eventsConfig())
 	if err != nil {
 		return err
 	}
@@ -119,6 +105,35 @@ func (b *Bus) declareStreams(ctx context.Context) error {
 		}
 	}
 	return b.declareBuckets(ctx)
+}
+
+// declareEvents finds EVENTS, or makes it after everything that it stands for.
+func (b *Bus) declareEvents(ctx context.Context, want jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
+	info, err := b.findStream(ctx, want.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		if err := b.makePartitions(ctx); err != nil {
+			return nil, err
+		}
+		if info, err = b.makeStream(ctx, want); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	case info.Config.Metadata[metaPartitions] != "":
+		// Also a later version's, which is not to be touched.
+		if _, err := installation(info.Config); err != nil {
+			return nil, err
+		}
+	default:
+		if err := usable(info.Config, want); err != nil {
+			return nil, err
+		}
+		if err := b.makePartitions(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return b.bringUpToDate(ctx, info, want)
 }
 
 // installation reads the number of partitions from the metadata of EVENTS.
