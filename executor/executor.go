@@ -145,7 +145,7 @@ func (e *Executor) execute(ctx context.Context, lease queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	t.Mark = lease.Mark
+	t.Mark, t.Kind, t.Generation = lease.Mark, lease.Job.Kind, lease.Job.Generation
 	err = e.Store.Commit(ctx, t)
 	if errors.Is(err, state.ErrRunNotFound) {
 		e.log.Debug("run ended while its function was called: the answer is void", "run_id", run.ID)

@@ -30,6 +30,8 @@ type Lease struct {
 	// wait that the job creates also sees events above it. It is opaque to the
 	// executor, which hands it back in Transition.Mark.
 	Mark uint64
+	// Token tells this lease from later ones of the same job. It is opaque.
+	Token uint64
 }
 
 // Lane parts jobs by what they cost.

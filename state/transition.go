@@ -26,6 +26,11 @@ type Transition struct {
 	RunID ulid.ULID
 	// Job is the leased job this concludes, "" for none (a checkpoint).
 	Job string
+	// Kind and Generation are the leased job's. The transition is void when the
+	// job has gone on as another kind (a sleep as the discovery after it), and
+	// a retry when the job was dispatched again since.
+	Kind       JobKind
+	Generation int
 	// Then says what becomes of that job.
 	Then JobOutcome
 	// RetryAt is when a retried job is due, in milliseconds.

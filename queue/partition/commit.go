@@ -17,8 +17,13 @@ func (t *tx) conclude(tr *state.Transition) error {
 		return state.ErrRunNotFound
 	}
 	if tr.Job != "" {
-		if _, ok := run.Job(tr.Job); !ok {
+		job, ok := run.Job(tr.Job)
+		if !ok {
+			delete(t.o.leased, jobRef{run.ID, tr.Job})
 			return nil // dropped meanwhile: a timeout that lost to its event
+		}
+		if job.Kind != tr.Kind || tr.Then == state.JobRetry && job.Generation != tr.Generation {
+			return nil // concluded by someone else already
 		}
 	}
 	t.transition(run, tr)

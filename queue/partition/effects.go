@@ -120,18 +120,23 @@ func (o *Owner) lease(ref jobRef) (queue.Lease, bool) {
 	if _, taken := o.leased[ref]; taken {
 		return queue.Lease{}, false
 	}
-	o.leased[ref] = struct{}{}
+	token := o.node.leases.Add(1)
+	o.leased[ref] = token
 	if job.Kind == state.JobStart && run.StartedAt == 0 {
 		// Not yet in the log, and only for those who look on.
 		o.node.history.RunStarted(run.ID, time.UnixMilli(o.node.now()))
 	}
-	return queue.Lease{RunID: run.ID, FunctionID: run.FunctionID, Job: *job, Mark: mark}, true
+	return queue.Lease{RunID: run.ID, FunctionID: run.FunctionID, Job: *job, Mark: mark, Token: token}, true
 }
 
-// release takes an unexecuted job back.
-func (o *Owner) release(ref jobRef) {
+// release takes an unexecuted job back, if that lease still lasts: the job may
+// have been leased again, after an earlier owner's lease was lost with it.
+func (o *Owner) release(ref jobRef, token uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.leased[ref] != token {
+		return
+	}
 	delete(o.leased, ref)
 	if run, ok := o.index.Run(ref.run); ok && !o.closing {
 		if job, ok := run.Job(ref.job); ok {

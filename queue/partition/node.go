@@ -56,6 +56,7 @@ type Node struct {
 	keepers sync.WaitGroup
 	opened  chan struct{} // closed when every partition was opened once
 	pending atomic.Int64
+	leases  atomic.Uint64 // handed out
 }
 
 // readyJob is a due job with the owner it belongs to.

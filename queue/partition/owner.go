@@ -31,8 +31,8 @@ type Owner struct {
 	index   *state.Index
 	writer  *writer
 	timers  queue.Timers
-	stale   int // timers of jobs that are gone
-	leased  map[jobRef]struct{}
+	stale   int               // timers of jobs that are gone
+	leased  map[jobRef]uint64 // token of the lease
 	watches watchIndex
 	recent  recentEvents
 	crons   cronTable
@@ -81,7 +81,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 		node:        n,
 		id:          id,
 		log:         n.log.With("partition", id),
-		leased:      map[jobRef]struct{}{},
+		leased:      map[jobRef]uint64{},
 		watches:     watchIndex{},
 		durable:     map[int]uint64{},
 		checkpoints: map[ulid.ULID]uint64{},

@@ -310,7 +310,7 @@ func (s *site) in(p int, f func(*Owner)) {
 // complete ends a run as a worker would that got its result.
 func complete(lease queue.Lease, output string) *state.Transition {
 	return &state.Transition{
-		RunID: lease.RunID, Job: lease.Job.ID, Mark: lease.Mark,
+		RunID: lease.RunID, Job: lease.Job.ID, Kind: lease.Job.Kind, Generation: lease.Job.Generation, Mark: lease.Mark,
 		Finish: &state.Finish{Status: state.Completed, Output: json.RawMessage(output)},
 	}
 }
@@ -318,7 +318,7 @@ func complete(lease queue.Lease, output string) *state.Transition {
 // waitForEvent is a transition that makes step "w" wait.
 func waitForEvent(lease queue.Lease, run *state.Run, event, expression string, due time.Time) *state.Transition {
 	return &state.Transition{
-		RunID: lease.RunID, Job: lease.Job.ID, Mark: lease.Mark,
+		RunID: lease.RunID, Job: lease.Job.ID, Kind: lease.Job.Kind, Generation: lease.Job.Generation, Mark: lease.Mark,
 		Waits: []state.NewWait{{
 			Wait: state.Wait{Kind: state.WaitEvent, Step: "w", Name: event}, If: expression,
 			Timeout: state.Job{ID: function.PauseTimeoutJob(run.Key(), "w"), Kind: state.JobPause, Due: due.UnixMilli(), MaxAttempts: 5, Step: "w"},

@@ -29,7 +29,7 @@ func (n *Node) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error) 
 // Release implements queue.Queue.
 func (n *Node) Release(lease queue.Lease) {
 	if o, err := n.ownerOf(lease.RunID); err == nil {
-		o.release(jobRef{lease.RunID, lease.Job.ID})
+		o.release(jobRef{lease.RunID, lease.Job.ID}, lease.Token)
 	}
 }
 
