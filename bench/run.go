@@ -275,9 +275,13 @@ func measureLatency(ctx context.Context, m *measurement) error {
 
 func measureSleep(ctx context.Context, m *measurement) error {
 	n := m.amount(100_000)
-	// Fill what is bounded anyway (history of events, buffers), so that only
-	// the runs make a difference.
-	if err := m.target.sendAll(ctx, "bench/unheard", m.amount(120_000), 100, 2); err != nil {
+	// Fill what is bounded anyway (the history of ended runs and of events, the
+	// buffers of NATS), so that only the sleeping runs make a difference.
+	warm := m.amount(60_000)
+	if err := m.target.sendAll(ctx, "bench/noop", warm, 100, 2); err != nil {
+		return err
+	}
+	if err := until(ctx, "warm-up runs", 5*time.Minute, func() bool { return int(m.app.Completed.Load()) >= warm }); err != nil {
 		return err
 	}
 	if err := m.settle(ctx, 0); err != nil {
@@ -287,7 +291,7 @@ func measureSleep(ctx context.Context, m *measurement) error {
 	if err := m.target.sendAll(ctx, "bench/sleep", n, 100, 2); err != nil {
 		return err
 	}
-	if err := until(ctx, "first calls", 10*time.Minute, func() bool { return int(m.app.Calls.Load()) >= n }); err != nil {
+	if err := until(ctx, "first calls", 10*time.Minute, func() bool { return int(m.app.Calls.Load()) >= warm+n }); err != nil {
 		return err
 	}
 	if err := m.settle(ctx, n); err != nil {
