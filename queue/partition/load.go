@@ -2,44 +2,30 @@ package partition
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"jetstep/bus"
 	"jetstep/state"
 )
 
 // load replays the log and takes it over by appending the first record of
-// this owner. If someone else appended meanwhile, it reads on.
+// this owner. It ends with bus.ErrFenced if someone else appended meanwhile.
 func (o *Owner) load(ctx context.Context) error {
-	for {
-		o.index, o.compact.bytes = state.NewIndex(), 0
-		err := o.writer.log.Replay(ctx, func(seq uint64, payload []byte) error {
-			o.compact.bytes += len(payload)
-			return state.Decode(payload, func(r *state.Record) error {
-				o.index.Apply(r)
-				o.node.replayed(r)
-				return nil
-			})
+	o.index = state.NewIndex()
+	err := o.writer.log.Replay(ctx, func(seq uint64, payload []byte) error {
+		o.compact.bytes += len(payload)
+		return state.Decode(payload, func(r *state.Record) error {
+			o.index.Apply(r)
+			o.node.replayed(r)
+			return nil
 		})
-		if err != nil {
-			return err
-		}
-		if err := o.checkInputs(ctx); err != nil {
-			return err
-		}
-		err = o.takeOver()
-		if errors.Is(err, bus.ErrFenced) {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if o.writer, err = o.writer.again(); err != nil {
-				return err
-			}
-			continue
-		}
+	})
+	if err != nil {
 		return err
 	}
+	if err := o.checkInputs(ctx); err != nil {
+		return err
+	}
+	return o.takeOver()
 }
 
 // takeOver fences earlier owners, repairs what a defect may have left stuck,

@@ -50,7 +50,6 @@ type Node struct {
 
 	lanes  [2]*queue.Ready[readyJob] // by queue.Lane
 	owners []atomic.Pointer[Owner]
-	broken []chan error // by partition, wakes its keeper
 
 	cancel  context.CancelFunc
 	keepers sync.WaitGroup
@@ -83,9 +82,6 @@ func NewNode(cfg Config) *Node {
 		lanes:  [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
 		owners: make([]atomic.Pointer[Owner], cfg.Bus.Partitions()),
 		opened: make(chan struct{}),
-	}
-	for range cfg.Bus.Partitions() {
-		n.broken = append(n.broken, make(chan error, 1))
 	}
 	n.pending.Store(int64(cfg.Bus.Partitions()))
 	return n
@@ -156,10 +152,6 @@ func (n *Node) reign(ctx context.Context, p int, lease *bus.Lease, opened func()
 			n.log.Debug("lease not released; it will expire", "partition", p, "error", err)
 		}
 	}()
-	select {
-	case <-n.broken[p]: // of an earlier owner
-	default:
-	}
 	owner, err := openOwner(ctx, n, p)
 	if err != nil {
 		return err
@@ -172,7 +164,7 @@ func (n *Node) reign(ctx context.Context, p int, lease *bus.Lease, opened func()
 		case <-ctx.Done():
 		case <-lease.Lost():
 			err = errors.New("lease was lost")
-		case err = <-n.broken[p]:
+		case err = <-owner.broken:
 		}
 	}
 	stop, cancel := context.WithTimeout(context.Background(), appendTimeout)
@@ -181,14 +173,6 @@ func (n *Node) reign(ctx context.Context, p int, lease *bus.Lease, opened func()
 		err = stopErr
 	}
 	return err
-}
-
-// ownerFailed wakes the keeper of an owner that cannot go on.
-func (n *Node) ownerFailed(o *Owner, err error) {
-	select {
-	case n.broken[o.id] <- err:
-	default:
-	}
 }
 
 func (n *Node) owner(p int) *Owner { return n.owners[p].Load() }

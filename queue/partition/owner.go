@@ -50,6 +50,7 @@ type Owner struct {
 	checkpoints map[ulid.ULID]uint64
 
 	wake   chan struct{} // the timer loop should look again
+	broken chan error    // why the owner failed, for its keeper
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -86,6 +87,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 		durable:     map[int]uint64{},
 		checkpoints: map[ulid.ULID]uint64{},
 		wake:        make(chan struct{}, 1),
+		broken:      make(chan error, 1),
 	}
 	log, err := n.bus.OpenLog(id)
 	if err != nil {
@@ -105,8 +107,9 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 
 // start lets the owner act: due jobs, undelivered messages, events, commands.
 func (o *Owner) start(ctx context.Context) error {
-	ctx, o.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	o.mu.Lock()
+	o.cancel = cancel
 	now := o.node.now()
 	var settled []*state.Run
 	for run := range o.index.Runs() {
@@ -164,12 +167,13 @@ func (o *Owner) fail(err error) {
 	if first {
 		o.failed = err
 	}
+	cancel := o.cancel
 	o.mu.Unlock()
 	if first {
-		if o.cancel != nil {
-			o.cancel()
+		if cancel != nil {
+			cancel()
 		}
-		o.node.ownerFailed(o, err)
+		o.broken <- err
 	}
 }
 

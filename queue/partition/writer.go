@@ -50,17 +50,6 @@ func newWriter(o *Owner, log *bus.Log) *writer {
 	return &writer{o: o, log: log, drained: sync.NewCond(&o.mu)}
 }
 
-// again makes a fresh writer after the log was found to have moved on.
-func (w *writer) again() (*writer, error) {
-	w.log.Close()
-	log, err := w.o.node.bus.OpenLog(w.o.id)
-	if err != nil {
-		return nil, err
-	}
-	w.o.failed = nil
-	return newWriter(w.o, log), nil
-}
-
 // idle tells whether nothing is on its way.
 func (w *writer) idle() bool { return w.inFlight == 0 && len(w.buffered) == 0 }
 
