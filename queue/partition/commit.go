@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"fmt"
 	"slices"
 
 	"jetstep/function"
@@ -159,6 +160,11 @@ func (t *tx) arm(run *state.Run, w *state.NewWait, since uint64) {
 			RunID: run.ID, Step: w.Wait.Step, Since: since, Expires: w.Timeout.Due,
 		}})
 	case state.WaitInvoke:
+		if size := len(w.Invoke.Data) + len(w.Invoke.User); size > t.o.node.eventLimit {
+			text := fmt.Sprintf("the payload of the invoked function is too large: %d bytes, at most %d", size, t.o.node.eventLimit)
+			t.send(t.o.id, state.Message{Kind: state.MessageResume, RunID: run.ID, Step: w.Wait.Step, Memo: state.InvokeErrorMemo("Error", text)})
+			return
+		}
 		e := t.newEvent(w.Invoke.Name, w.Invoke.Data)
 		e.User, e.V = w.Invoke.User, w.Invoke.V
 		t.publish(e)

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -175,7 +176,11 @@ func (c *courier) publish(ctx context.Context, wait map[int][]state.Sent) {
 		if len(batch) == 0 {
 			return
 		}
-		if err := c.o.node.bus.Publish(ctx, batch); err != nil {
+		err := c.o.node.bus.Publish(ctx, batch)
+		if errors.Is(err, bus.ErrTooLarge) {
+			err = c.publishSingly(ctx, batch)
+		}
+		if err != nil {
 			// They stay in the outbox and are sent again.
 			c.o.log.Warn("internal events not published yet", "events", len(batch), "error", err)
 			return
@@ -184,6 +189,24 @@ func (c *courier) publish(ctx context.Context, wait map[int][]state.Sent) {
 			c.o.confirm(to, n)
 		}
 	}
+}
+
+// publishSingly stores events one by one and sets aside those that no message
+// can hold: nothing behind them may wait for ever.
+func (c *courier) publishSingly(ctx context.Context, batch []*bus.Event) error {
+	for _, e := range batch {
+		err := c.o.node.bus.Publish(ctx, []*bus.Event{e})
+		if errors.Is(err, bus.ErrTooLarge) {
+			c.o.log.Error("internal event set aside: it is too large to be published", "event", e.Name, "event_id", e.InternalID, "error", err)
+			// Its number must come, or the receiver would wait for it.
+			e.Data, e.User, e.Meta = nil, nil, nil
+			err = c.o.node.bus.Publish(ctx, []*bus.Event{e})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func outgoingEvent(from int, sent *state.Sent) *bus.Event {
@@ -208,13 +231,30 @@ func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
 		sent := &messages[0]
 		id := strconv.Itoa(c.o.id) + "." + strconv.FormatUint(sent.N, 10)
 		command := state.Command{From: c.o.id, Sent: *sent}
-		if err := c.o.node.bus.SendCommand(ctx, to, "message", id, command.Marshal()); err != nil {
+		err := c.o.node.bus.SendCommand(ctx, to, "message", id, command.Marshal())
+		if errors.Is(err, bus.ErrTooLarge) {
+			c.o.log.Error("message to another partition is too large to be sent: its receiver gets an error instead",
+				"to", to, "run_id", sent.Message.RunID, "error", err)
+			command.Sent.Message = tooLarge(sent.Message)
+			err = c.o.node.bus.SendCommand(ctx, to, "message", id, command.Marshal())
+		}
+		if err != nil {
 			c.o.log.Warn("message to another partition not sent yet", "to", to, "error", err)
 			return
 		}
 		c.o.confirm(to, sent.N) // it is durable in IN_<to>: that is delivery
 		messages = messages[1:]
 	}
+}
+
+// tooLarge is what is sent instead of a message that no NATS message can hold:
+// for a result an error, else a message that does nothing but have its number.
+func tooLarge(m state.Message) state.Message {
+	if m.Kind == state.MessageResume {
+		m.Memo = state.InvokeErrorMemo("Error", "the result is too large to be sent to the run's partition")
+		return m
+	}
+	return state.Message{Kind: state.MessageUnwatch}
 }
 
 // confirm notes that a destination has everything up to n.

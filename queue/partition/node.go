@@ -47,6 +47,7 @@ type Node struct {
 	history      Recorder
 	log          *slog.Logger
 	compactBytes int
+	eventLimit   int // bytes of data that an event may have to be publishable
 
 	lanes  [2]*queue.Ready[readyJob] // by queue.Lane
 	owners []atomic.Pointer[Owner]
@@ -57,6 +58,9 @@ type Node struct {
 	pending atomic.Int64
 	leases  atomic.Uint64 // handed out
 }
+
+// eventRoom is kept free in a message for an event's other fields and headers.
+const eventRoom = 16 << 10
 
 // readyJob is a due job with the owner it belongs to.
 type readyJob struct {
@@ -79,9 +83,10 @@ func NewNode(cfg Config) *Node {
 	}
 	n := &Node{
 		bus: cfg.Bus, name: cfg.Name, history: cfg.History, log: cfg.Logger, compactBytes: cfg.CompactBytes,
-		lanes:  [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
-		owners: make([]atomic.Pointer[Owner], cfg.Bus.Partitions()),
-		opened: make(chan struct{}),
+		eventLimit: cfg.Bus.MaxPayload() - eventRoom,
+		lanes:      [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
+		owners:     make([]atomic.Pointer[Owner], cfg.Bus.Partitions()),
+		opened:     make(chan struct{}),
 	}
 	n.pending.Store(int64(cfg.Bus.Partitions()))
 	return n
