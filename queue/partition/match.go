@@ -58,7 +58,7 @@ func (o *Owner) handleEvent(d *bus.Delivery) {
 		matched += t.startInvoked(m, catalog)
 	}
 	o.node.history.EventReceived(d, matched)
-	if len(t.ops) > 0 {
+	if !t.empty() {
 		t.commit(nil)
 	}
 }

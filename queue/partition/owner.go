@@ -195,7 +195,7 @@ func (o *Owner) do(ctx context.Context, decide func(*tx) error) error {
 	}
 	t := o.begin()
 	err := decide(t)
-	if err == nil && len(t.ops) == 0 {
+	if err == nil && t.empty() {
 		o.mu.Unlock()
 		return nil
 	}

@@ -49,6 +49,9 @@ func (t *tx) publish(e state.SentEvent) {
 	t.do(&state.Sent{To: to, N: t.o.index.NextSend(to), Message: state.Message{Kind: state.MessageEvent, Event: &e}})
 }
 
+// empty tells whether nothing was decided.
+func (t *tx) empty() bool { return len(t.ops) == 0 && t.err == nil }
+
 // commit appends the record, with the marks of what was consumed since the
 // last one. done is called once it is durable or the owner failed.
 func (t *tx) commit(done func(error)) {
