@@ -1,0 +1,158 @@
+package crash_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+const (
+	appName    = "crash"
+	sdkVersion = "crash:v1.0.0"
+	servePath  = "/api/inngest"
+	retries    = 20
+)
+
+// app answers the server's calls as an SDK would. It notes each call in its
+// journal before it answers.
+type app struct {
+	journal *journal
+	busy    atomic.Int64
+}
+
+// playApp is the app as a process of its own.
+func playApp(port, path string) error {
+	journal, err := openJournal(path)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		return err
+	}
+	return http.Serve(listener, &app{journal: journal})
+}
+
+// request is what the app reads of a call (sdk-protocol §7.3).
+type request struct {
+	Ctx struct {
+		RunID      string `json:"run_id"`
+		RequestID  string `json:"request_id"`
+		Attempt    int    `json:"attempt"`
+		Generation int    `json:"generation_id"`
+	} `json:"ctx"`
+	Event struct {
+		Data struct {
+			N      int             `json:"n"`
+			RunID  string          `json:"run_id"`
+			Result json.RawMessage `json:"result"`
+			Meta   struct {
+				Status string `json:"status"`
+			} `json:"_inngest"`
+		} `json:"data"`
+	} `json:"event"`
+	Steps map[string]json.RawMessage `json:"steps"`
+}
+
+// ServeHTTP answers GET /health and calls.
+func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.busy.Add(1)
+	defer a.busy.Add(-1)
+	if r.Method != http.MethodPost {
+		return
+	}
+	header := w.Header()
+	header.Set("X-Inngest-Sdk", sdkVersion)
+	header.Set("X-Inngest-Req-Version", "2")
+	header.Set("Content-Type", "application/json")
+	status, answer, err := a.call(r)
+	if err != nil {
+		status, answer = http.StatusInternalServerError, map[string]string{"name": "Error", "message": err.Error()}
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer) // the server may be dead
+}
+
+func (a *app) call(r *http.Request) (status int, answer any, err error) {
+	if r.Header.Get("X-Inngest-Signature") == "" {
+		return 0, nil, errors.New("the call is not signed")
+	}
+	function := strings.TrimPrefix(r.URL.Query().Get("fnId"), appName+"-")
+	fn, ok := scripts[function]
+	if !ok {
+		return 0, nil, fmt.Errorf("no function %q", function)
+	}
+	var req request
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		return 0, nil, err
+	}
+	note := entry{
+		Run: req.Ctx.RunID, Function: function, N: req.Event.Data.N,
+		Request: req.Ctx.RequestID, Attempt: req.Ctx.Attempt, Generation: req.Ctx.Generation, Memos: req.Steps,
+	}
+	status, answer = proceed(fn, &req, &note)
+	return status, answer, a.journal.write(&note)
+}
+
+// proceed does the first step that has no memo, or answers the result.
+func proceed(fn script, req *request, note *entry) (status int, answer any) {
+	for _, s := range fn.steps {
+		if _, done := req.Steps[s.id]; !done {
+			return http.StatusPartialContent, []opcode{do(s, req, note)}
+		}
+	}
+	if note.Function == audit {
+		ended := req.Event.Data
+		note.Ended = &end{Run: ended.RunID, Status: ended.Meta.Status, Result: ended.Result}
+	}
+	note.Result = req.Steps
+	return http.StatusOK, req.Steps
+}
+
+func do(s step, req *request, note *entry) opcode {
+	n := req.Event.Data.N
+	op := opcode{Op: "StepRun"}
+	switch {
+	case s.op != nil:
+		op = s.op(n)
+	case failsOnce(s, n) && req.Ctx.Attempt == 0:
+		note.Failed = s.id
+		op = opcode{Op: "StepError", Error: map[string]string{"name": "Error", "message": "not at the first attempt"}}
+	default:
+		time.Sleep(duration(n))
+		note.Ran, note.By = s.id, ulid.Make().String()
+		op.Data = map[string]any{"by": note.By, "n": n}
+	}
+	op.ID, op.DisplayName = s.id, s.id
+	return op
+}
+
+// registration is what the app sends to POST /fn/register (sdk-protocol §5).
+func registration(url string) ([]byte, error) {
+	var functions []map[string]any
+	for id, fn := range scripts {
+		triggers := []map[string]string{}
+		if fn.trigger != "" {
+			triggers = append(triggers, map[string]string{"event": fn.trigger})
+		}
+		functions = append(functions, map[string]any{
+			"id": appName + "-" + id, "name": id, "triggers": triggers,
+			"steps": map[string]any{"step": map[string]any{
+				"id": "step", "name": "step",
+				"runtime": map[string]string{"type": "http", "url": url + "?fnId=" + appName + "-" + id + "&stepId=step"},
+				"retries": map[string]int{"attempts": retries},
+			}},
+		})
+	}
+	return json.Marshal(map[string]any{
+		"url": url, "deployType": "ping", "framework": "crash", "appName": appName,
+		"functions": functions, "sdk": sdkVersion, "v": "0.1",
+	})
+}
