@@ -155,20 +155,19 @@ func TestOwnerLoadsAgainAfterAFailedAppend(t *testing.T) {
 	require.ErrorIs(t, err, state.ErrRunNotFound)
 }
 
-// While a partition has no owner here, callers are told so.
+// While a partition has no owner anywhere, callers are told so.
 func TestNoOwner(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 2)
 	s.register(on("fn", "begin"))
 	lease := s.begin("begin")
-	p := s.node.partitionOfRun(lease.RunID)
 	require.Empty(t, s.node.Unready())
-	o := s.node.owners[p].Swap(nil)
-	require.Equal(t, []int{p}, s.node.Unready())
+	s.node.Close()
+	require.Equal(t, []int{0, 1}, s.node.Unready())
 	_, err := s.node.Load(t.Context(), lease.RunID)
 	require.ErrorIs(t, err, ErrNotOwner)
 	require.ErrorIs(t, s.node.Commit(t.Context(), complete(lease, `1`)), ErrNotOwner)
+	_, err = s.node.Signal(t.Context(), "s", nil)
+	require.ErrorIs(t, err, ErrNotOwner)
 	s.node.Release(lease)
-	s.node.owners[p].Store(o)
-	s.commit(complete(lease, `1`))
 }

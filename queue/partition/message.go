@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/oklog/ulid/v2"
-
 	"jetstep/function"
 	"jetstep/state"
 )
@@ -163,14 +161,4 @@ func (o *Owner) handleCommand(seq uint64, data []byte) {
 		o.take(t, c.From, &c.Sent)
 	}
 	t.commit(nil)
-}
-
-// sendSignal gives a signal to its waiter and returns whose run it was.
-func (o *Owner) sendSignal(t *tx, name string, data json.RawMessage) (ulid.ULID, error) {
-	s, ok := o.index.Signal(name)
-	if !ok {
-		return ulid.ULID{}, ErrNoSignal
-	}
-	t.signal(s, data)
-	return s.RunID, nil
 }

@@ -134,7 +134,13 @@ func (o *Owner) start(ctx context.Context) error {
 		stopEvents()
 		return err
 	}
-	context.AfterFunc(ctx, func() { stopEvents(); stopCommands() })
+	stopAnswers, err := o.node.bus.Answer(o.id, o.reply)
+	if err != nil {
+		stopEvents()
+		stopCommands()
+		return err
+	}
+	context.AfterFunc(ctx, func() { stopEvents(); stopCommands(); stopAnswers() })
 	o.done.Go(func() { o.loop(ctx) })
 	return nil
 }

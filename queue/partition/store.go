@@ -8,6 +8,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"jetstep/bus"
 	"jetstep/jcs"
 	"jetstep/queue"
 	"jetstep/state"
@@ -34,11 +35,18 @@ func (n *Node) Release(lease queue.Lease) {
 }
 
 // Load implements state.Store.
-func (n *Node) Load(_ context.Context, id ulid.ULID) (*state.Run, error) {
-	o, err := n.ownerOf(id)
-	if err != nil {
-		return nil, err
+func (n *Node) Load(ctx context.Context, id ulid.ULID) (*state.Run, error) {
+	if o := n.owner(n.partitionOfRun(id)); o != nil {
+		return o.view(id)
 	}
+	a, err := n.ask(ctx, n.partitionOfRun(id), question{Kind: askLoad, RunID: id})
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", id, err)
+	}
+	return a.Run, nil
+}
+
+func (o *Owner) view(id ulid.ULID) (*state.Run, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.usable(); err != nil {
@@ -53,24 +61,42 @@ func (n *Node) Load(_ context.Context, id ulid.ULID) (*state.Run, error) {
 
 // Commit implements state.Store.
 func (n *Node) Commit(ctx context.Context, tr *state.Transition) error {
-	o, err := n.ownerOf(tr.RunID)
-	if err != nil {
-		return err
+	if o := n.owner(n.partitionOfRun(tr.RunID)); o != nil {
+		return o.commit(ctx, tr)
 	}
+	if _, err := n.ask(ctx, n.partitionOfRun(tr.RunID), question{Kind: askCommit, Transition: tr}); err != nil {
+		return fmt.Errorf("run %s: %w", tr.RunID, err)
+	}
+	return nil
+}
+
+func (o *Owner) commit(ctx context.Context, tr *state.Transition) error {
 	if err := o.do(ctx, func(t *tx) error { return t.conclude(tr) }); err != nil {
 		return fmt.Errorf("run %s: %w", tr.RunID, err)
 	}
 	return nil
 }
 
-// Cancel ends a live run as cancelled. A run of another process is cancelled
-// by a durable command, whose effect comes a moment later.
+// Cancel ends a live run as cancelled. While its partition has no owner
+// anywhere, the request is kept, and carried out by the next one.
 func (n *Node) Cancel(ctx context.Context, id ulid.ULID) error {
-	o, err := n.ownerOf(id)
-	if err != nil {
-		return n.command(ctx, id, state.Message{Kind: state.MessageCancel, RunID: id})
+	p := n.partitionOfRun(id)
+	if o := n.owner(p); o != nil {
+		return o.cancelRun(ctx, id)
 	}
-	err = o.do(ctx, func(t *tx) error {
+	_, err := n.ask(ctx, p, question{Kind: askCancel, RunID: id})
+	if errors.Is(err, bus.ErrNobodyAnswers) {
+		c := state.Command{From: state.Outside, Sent: state.Sent{Message: state.Message{Kind: state.MessageCancel, RunID: id}}}
+		err = n.bus.SendCommand(ctx, p, "run", n.newID().String(), c.Marshal())
+	}
+	if err != nil {
+		return fmt.Errorf("cancel run %s: %w", id, err)
+	}
+	return nil
+}
+
+func (o *Owner) cancelRun(ctx context.Context, id ulid.ULID) error {
+	err := o.do(ctx, func(t *tx) error {
 		run, ok := o.index.Run(id)
 		if !ok {
 			return state.ErrRunNotFound
@@ -82,12 +108,6 @@ func (n *Node) Cancel(ctx context.Context, id ulid.ULID) error {
 		return fmt.Errorf("cancel run %s: %w", id, err)
 	}
 	return nil
-}
-
-// command stores a message from outside for the partition of a run.
-func (n *Node) command(ctx context.Context, id ulid.ULID, m state.Message) error {
-	c := state.Command{From: state.Outside, Sent: state.Sent{Message: m}}
-	return n.bus.SendCommand(ctx, n.partitionOfRun(id), "run", n.newID().String(), c.Marshal())
 }
 
 // Signal gives a signal to its waiter and returns whose run that is, or
@@ -104,13 +124,25 @@ func (n *Node) Signal(ctx context.Context, name string, data json.RawMessage) (u
 		}
 	}
 	p := n.partitionOf(signalKey(name))
-	o := n.owner(p)
-	if o == nil {
-		return id, fmt.Errorf("signal %q: partition %d: %w", name, p, ErrNotOwner)
+	if o := n.owner(p); o != nil {
+		return o.giveSignal(ctx, name, data)
 	}
-	err := o.do(ctx, func(t *tx) (err error) {
-		id, err = o.sendSignal(t, name, data)
-		return err
+	a, err := n.ask(ctx, p, question{Kind: askSignal, Name: name, Data: data})
+	if err != nil {
+		return id, fmt.Errorf("signal %q: %w", name, err)
+	}
+	return a.RunID, nil
+}
+
+func (o *Owner) giveSignal(ctx context.Context, name string, data json.RawMessage) (id ulid.ULID, err error) {
+	err = o.do(ctx, func(t *tx) error {
+		waiter, ok := o.index.Signal(name)
+		if !ok {
+			return ErrNoSignal
+		}
+		id = waiter.RunID
+		t.signal(waiter, data)
+		return nil
 	})
 	if err != nil {
 		return id, fmt.Errorf("signal %q: %w", name, err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,10 +31,11 @@ type outcome struct {
 
 // recorder remembers the ends of runs.
 type recorder struct {
-	mu       sync.Mutex
-	finished map[ulid.ULID]outcome
-	events   map[string]int
-	changed  chan struct{}
+	mu        sync.Mutex
+	finished  map[ulid.ULID]outcome
+	events    map[string]int
+	scheduled []ulid.ULID
+	changed   chan struct{}
 }
 
 func newRecorder() *recorder {
@@ -45,7 +47,12 @@ func (r *recorder) EventReceived(e *bus.Delivery, _ int) {
 	defer r.mu.Unlock()
 	r.events[e.Name]++
 }
-func (r *recorder) RunScheduled(*state.Run)         {}
+func (r *recorder) RunScheduled(run *state.Run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.scheduled = append(r.scheduled, run.ID)
+}
+
 func (r *recorder) RunStarted(ulid.ULID, time.Time) {}
 func (r *recorder) RunFinished(id ulid.ULID, s state.Status, output json.RawMessage, _ time.Time) {
 	r.mu.Lock()
@@ -61,6 +68,18 @@ func (r *recorder) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.finished)
+}
+
+func (r *recorder) runs() []ulid.ULID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.scheduled)
+}
+
+func (r *recorder) outcome(id ulid.ULID) outcome {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.finished[id]
 }
 
 // sdk answers calls by function slug.
@@ -96,7 +115,6 @@ func steps(ops ...driver.Opcode) *driver.Response {
 // engine is a whole installation in a directory.
 type engine struct {
 	t    *testing.T
-	dir  string
 	bus  *bus.Bus
 	node *partition.Node
 	exec *executor.Executor
@@ -106,10 +124,15 @@ type engine struct {
 
 func start(t *testing.T, dir string, s *sdk) *engine {
 	t.Helper()
+	return startWith(t, bus.Config{StoreDir: dir}, s)
+}
+
+func startWith(t *testing.T, cfg bus.Config, s *sdk) *engine {
+	t.Helper()
 	ctx := t.Context()
-	b, err := bus.Open(ctx, bus.Config{StoreDir: dir})
+	b, err := bus.Open(ctx, cfg)
 	require.NoError(t, err)
-	e := &engine{t: t, dir: dir, bus: b, sdk: s, rec: newRecorder()}
+	e := &engine{t: t, bus: b, sdk: s, rec: newRecorder()}
 	e.node = partition.NewNode(partition.Config{Bus: b, Name: "test", History: e.rec})
 	e.node.Start(ctx)
 	e.exec = executor.New(executor.Config{Queue: e.node, Store: e.node, SDK: s, Functions: b.Registry(), RetryInterval: 10 * time.Millisecond})

@@ -1,0 +1,129 @@
+package partition
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/state"
+)
+
+// A run may belong to a partition of another process. What the API asks about
+// it is then asked there: reads, and decisions that the owner alone may make.
+
+// question is a request to an owner in another process. Kind says which of the
+// other fields are set.
+type question struct {
+	Kind       string            `json:"kind"`
+	RunID      ulid.ULID         `json:"run_id,omitzero"`
+	Transition *state.Transition `json:"transition,omitempty"`
+	Name       string            `json:"name,omitempty"`
+	Data       json.RawMessage   `json:"data,omitempty"`
+}
+
+// The kinds of questions.
+const (
+	askLoad   = "load"
+	askCommit = "commit"
+	askCancel = "cancel"
+	askSignal = "signal"
+)
+
+// answer is what an owner says; Code names an error that callers know.
+type answer struct {
+	Run   *state.Run `json:"run,omitempty"`
+	RunID ulid.ULID  `json:"run_id,omitzero"`
+	Code  string     `json:"code,omitempty"`
+	Error string     `json:"error,omitempty"`
+}
+
+// answerErrors are the errors that keep their identity between processes.
+var answerErrors = map[string]error{
+	"run_not_found": state.ErrRunNotFound,
+	"no_signal":     ErrNoSignal,
+	"not_owner":     ErrNotOwner,
+}
+
+// ask puts a question to the owner of a partition elsewhere.
+func (n *Node) ask(ctx context.Context, p int, q question) (answer, error) {
+	var a answer
+	request, err := encode(q)
+	if err != nil {
+		return a, err
+	}
+	reply, err := n.bus.Ask(ctx, p, request)
+	if err != nil {
+		return a, fmt.Errorf("%w: %w", ErrNotOwner, err)
+	}
+	if err := json.Unmarshal(reply, &a); err != nil {
+		return a, fmt.Errorf("answer of partition %d: %w", p, err)
+	}
+	if known, ok := answerErrors[a.Code]; ok {
+		return a, fmt.Errorf("%w: %s", known, a.Error)
+	}
+	if a.Error != "" {
+		return a, errors.New(a.Error)
+	}
+	return a, nil
+}
+
+// reply answers a question of another process.
+func (o *Owner) reply(request []byte) []byte {
+	a, err := o.consider(request)
+	if err != nil {
+		a.Error = err.Error()
+		for code, known := range answerErrors {
+			if errors.Is(err, known) {
+				a.Code = code
+			}
+		}
+	}
+	out, err := encode(a)
+	if err == nil && len(out) > o.node.bus.MaxPayload() {
+		err = fmt.Errorf("the answer is too large for a message: %d bytes", len(out))
+	}
+	if err != nil {
+		out, _ = encode(answer{Error: err.Error()}) // strings always marshal
+	}
+	return out
+}
+
+// encode is JSON as it is, without HTML escaping: canonical memos stay so.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func (o *Owner) consider(request []byte) (answer, error) {
+	var q question
+	if err := json.Unmarshal(request, &q); err != nil {
+		return answer{}, fmt.Errorf("question: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
+	defer cancel()
+	switch q.Kind {
+	case askLoad:
+		run, err := o.view(q.RunID)
+		return answer{Run: run}, err
+	case askCommit:
+		if q.Transition == nil {
+			return answer{}, errors.New("question without a transition")
+		}
+		return answer{}, o.commit(ctx, q.Transition)
+	case askCancel:
+		return answer{}, o.cancelRun(ctx, q.RunID)
+	case askSignal:
+		id, err := o.giveSignal(ctx, q.Name, q.Data)
+		return answer{RunID: id}, err
+	}
+	return answer{}, fmt.Errorf("question of unknown kind %q", q.Kind)
+}
