@@ -9,6 +9,7 @@ import (
 
 	"jetstep/bus"
 	"jetstep/function"
+	"jetstep/queue/queuetest"
 	"jetstep/state"
 	"jetstep/state/statetest"
 )
@@ -31,9 +32,7 @@ func (h harness) Start(t *testing.T, data json.RawMessage) ulid.ULID {
 	t.Helper()
 	e := newEvent("suite/start", string(data))
 	h.site.publish(e)
-	id := runIDOf(h.site, "suite", e)
-	h.site.eventually(func() bool { _, err := h.Load(t.Context(), id); return err == nil })
-	return id
+	return runIDOf(h.site, "suite", e)
 }
 
 // runIDOf finds the run that an event started.
@@ -89,4 +88,10 @@ func TestStoreContract(t *testing.T) {
 	t.Parallel()
 	t.Run("1 partition", func(t *testing.T) { t.Parallel(); statetest.Run(t, openHarness(1)) })
 	t.Run("4 partitions", func(t *testing.T) { t.Parallel(); statetest.Run(t, openHarness(4)) })
+}
+
+func TestQueueContract(t *testing.T) {
+	t.Parallel()
+	t.Run("1 partition", func(t *testing.T) { t.Parallel(); queuetest.Run(t, openHarness(1)) })
+	t.Run("4 partitions", func(t *testing.T) { t.Parallel(); queuetest.Run(t, openHarness(4)) })
 }

@@ -28,7 +28,7 @@ type Harness interface {
 	queue.Queue
 
 	// Start starts a run of the function by an event with that data and
-	// returns its id once it can be loaded.
+	// returns its id once it is there: it can be loaded, if it has not ended.
 	Start(t *testing.T, data json.RawMessage) ulid.ULID
 	// Publish accepts an event. It is durable, and perhaps not yet matched,
 	// when Publish returns. It must be safe for concurrent use.
