@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -24,7 +24,45 @@ const (
 // journal before it answers.
 type app struct {
 	journal *journal
-	busy    atomic.Int64
+
+	mu     sync.Mutex
+	latest int              // number of the call that came last
+	open   map[int]struct{} // calls that are being answered
+}
+
+func newApp(j *journal) *app { return &app{journal: j, open: map[int]struct{}{}} }
+
+// begin counts a call; end must be called when it is answered.
+func (a *app) begin() (end func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.latest++
+	n := a.latest
+	a.open[n] = struct{}{}
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.open, n)
+	}
+}
+
+// last is the number of the call that came last.
+func (a *app) last() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.latest
+}
+
+// answered tells whether all calls up to a number are.
+func (a *app) answered(last int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for n := range a.open {
+		if n <= last {
+			return false
+		}
+	}
+	return true
 }
 
 // playApp is the app as a process of its own.
@@ -37,7 +75,7 @@ func playApp(port, path string) error {
 	if err != nil {
 		return err
 	}
-	return http.Serve(listener, &app{journal: journal})
+	return http.Serve(listener, newApp(journal))
 }
 
 // request is what the app reads of a call (sdk-protocol §7.3).
@@ -63,8 +101,7 @@ type request struct {
 
 // ServeHTTP answers GET /health and calls.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.busy.Add(1)
-	defer a.busy.Add(-1)
+	defer a.begin()()
 	if r.Method != http.MethodPost {
 		return
 	}
@@ -98,7 +135,11 @@ func (a *app) call(r *http.Request) (status int, answer any, err error) {
 		Request: req.Ctx.RequestID, Attempt: req.Ctx.Attempt, Generation: req.Ctx.Generation, Memos: req.Steps,
 	}
 	status, answer = proceed(fn, &req, &note)
-	return status, answer, a.journal.write(&note)
+	if err := a.journal.write(&note); err != nil {
+		return 0, nil, err
+	}
+	time.Sleep(duration(note.N)) // what the code takes
+	return status, answer, nil
 }
 
 // proceed does the first step that has no memo, or answers the result.
@@ -126,7 +167,6 @@ func do(s step, req *request, note *entry) opcode {
 		note.Failed = s.id
 		op = opcode{Op: "StepError", Error: map[string]string{"name": "Error", "message": "not at the first attempt"}}
 	default:
-		time.Sleep(duration(n))
 		note.Ran, note.By = s.id, ulid.Make().String()
 		op.Data = map[string]any{"by": note.By, "n": n}
 	}

@@ -19,6 +19,7 @@ type trial struct {
 	partitions int
 	pad        int // bytes added to each event
 	args       []string
+	compacts   bool // so much is stored that a log is compacted
 }
 
 // victim is who is killed in a round.
@@ -32,7 +33,7 @@ const (
 
 // fewer is the trial that is run with -short.
 func (c trial) fewer() trial {
-	c.events, c.kills = 200, 5
+	c.events, c.kills, c.compacts = 200, 5, false
 	return c
 }
 
@@ -51,7 +52,7 @@ func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	for _, c := range inFull([]trial{
 		{seed: 1, events: 2000, kills: 20, partitions: 4},
-		{seed: 2, events: 2000, kills: 16, partitions: 1, pad: 16 << 10}, // compacts its log
+		{seed: 2, events: 2000, kills: 16, partitions: 1, pad: 16 << 10, compacts: true},
 		{seed: 3, events: 2000, kills: 16, partitions: 7},
 	}) {
 		c.victims = []victim{theServer}
@@ -114,6 +115,7 @@ func (c trial) run(t *testing.T) {
 	s.awaitQuiet()
 	s.check()
 	s.stop()
+	require.Equal(t, c.compacts, s.autopsy(), "compaction")
 }
 
 // awaitMoment sends events and lets some time pass. Every other time it ends

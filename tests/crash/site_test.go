@@ -106,7 +106,7 @@ func (s *site) startApp(home, journalPath string, child bool) string {
 	}
 	listener, err := net.Listen("tcp", address)
 	require.NoError(s.t, err)
-	s.app = &app{journal: journal}
+	s.app = newApp(journal)
 	server := &http.Server{Handler: s.app}
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	s.t.Cleanup(func() { _ = server.Close() })
@@ -155,9 +155,10 @@ func (s *site) killServer(i int) {
 	s.kills++
 	s.keepLog(server)
 	if s.app != nil {
-		s.await(recoveryTimeout, "the app to be idle", func(context.Context) error {
-			if n := s.app.busy.Load(); n > 0 {
-				return fmt.Errorf("%d calls", n)
+		last := s.app.last()
+		s.await(recoveryTimeout, "the app's last answers", func(context.Context) error {
+			if !s.app.answered(last) {
+				return errors.New("they are not given")
 			}
 			return nil
 		})
