@@ -74,6 +74,13 @@ func (p *Process) Exited() error {
 // Kill ends the process group with SIGKILL and waits for its leader.
 func (p *Process) Kill() error { return p.signalAndWait(syscall.SIGKILL, 10*time.Second) }
 
+// Freeze stops the process group with SIGSTOP: it does nothing, and learns
+// nothing of the time that passes, until [Process.Thaw]. It can be killed.
+func (p *Process) Freeze() error { return p.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen process group go on.
+func (p *Process) Thaw() error { return p.signal(syscall.SIGCONT) }
+
 // Stop ends the process group with SIGTERM, and with SIGKILL what is left of it
 // after the grace period. It returns an error if SIGKILL was needed or the
 // process did not end with status 0; ended by SIGTERM itself counts as 0.
@@ -97,9 +104,8 @@ func (p *Process) signalAndWait(signal syscall.Signal, timeout time.Duration) er
 	if p.Exited() != nil {
 		return nil
 	}
-	// The leader may end in between: then there is nothing left to signal.
-	if err := syscall.Kill(-p.cmd.Process.Pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("sending %v to %s: %w", signal, p.name, err)
+	if err := p.signal(signal); err != nil {
+		return err
 	}
 	select {
 	case <-p.done:
@@ -107,6 +113,15 @@ func (p *Process) signalAndWait(signal syscall.Signal, timeout time.Duration) er
 	case <-time.After(timeout):
 		return fmt.Errorf("%s still runs %v after %v", p.name, timeout, signal)
 	}
+}
+
+// signal sends a signal to the process group. The leader may end in between:
+// then there is nothing left to signal.
+func (p *Process) signal(signal syscall.Signal) error {
+	if err := syscall.Kill(-p.cmd.Process.Pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("sending %v to %s: %w", signal, p.name, err)
+	}
+	return nil
 }
 
 // Environment is the environment for a process under test: what this process

@@ -112,6 +112,24 @@ func TestStop(t *testing.T) {
 	}
 }
 
+func TestFreeze(t *testing.T) {
+	t.Parallel()
+	p := shell(t, "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.01; done")
+	printed(t, p, "line 1")
+	require.NoError(t, p.Freeze())
+	frozen := p.Log().Tail(1)
+	require.Eventually(t, func() bool {
+		before := frozen
+		frozen = p.Log().Tail(1) // what was on its way may still come
+		return frozen == before
+	}, 10*time.Second, 100*time.Millisecond)
+	require.NoError(t, p.Thaw())
+	require.Eventually(t, func() bool { return p.Log().Tail(1) != frozen }, 10*time.Second, 10*time.Millisecond)
+	require.NoError(t, p.Freeze())
+	require.NoError(t, p.Kill())
+	require.Error(t, p.Exited())
+}
+
 func TestEnvironment(t *testing.T) {
 	for key, value := range map[string]string{
 		"INNGEST_DEV": "1", "JETSTEP_PORT": "1", "LOG_LEVEL": "debug", "PORT": "3000", "KEPT": "yes",
