@@ -64,6 +64,9 @@ func (o *Owner) schedule(run *state.Run, job state.Job, now int64) {
 // fireTimers moves what is due to the ready line. Timers of jobs that are gone
 // or were postponed are passed over.
 func (o *Owner) fireTimers(now int64) {
+	// A run with several jobs of one moment has a timer for each; the first
+	// finds them all.
+	var found map[queue.Timer]struct{}
 	for {
 		timer, ok := o.timers.Pop(now)
 		if !ok {
@@ -73,10 +76,21 @@ func (o *Owner) fireTimers(now int64) {
 		if !ok {
 			continue
 		}
+		if _, again := found[timer]; again {
+			continue
+		}
+		jobs := 0
 		for i := range run.Jobs {
 			if job := &run.Jobs[i]; job.Due == timer.Due {
 				o.node.push(o, run, job)
+				jobs++
 			}
+		}
+		if jobs > 1 {
+			if found == nil {
+				found = map[queue.Timer]struct{}{}
+			}
+			found[timer] = struct{}{}
 		}
 	}
 }
