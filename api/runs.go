@@ -15,6 +15,7 @@ import (
 
 	"jetstep/function"
 	"jetstep/history"
+	"jetstep/state"
 )
 
 // run is a run in /v1 (http-api §10).
@@ -117,7 +118,7 @@ func (s *Server) cancel(ctx context.Context, id ulid.ULID) (cancellation, error)
 	}
 	found, lookup := s.cfg.History.Run(ctx, id)
 	switch {
-	case lookup == nil && found.Status == history.Cancelled:
+	case lookup == nil && found.Status == state.Cancelled:
 		return cancelled, nil
 	case lookup == nil && found.Status.Ended(), errors.Is(err, ErrRunEnded):
 		return alreadyEnded, nil

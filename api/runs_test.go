@@ -15,6 +15,7 @@ import (
 
 	"jetstep/bus"
 	"jetstep/history"
+	"jetstep/state"
 )
 
 const eventText = "01M8AF1G01X4B25E9428SVBFJ0"
@@ -23,7 +24,7 @@ const eventText = "01M8AF1G01X4B25E9428SVBFJ0"
 func ranRun() history.Run {
 	return history.Run{
 		ID: ulid.MustParse(knownRun), FunctionID: uuid.MustParse("1d096226-3dd8-522e-bf41-b1de71388121"), FunctionVersion: 2,
-		EventIDs: []ulid.ULID{ulid.MustParse(eventText)}, Status: history.Scheduled, QueuedAt: now,
+		EventIDs: []ulid.ULID{ulid.MustParse(eventText)}, Status: state.Scheduled, QueuedAt: now,
 	}
 }
 
@@ -47,7 +48,7 @@ func TestGetRun(t *testing.T) {
 	started := strings.Replace(start, "23:00:52", "23:00:53", 1)
 	require.Equal(t, started+`"status":"Running","ended_at":null},`+end, get())
 
-	f.history.RunFinished(ulid.MustParse(knownRun), history.Completed, json.RawMessage(`{"a":{"n":1}}`), now.Add(2*time.Second))
+	f.history.RunFinished(ulid.MustParse(knownRun), state.Completed, json.RawMessage(`{"a":{"n":1}}`), now.Add(2*time.Second))
 	require.Equal(t, started+`"status":"Completed","ended_at":"2026-11-25T23:00:54.088Z","output":{"a":{"n":1}}},`+end, get())
 }
 
@@ -55,7 +56,7 @@ func TestGetRunThatIsRare(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	batch, original := ulid.MustParse(eventText), ulid.MustParse(goneRun)
-	f.history.RunScheduled(history.Run{ID: ulid.MustParse(knownRun), Status: history.Skipped, BatchID: &batch, OriginalRunID: &original, Cron: "* * * * *"})
+	f.history.RunScheduled(history.Run{ID: ulid.MustParse(knownRun), Status: state.Skipped, BatchID: &batch, OriginalRunID: &original, Cron: "* * * * *"})
 	body := f.do(t, "GET", "/v1/runs/"+knownRun, "").Body.String()
 	require.Contains(t, body, `"event_id":"00000000000000000000000000","batch_id":"`+eventText+`","original_run_id":"`+goneRun+`","cron":"* * * * *","status":"Skipped"`)
 }
@@ -108,26 +109,26 @@ func TestCancel(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		err     error
-		history history.Status
+		history state.Status
 		v1, v0  int
 		v1Body  string
 		v0Body  string
 	}{
-		"running":           {nil, history.Running, 200, 204, "", ""},
-		"before it is seen": {nil, history.Unknown, 200, 204, "", ""},
-		"cancelled":         {ErrRunNotFound, history.Cancelled, 200, 204, "", ""},
-		"cancelled, kept":   {ErrRunEnded, history.Cancelled, 200, 204, "", ""},
-		"completed":         {ErrRunNotFound, history.Completed, 409, 409, "Unable to cancel function run: it has already ended", "This function has already completed"},
-		"ended, not seen":   {ErrRunEnded, history.Running, 409, 409, "Unable to cancel function run: it has already ended", "This function has already completed"},
-		"unknown":           {ErrRunNotFound, history.Unknown, 404, 404, "Unable to load function run: " + knownRun, "A function run with the given ID could not be found"},
-		"lost":              {ErrRunNotFound, history.Running, 404, 404, "Unable to load function run: " + knownRun, "A function run with the given ID could not be found"},
-		"unreachable":       {errors.New("no leader"), history.Running, 500, 500, "Unable to cancel function run: internal error", "Internal error"},
+		"running":           {nil, state.Running, 200, 204, "", ""},
+		"before it is seen": {nil, state.Unknown, 200, 204, "", ""},
+		"cancelled":         {ErrRunNotFound, state.Cancelled, 200, 204, "", ""},
+		"cancelled, kept":   {ErrRunEnded, state.Cancelled, 200, 204, "", ""},
+		"completed":         {ErrRunNotFound, state.Completed, 409, 409, "Unable to cancel function run: it has already ended", "This function has already completed"},
+		"ended, not seen":   {ErrRunEnded, state.Running, 409, 409, "Unable to cancel function run: it has already ended", "This function has already completed"},
+		"unknown":           {ErrRunNotFound, state.Unknown, 404, 404, "Unable to load function run: " + knownRun, "A function run with the given ID could not be found"},
+		"lost":              {ErrRunNotFound, state.Running, 404, 404, "Unable to load function run: " + knownRun, "A function run with the given ID could not be found"},
+		"unreachable":       {errors.New("no leader"), state.Running, 500, 500, "Unable to cancel function run: internal error", "Internal error"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
-			if test.history != history.Unknown {
+			if test.history != state.Unknown {
 				run := ranRun()
 				run.Status = test.history
 				f.history.RunScheduled(run)

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"jetstep/function"
-	"jetstep/history"
+	"jetstep/state"
 )
 
 func TestSendSignal(t *testing.T) {
@@ -183,7 +183,7 @@ func TestPage(t *testing.T) {
 	ended := ranRun()
 	ended.ID, ended.FunctionID = ulid.MustParse(goneRun), uuid.NameSpaceOID
 	f.history.RunScheduled(ended)
-	f.history.RunFinished(ended.ID, history.Failed, nil, now.Add(1500*time.Millisecond))
+	f.history.RunFinished(ended.ID, state.Failed, nil, now.Add(1500*time.Millisecond))
 	page := f.do(t, "GET", "/", "").Body.String()
 	for _, text := range []string{
 		"1.2.3", "demo", "js v4.24.0", "&lt;script&gt;", "demo-sleeper", "demo/sleep if event.data.ok == true, cron * * * * *, demo/other",

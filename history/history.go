@@ -18,6 +18,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/bus"
+	"jetstep/state"
 )
 
 // What a Reader returns when it does not know the record, or no longer.
@@ -33,7 +34,7 @@ type Run struct {
 	FunctionVersion int
 	EventIDs        []ulid.ULID // internal ids, the trigger first
 
-	Status    Status
+	Status    state.Status
 	QueuedAt  time.Time
 	StartedAt time.Time // zero until the first request
 	EndedAt   time.Time // zero until it has ended

@@ -10,6 +10,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/bus"
+	"jetstep/state"
 )
 
 // Limits bound what Memory keeps. Fields that are zero take their default.
@@ -95,7 +96,7 @@ type runRecord struct {
 	id, event           ulid.ULID // event is zero for none
 	function            uuid.UUID
 	version             int32
-	status              Status
+	status              state.Status
 	queuedAt, startedAt int64
 	more                *runDetails // nil for none
 	earlier, later      *runRecord  // by scheduling, among all runs
@@ -220,8 +221,8 @@ func (m *Memory) RunScheduled(run Run) {
 func (m *Memory) RunStarted(id ulid.ULID, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if run, known := m.runs[id]; known && run.status == Scheduled {
-		run.status, run.startedAt = Running, millis(at)
+	if run, known := m.runs[id]; known && run.status == state.Scheduled {
+		run.status, run.startedAt = state.Running, millis(at)
 		if run.more != nil {
 			run.more.reason = ""
 		}
@@ -229,7 +230,7 @@ func (m *Memory) RunStarted(id ulid.ULID, at time.Time) {
 }
 
 // RunFinished records the end of a run. The output is kept, not copied.
-func (m *Memory) RunFinished(id ulid.ULID, status Status, output json.RawMessage, at time.Time) {
+func (m *Memory) RunFinished(id ulid.ULID, status state.Status, output json.RawMessage, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	run, known := m.runs[id]

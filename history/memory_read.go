@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/oklog/ulid/v2"
+
+	"jetstep/state"
 )
 
 var _ Reader = (*Memory)(nil)
@@ -28,7 +30,7 @@ func (m *Memory) EventRuns(_ context.Context, event ulid.ULID) ([]Run, error) {
 	defer m.mu.RUnlock()
 	var runs []Run
 	for run := m.byEvent[event]; run != nil; run = run.previous {
-		if run.status != Skipped {
+		if run.status != state.Skipped {
 			runs = append(runs, run.run())
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"jetstep/bus"
+	"jetstep/state"
 )
 
 var epoch = time.Date(2026, 11, 25, 22, 0, 0, 0, time.UTC)
@@ -42,7 +43,7 @@ func event(n int, name string) *bus.Event {
 }
 
 func scheduled(n, event int) Run {
-	return Run{ID: id(n), FunctionID: uuid.NameSpaceOID, EventIDs: []ulid.ULID{id(event)}, Status: Scheduled, QueuedAt: epoch}
+	return Run{ID: id(n), FunctionID: uuid.NameSpaceOID, EventIDs: []ulid.ULID{id(event)}, Status: state.Scheduled, QueuedAt: epoch}
 }
 
 func runIDs(runs []Run) []ulid.ULID {
@@ -67,24 +68,24 @@ func TestRunGoesThroughItsStatuses(t *testing.T) {
 	_, err := m.Run(t.Context(), id(1))
 	require.ErrorIs(t, err, ErrRunNotFound)
 
-	m.RunScheduled(Run{ID: id(1), Status: Scheduled, QueuedAt: epoch, Reason: "throttled"})
+	m.RunScheduled(Run{ID: id(1), Status: state.Scheduled, QueuedAt: epoch, Reason: "throttled"})
 	run, err := m.Run(t.Context(), id(1))
 	require.NoError(t, err)
-	require.Equal(t, Run{ID: id(1), Status: Scheduled, QueuedAt: epoch, Reason: "throttled"}, run)
+	require.Equal(t, Run{ID: id(1), Status: state.Scheduled, QueuedAt: epoch, Reason: "throttled"}, run)
 
 	m.RunStarted(id(1), epoch.Add(time.Second))
 	m.RunStarted(id(1), epoch.Add(time.Minute)) // a replay
 	run, err = m.Run(t.Context(), id(1))
 	require.NoError(t, err)
-	require.Equal(t, Run{ID: id(1), Status: Running, QueuedAt: epoch, StartedAt: epoch.Add(time.Second)}, run)
+	require.Equal(t, Run{ID: id(1), Status: state.Running, QueuedAt: epoch, StartedAt: epoch.Add(time.Second)}, run)
 
-	m.RunFinished(id(1), Completed, json.RawMessage(`"done"`), epoch.Add(2*time.Second))
-	m.RunFinished(id(1), Failed, nil, epoch.Add(time.Hour))
+	m.RunFinished(id(1), state.Completed, json.RawMessage(`"done"`), epoch.Add(2*time.Second))
+	m.RunFinished(id(1), state.Failed, nil, epoch.Add(time.Hour))
 	m.RunStarted(id(1), epoch.Add(time.Hour))
-	m.RunScheduled(Run{ID: id(1), Status: Scheduled})
+	m.RunScheduled(Run{ID: id(1), Status: state.Scheduled})
 	run, err = m.Run(t.Context(), id(1))
 	require.NoError(t, err)
-	require.Equal(t, Completed, run.Status)
+	require.Equal(t, state.Completed, run.Status)
 	require.JSONEq(t, `"done"`, string(run.Output))
 	require.Equal(t, epoch.Add(2*time.Second), run.EndedAt)
 	require.Equal(t, 1, m.finished.len())
@@ -94,7 +95,7 @@ func TestFactsAboutUnknownRunsAreDropped(t *testing.T) {
 	t.Parallel()
 	m := newTestMemory(Limits{})
 	m.RunStarted(id(1), epoch)
-	m.RunFinished(id(1), Completed, nil, epoch)
+	m.RunFinished(id(1), state.Completed, nil, epoch)
 	require.Empty(t, m.runs)
 	require.Zero(t, m.bytes)
 }
@@ -107,9 +108,9 @@ func TestEventRuns(t *testing.T) {
 	}
 	m.RunScheduled(scheduled(4, 101))
 	skipped := scheduled(5, 100)
-	skipped.Status, skipped.Reason = Skipped, "function paused"
+	skipped.Status, skipped.Reason = state.Skipped, "function paused"
 	m.RunScheduled(skipped)
-	m.RunScheduled(Run{ID: id(6), Status: Scheduled}) // no event
+	m.RunScheduled(Run{ID: id(6), Status: state.Scheduled}) // no event
 
 	runs, err := m.EventRuns(t.Context(), id(100))
 	require.NoError(t, err)
@@ -131,7 +132,7 @@ func TestEndedRunsMakeRoomInTheOrderOfTheirEnd(t *testing.T) {
 		m.RunScheduled(scheduled(n, 100))
 	}
 	for i, n := range []int{5, 2, 6, 1} {
-		m.RunFinished(id(n), Completed, nil, epoch.Add(time.Duration(i)*time.Second))
+		m.RunFinished(id(n), state.Completed, nil, epoch.Add(time.Duration(i)*time.Second))
 	}
 	runs, err := m.RecentRuns(t.Context(), 10)
 	require.NoError(t, err)
@@ -141,10 +142,10 @@ func TestEndedRunsMakeRoomInTheOrderOfTheirEnd(t *testing.T) {
 	require.Equal(t, []ulid.ULID{id(1), id(3), id(4), id(6)}, runIDs(runs))
 
 	for _, n := range []int{3, 4} {
-		m.RunFinished(id(n), Failed, nil, epoch.Add(time.Hour))
+		m.RunFinished(id(n), state.Failed, nil, epoch.Add(time.Hour))
 	}
-	m.RunScheduled(Run{ID: id(7), Status: Skipped})
-	m.RunScheduled(Run{ID: id(8), Status: Skipped})
+	m.RunScheduled(Run{ID: id(7), Status: state.Skipped})
+	m.RunScheduled(Run{ID: id(8), Status: state.Skipped})
 	require.Empty(t, m.byEvent, "no list of an event outlives its runs")
 	require.Len(t, m.runs, 2)
 }
@@ -172,7 +173,7 @@ func TestTheOldestMakesRoomByBytes(t *testing.T) {
 	m.EventReceived(&bus.Event{InternalID: id(1), Name: "a", Data: big}, 0) // at 1 s
 	for n := 10; n <= 11; n++ {
 		m.RunScheduled(scheduled(n, 1))
-		m.RunFinished(id(n), Completed, big, epoch.Add(time.Duration(n-8)*time.Second)) // at 2 s, 3 s
+		m.RunFinished(id(n), state.Completed, big, epoch.Add(time.Duration(n-8)*time.Second)) // at 2 s, 3 s
 	}
 	require.LessOrEqual(t, m.bytes, int64(9_800))
 	_, err := m.Event(t.Context(), id(1))
@@ -198,7 +199,7 @@ func TestSizesAreGivenBack(t *testing.T) {
 	for n := 1; n <= 200; n++ {
 		m.EventReceived(event(n, "some/name"), 1)
 		m.RunScheduled(scheduled(n, n))
-		m.RunFinished(id(n), Completed, json.RawMessage(`{"n":1}`), epoch)
+		m.RunFinished(id(n), state.Completed, json.RawMessage(`{"n":1}`), epoch)
 	}
 	require.Equal(t, m.finished.at(0).more.bytes+m.arrived.at(0).bytes, m.bytes)
 	m.EventReceived(event(200, "again"), 1)
@@ -244,34 +245,6 @@ func TestEventsFilter(t *testing.T) {
 	}
 }
 
-func TestStatus(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		status Status
-		name   string
-		code   int
-		ended  bool
-	}{
-		{Running, "Running", 200, false},
-		{Completed, "Completed", 300, true},
-		{Failed, "Failed", 400, true},
-		{Cancelled, "Cancelled", 500, true},
-		{Overflowed, "Overflowed", 50, true},
-		{Scheduled, "Scheduled", 100, false},
-		{Skipped, "Skipped", 600, true},
-		{Unknown, "Unknown", 0, false},
-	}
-	for _, test := range tests {
-		require.Equal(t, test.name, test.status.String())
-		require.Equal(t, test.code, test.status.Code(), test.name)
-		require.Equal(t, test.status, StatusOfCode(test.code), test.name)
-		require.Equal(t, test.ended, test.status.Ended(), test.name)
-	}
-	require.Equal(t, "Unknown", Status(200).String())
-	require.Zero(t, Status(200).Code())
-	require.Equal(t, Unknown, StatusOfCode(7))
-}
-
 // TestConcurrentUse is for the race detector; the bounds hold all the time.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
@@ -283,7 +256,7 @@ func TestConcurrentUse(t *testing.T) {
 				m.EventReceived(event(n, "a"), 1)
 				m.RunScheduled(scheduled(n, n))
 				m.RunStarted(id(n), epoch)
-				m.RunFinished(id(n), Completed, json.RawMessage(`1`), epoch)
+				m.RunFinished(id(n), state.Completed, json.RawMessage(`1`), epoch)
 			}
 		})
 	}
@@ -322,7 +295,7 @@ func BenchmarkRunWithEvent(b *testing.B) {
 		m.EventReceived(events[n], 1)
 		m.RunScheduled(runs[n])
 		m.RunStarted(runs[n].ID, epoch)
-		m.RunFinished(runs[n].ID, Completed, output, epoch)
+		m.RunFinished(runs[n].ID, state.Completed, output, epoch)
 	}
 }
 

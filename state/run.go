@@ -13,38 +13,6 @@ import (
 // is gone (sdk-protocol §16.1).
 var ErrRunNotFound = errors.New("run not found")
 
-// Status is a run's status, numbered as stored data has it (sdk-protocol §17.1).
-type Status uint8
-
-// The statuses of a run.
-const (
-	Running   Status = 0
-	Completed Status = 1
-	Failed    Status = 2
-	Cancelled Status = 3
-	Scheduled Status = 5
-	Skipped   Status = 7
-)
-
-// String is the name that APIs and events use.
-func (s Status) String() string {
-	switch s {
-	case Running:
-		return "Running"
-	case Completed:
-		return "Completed"
-	case Failed:
-		return "Failed"
-	case Cancelled:
-		return "Cancelled"
-	case Scheduled:
-		return "Scheduled"
-	case Skipped:
-		return "Skipped"
-	}
-	return "Unknown"
-}
-
 // Undecided is the request version of a run whose SDK has not spoken yet.
 const Undecided = -1
 

@@ -68,7 +68,7 @@ func (r *recorder) RunScheduled(run *state.Run) {
 		FunctionID:      run.FunctionID,
 		FunctionVersion: run.FunctionVersion,
 		EventIDs:        run.EventIDs,
-		Status:          history.Scheduled,
+		Status:          state.Scheduled,
 		QueuedAt:        time.UnixMilli(run.QueuedAt),
 		Cron:            run.Cron,
 	})
@@ -80,5 +80,5 @@ func (r *recorder) RunScheduled(run *state.Run) {
 func (r *recorder) RunStarted(run ulid.ULID, at time.Time) { r.history.RunStarted(run, at) }
 
 func (r *recorder) RunFinished(run ulid.ULID, status state.Status, output json.RawMessage, at time.Time) {
-	r.history.RunFinished(run, history.Status(status), output, at)
+	r.history.RunFinished(run, status, output, at)
 }

@@ -13,7 +13,6 @@ import (
 	"jetstep/executor"
 	"jetstep/executor/driver"
 	"jetstep/function"
-	"jetstep/history"
 	"jetstep/queue/partition"
 	"jetstep/state"
 )
@@ -36,7 +35,7 @@ func (r runs) Cancel(ctx context.Context, id ulid.ULID) error {
 	switch {
 	case histErr != nil:
 		return fmt.Errorf("%w: %w", api.ErrRunNotFound, err)
-	case past.Status == history.Cancelled:
+	case past.Status == state.Cancelled:
 		return nil
 	}
 	return fmt.Errorf("run %s is %s: %w", id, past.Status, api.ErrRunEnded)

@@ -1,7 +1,6 @@
-package history
+package state
 
-// Status is a run's status. Its numbers are those of sdk-protocol §17.1, which
-// the run state uses too, so that one converts to the other.
+// Status is a run's status, numbered as stored data has it (sdk-protocol §17.1).
 type Status uint8
 
 // The statuses of a run. Overflowed is only ever read from old data.
