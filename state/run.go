@@ -61,7 +61,7 @@ type Run struct {
 // Step is a finished step and its memo (sdk-protocol §13).
 type Step struct {
 	ID   string
-	Memo json.RawMessage // canonical JSON
+	Memo json.RawMessage `json:",omitempty"` // canonical JSON
 }
 
 // Defer is a deferred function run requested by the run (sdk-protocol §12.14).
@@ -69,7 +69,7 @@ type Defer struct {
 	ID     string
 	Slug   string
 	Status DeferStatus
-	Input  json.RawMessage
+	Input  json.RawMessage `json:",omitempty"`
 }
 
 // DeferStatus is numbered as in sdk-protocol §22.

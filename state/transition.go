@@ -69,7 +69,7 @@ const (
 // first memo.
 type Save struct {
 	Step string
-	Memo json.RawMessage // canonical JSON
+	Memo json.RawMessage `json:",omitempty"` // canonical JSON
 }
 
 // Discovery is a request to call the function again.
@@ -99,16 +99,16 @@ type NewWait struct {
 type Outgoing struct {
 	ID   string // user-visible id, "" for the internal one
 	Name string
-	Data json.RawMessage
-	User json.RawMessage
+	Data json.RawMessage `json:",omitempty"`
+	User json.RawMessage `json:",omitempty"`
 	V    string
-	Meta json.RawMessage
+	Meta json.RawMessage `json:",omitempty"`
 }
 
 // Finish ends a run.
 type Finish struct {
 	Status Status
-	Output json.RawMessage // nil = none
+	Output json.RawMessage `json:",omitempty"` // nil = none
 	// Error is the error object of a failed run (sdk-protocol §15.5).
-	Error json.RawMessage
+	Error json.RawMessage `json:",omitempty"`
 }
