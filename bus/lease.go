@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,6 +28,7 @@ type Lease struct {
 	key      string
 	value    []byte // names the holder, and this lease among all others
 	revision uint64
+	began    atomic.Pointer[time.Time] // of the last renewal
 	cancel   context.CancelFunc
 	lost     chan struct{}
 	ended    chan struct{}
@@ -57,7 +59,8 @@ func (b *Bus) acquireLease(ctx context.Context, p int, node string) (*Lease, err
 	}
 	renewing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
-	go l.renew(renewing, asked)
+	l.began.Store(&asked)
+	go l.renew(renewing)
 	return l, nil
 }
 
@@ -98,9 +101,18 @@ func (l *Lease) take(ctx context.Context) (revision uint64, err error) {
 // Lost is closed when the lease could not be renewed in time.
 func (l *Lease) Lost() <-chan struct{} { return l.lost }
 
+// Held tells whether the lease cannot have run out. A process that was paused
+// learns it from its clocks, before any renewal could fail.
+func (l *Lease) Held() bool {
+	began, now := l.began.Load(), time.Now()
+	// The monotonic clock stands still while a machine sleeps, the other can be
+	// set back.
+	return now.Sub(*began) < LeaseTTL && now.Round(0).Sub(began.Round(0)) < LeaseTTL
+}
+
 // renew keeps the lease until ctx ends. Its life counts from before the
 // request that began it, since the server's clock started no earlier.
-func (l *Lease) renew(ctx context.Context, began time.Time) {
+func (l *Lease) renew(ctx context.Context) {
 	defer close(l.ended)
 	ticker := time.NewTicker(leaseRenewal)
 	defer ticker.Stop()
@@ -111,13 +123,13 @@ func (l *Lease) renew(ctx context.Context, began time.Time) {
 		case <-ticker.C:
 		}
 		asked := time.Now()
-		ok, err := l.extend(ctx, began.Add(LeaseTTL))
+		ok, err := l.extend(ctx, l.began.Load().Add(LeaseTTL))
 		switch {
 		case ok:
-			began = asked
+			l.began.Store(&asked)
 		case ctx.Err() != nil:
 			return
-		case err == nil || time.Since(began) >= LeaseTTL:
+		case err == nil || !l.Held():
 			close(l.lost)
 			return
 		}

@@ -102,6 +102,26 @@ func TestLeaseLost(t *testing.T) {
 	}
 }
 
+// A process that was paused, or whose machine slept, knows that its lease may
+// have run out before it can ask.
+func TestLeaseHeld(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	l := &Lease{}
+	for name, tc := range map[string]struct {
+		began time.Time
+		held  bool
+	}{
+		"just renewed":   {now, true},
+		"almost run out": {now.Add(time.Second - LeaseTTL), true},
+		"run out":        {now.Add(-LeaseTTL), false},
+		"slept":          {now.Add(-LeaseTTL).Round(0), false},
+	} {
+		l.began.Store(&tc.began)
+		require.Equal(t, tc.held, l.Held(), name)
+	}
+}
+
 // Without a server the holder knows in time that others may have taken over.
 func TestLeaseIsLostWithoutServer(t *testing.T) {
 	t.Parallel()

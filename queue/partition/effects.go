@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -115,8 +116,17 @@ func (o *Owner) dropTimer(job *state.Job, now int64) {
 	})
 }
 
-// lease hands a job of the ready line out, if it is still there and due.
+// errRanOut fails an owner that slept through the end of its lease.
+var errRanOut = errors.New("lease of the partition ran out")
+
+// lease hands a job of the ready line out, if it is still there and due. After
+// the end of its lease the owner may not know what another one has done since:
+// it would call functions for steps that are recorded.
 func (o *Owner) lease(ref jobRef) (queue.Lease, bool) {
+	if !o.held() {
+		o.fail(errRanOut)
+		return queue.Lease{}, false
+	}
 	mark := o.node.bus.LastEvent()
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -30,6 +30,22 @@ func TestStaleReleaseEndsNoLease(t *testing.T) {
 	require.Equal(t, again.Job, s.call().Job)
 }
 
+// An owner that slept through the end of its lease hands out nothing more, and
+// loads again.
+func TestNoJobAfterTheEndOfTheLease(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.register(on("fn", "begin"))
+	old := s.node.owner(0)
+	s.in(0, func(o *Owner) { o.held = func() bool { return false } })
+	lease := s.begin("begin")
+	s.in(0, func(o *Owner) { require.NotSame(t, old, o) })
+	s.commit(complete(lease, `1`))
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	require.ErrorIs(t, old.failed, errRanOut)
+}
+
 // A transition is committed twice, as after an answer that was lost.
 func TestCommittingTwiceIsHarmless(t *testing.T) {
 	t.Parallel()

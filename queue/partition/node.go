@@ -56,7 +56,8 @@ type Node struct {
 	keepers sync.WaitGroup
 	opened  chan struct{} // closed when every partition was opened once
 	pending atomic.Int64
-	leases  atomic.Uint64 // handed out
+	clock   func() time.Time // time.Now, except in tests
+	leases  atomic.Uint64    // handed out
 }
 
 // eventRoom is kept free in a message for an event's other fields and headers.
@@ -87,6 +88,7 @@ func NewNode(cfg Config) *Node {
 		lanes:      [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
 		owners:     make([]atomic.Pointer[Owner], cfg.Bus.Partitions()),
 		opened:     make(chan struct{}),
+		clock:      time.Now,
 	}
 	n.pending.Store(int64(cfg.Bus.Partitions()))
 	return n
@@ -161,6 +163,7 @@ func (n *Node) reign(ctx context.Context, p int, lease *bus.Lease, opened func()
 	if err != nil {
 		return err
 	}
+	owner.held = lease.Held
 	n.owners[p].Store(owner)
 	defer n.owners[p].Store(nil)
 	if err = owner.start(ctx); err == nil {
@@ -224,7 +227,7 @@ func (n *Node) confirm(from, to int, upTo uint64) {
 	}
 }
 
-func (n *Node) now() int64 { return time.Now().UnixMilli() }
+func (n *Node) now() int64 { return n.clock().UnixMilli() }
 
 // newID is a fresh ULID of now.
 func (n *Node) newID() ulid.ULID {

@@ -33,6 +33,7 @@ type Owner struct {
 	timers  queue.Timers
 	stale   int               // timers of jobs that are gone
 	leased  map[jobRef]uint64 // token of the lease
+	held    func() bool       // whether the lease of the partition lasts
 	watches watchIndex
 	recent  recentEvents
 	crons   cronTable
@@ -83,6 +84,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 		id:          id,
 		log:         n.log.With("partition", id),
 		leased:      map[jobRef]uint64{},
+		held:        func() bool { return true },
 		watches:     watchIndex{},
 		durable:     map[int]uint64{},
 		checkpoints: map[ulid.ULID]uint64{},
