@@ -2,24 +2,62 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/urfave/cli/v3"
+
+	"jetstep/bench"
 )
 
-// benchRun is the load generator; nil leaves the command out.
-var benchRun func(ctx context.Context, args []string, out io.Writer) error
-
-// benchCommand passes all its arguments on: the load generator has flags of
-// its own.
-func benchCommand(out io.Writer, bench func(ctx context.Context, args []string, out io.Writer) error) *cli.Command {
+// benchCommand measures a server. It has flags of its own; what follows "--"
+// is passed to the server that it starts.
+func benchCommand(out io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:            "bench",
-		Usage:           "measure throughput and latency",
+		Usage:           "measure throughput, latency, memory and recovery",
 		SkipFlagParsing: true,
 		HideHelpCommand: true,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return bench(ctx, cmd.Args().Slice(), out)
+			opts, err := benchOptions(cmd.Args().Slice(), out)
+			if errors.Is(err, flag.ErrHelp) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			_, err = bench.Run(ctx, opts, out)
+			return err
 		},
 	}
+}
+
+// benchOptions reads the arguments: this binary is measured, started anew for
+// each scenario, or a server at a URL.
+func benchOptions(args []string, out io.Writer) (bench.Options, error) {
+	var opts bench.Options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.StringVar(&opts.URL, "url", "", "measure the server at this `URL` instead of starting one")
+	flags.StringVar(&opts.EventKey, "event-key", "bench", "event `key` for --url")
+	flags.StringVar(&opts.Bearer, "signing-key", "", "signing `key` for --url")
+	flags.Float64Var(&opts.Scale, "scale", 1, "`factor` on the amounts")
+	flags.Func("scenario", "measure only this `name` (repeatable):\n"+strings.Join(bench.Scenarios(), "\n"), func(names string) error {
+		opts.Scenarios = append(opts.Scenarios, strings.Split(names, ",")...)
+		return nil
+	})
+	if err := flags.Parse(args); err != nil {
+		return opts, err
+	}
+	opts.Args = flags.Args()
+	binary, err := os.Executable()
+	if err != nil {
+		return opts, fmt.Errorf("bench: own binary: %w", err)
+	}
+	opts.Binary = binary
+	return opts, nil
 }

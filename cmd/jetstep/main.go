@@ -113,12 +113,9 @@ func rootCommand(p process) *cli.Command {
 		Writer:    p.stdout,
 		ErrWriter: p.stderr,
 		Flags:     globalFlags(),
-		Commands:  []*cli.Command{serverCommand(p, config.Dev), serverCommand(p, config.Start), versionCommand(p), alphaCommand(p)},
+		Commands:  []*cli.Command{serverCommand(p, config.Dev), serverCommand(p, config.Start), benchCommand(p.stdout), versionCommand(p), alphaCommand(p)},
 		// Errors are printed, and turned into codes, by run.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
-	}
-	if benchRun != nil {
-		root.Commands = append(root.Commands, benchCommand(p.stdout, benchRun))
 	}
 	_ = root.Walk(func(cmd *cli.Command) error { // the callback returns no error
 		cmd.OnUsageError = usageError

@@ -3,14 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"jetstep/bench"
 )
 
 // result is what a command left behind.
@@ -58,7 +58,7 @@ func TestHelpAndVersion(t *testing.T) {
 		"flag without value":    {[]string{"start", "--port"}, 1, "OPTIONS:", "Incorrect Usage: flag needs an argument: --port\n"},
 		"flag of another type": {[]string{"start", "--port", "x"}, 1, "OPTIONS:",
 			"Incorrect Usage: invalid value \"x\" for flag -port: strconv.ParseInt: parsing \"x\": invalid syntax\n"},
-		"no bench without its package": {[]string{"bench"}, 3, "", "No help topic for 'bench'\n"},
+		"bench --help": {[]string{"bench", "--help"}, 0, "measure throughput", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -100,15 +100,18 @@ func TestRefusedOptions(t *testing.T) {
 	}
 }
 
-func TestBenchPassesArgumentsOn(t *testing.T) {
+func TestBenchOptions(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
-	cmd := benchCommand(&out, func(_ context.Context, args []string, out io.Writer) error {
-		_, err := fmt.Fprint(out, strings.Join(args, "|"))
-		return err
-	})
-	require.NoError(t, cmd.Run(context.Background(), []string{"bench", "--rate", "5", "x"}))
-	require.Equal(t, "--rate|5|x", out.String())
+	got, err := benchOptions([]string{"--scale", "0.5", "--scenario", "noop,three", "--scenario", "sleep", "--", "--fsync", "always"}, io.Discard)
+	require.NoError(t, err)
+	require.NotEmpty(t, got.Binary)
+	got.Binary = ""
+	require.Equal(t, bench.Options{
+		EventKey: "bench", Scale: 0.5, Scenarios: []string{"noop", "three", "sleep"}, Args: []string{"--fsync", "always"},
+	}, got)
+	_, err = benchOptions([]string{"--bogus"}, io.Discard)
+	require.ErrorContains(t, err, "bogus")
+	require.ErrorContains(t, benchCommand(io.Discard).Run(t.Context(), []string{"bench", "--scenario", "nope"}), `unknown scenario "nope"`)
 }
 
 func TestEnvironmentLastWins(t *testing.T) {
