@@ -2,9 +2,7 @@ package config
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,7 +35,8 @@ func readFile(path string) (file, error) {
 
 // findFile searches dir, its parents and the user's ~/.config. The first file
 // that parses ends the search; the others that it met come back as skipped.
-// Finding none is not an error.
+// Finding none is not an error, nor is a directory that may not be entered:
+// containers run as users whose home is somebody else's.
 func findFile(dir, home string) (found file, skipped []error) {
 	for _, d := range searchDirs(dir, home) {
 		for _, name := range fileNames {
@@ -46,12 +45,17 @@ func findFile(dir, home string) (found file, skipped []error) {
 			if err == nil {
 				return file{path: path, values: values}, skipped
 			}
-			if !errors.Is(err, fs.ErrNotExist) {
+			if exists(path) {
 				skipped = append(skipped, fmt.Errorf("%s: %w", path, err))
 			}
 		}
 	}
 	return file{}, skipped
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func searchDirs(dir, home string) []string {

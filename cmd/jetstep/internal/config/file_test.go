@@ -34,6 +34,7 @@ func TestFileSearch(t *testing.T) {
 		"broken files are skipped": {
 			files: map[string]string{"a/b/inngest.json": "{", "a/b/inngest.yaml": "[1]", "a/inngest.json": "{}"},
 			want:  "a/inngest.json", skipped: 2},
+		"directories that cannot be entered are passed over": {files: map[string]string{"home/.config": ""}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -35,7 +35,7 @@ type Settings struct {
 // developers' format.
 func New(w io.Writer, s Settings) *slog.Logger {
 	level := s.level()
-	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: nameLevel}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	switch s.handler() {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, opts))
@@ -101,8 +101,12 @@ func rank(l slog.Level) int {
 	return i
 }
 
-// nameLevel writes NOTICE where slog would write INFO+2.
-func nameLevel(groups []string, a slog.Attr) slog.Attr {
+// readable writes NOTICE where slog would write INFO+2, and 1.5s where its JSON
+// would have a number of nanoseconds.
+func readable(groups []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
 	if len(groups) == 0 && a.Key == slog.LevelKey {
 		if l, ok := a.Value.Any().(slog.Level); ok {
 			a.Value = slog.StringValue(levels[rank(l)].name)
