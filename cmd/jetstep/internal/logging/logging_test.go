@@ -83,7 +83,7 @@ func TestJSONShape(t *testing.T) {
 			// New refuses levels below trace, so log through the handler.
 			h := New(&out, s).Handler()
 			r := slog.NewRecord(time.Now(), level, "m", 0)
-			r.Add("k", "v", "level", "mine")
+			r.Add("k", "v", "level", "mine", "took", 1500*time.Millisecond)
 			require.NoError(t, h.WithGroup("g").Handle(context.Background(), r))
 			var line struct {
 				Time  time.Time
@@ -95,7 +95,7 @@ func TestJSONShape(t *testing.T) {
 			require.Equal(t, name, line.Level)
 			require.Equal(t, "m", line.Msg)
 			require.False(t, line.Time.IsZero())
-			require.Equal(t, map[string]string{"k": "v", "level": "mine"}, line.G)
+			require.Equal(t, map[string]string{"k": "v", "level": "mine", "took": "1.5s"}, line.G)
 		})
 	}
 }
