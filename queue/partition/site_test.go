@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,8 +109,21 @@ type site struct {
 	node *Node
 	rec  *recorder
 	// tune changes the node before it starts.
-	tune func(*Node)
+	tune  func(*Node)
+	ahead atomic.Int64 // of the real time, in nanoseconds
 }
+
+// advance puts the node's clock forward.
+func (s *site) advance(d time.Duration) {
+	s.ahead.Add(int64(d))
+	for p := range s.bus.Partitions() {
+		if o := s.node.owner(p); o != nil {
+			o.poke()
+		}
+	}
+}
+
+func (s *site) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
 func newSite(t *testing.T, partitions int) *site {
 	t.Helper()
@@ -130,6 +144,7 @@ func (s *site) start() {
 	require.NoError(s.t, err)
 	s.bus, s.rec = b, newRecorder()
 	s.node = NewNode(Config{Bus: b, Name: "test", History: s.rec, Logger: slog.New(slog.DiscardHandler)})
+	s.node.clock = s.now
 	if s.tune != nil {
 		s.tune(s.node)
 	}

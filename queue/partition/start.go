@@ -96,6 +96,9 @@ func (t *tx) handleStart(s *state.Start) {
 	fn, ok := t.o.node.bus.Registry().Catalog().Function(s.FunctionID)
 	if !ok {
 		t.o.log.Warn("function was removed before its run started", "function_id", s.FunctionID, "run_id", s.RunID)
+		for _, correlation := range s.Correlations {
+			t.answerInvoke(correlation, state.InvokeErrorMemo("Error", unknownFunction(s.FunctionID.String())))
+		}
 		return
 	}
 	if _, live := t.o.index.Run(s.RunID); live {
@@ -214,13 +217,16 @@ func (t *tx) startInvoked(m *match, catalog *bus.Catalog) int {
 		t.start(fn.Function, m, call.Inngest.CorrelationID)
 		return 1
 	}
-	text := "could not find function with ID: " + call.Inngest.FunctionID
+	text := unknownFunction(call.Inngest.FunctionID)
 	t.o.log.Warn("invoke of an unknown function", "function_id", call.Inngest.FunctionID, "event_id", m.InternalID)
 	finished := state.UnknownFunctionFinished(call.Inngest.CorrelationID, text)
 	t.publish(t.newEvent("inngest/function.finished", finished))
 	t.answerInvoke(call.Inngest.CorrelationID, state.InvokeErrorMemo("Error", text))
 	return 0
 }
+
+// unknownFunction is what an invoke of a function gets that does not exist.
+func unknownFunction(id string) string { return "could not find function with ID: " + id }
 
 // answerInvoke sends the result of an invoked function to the waiting step.
 func (t *tx) answerInvoke(correlation string, memo json.RawMessage) {
