@@ -53,33 +53,32 @@ func (b *Bus) acquireLease(ctx context.Context, p int, node string) (*Lease, err
 		return nil, err
 	}
 	l := &Lease{kv: kv, key: "lease." + strconv.Itoa(p), value: value, lost: make(chan struct{}), ended: make(chan struct{})}
-	asked := time.Now()
-	if l.revision, err = l.take(ctx); err != nil {
+	if err := l.take(ctx); err != nil {
 		return nil, err
 	}
 	renewing, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
-	l.began.Store(&asked)
 	go l.renew(renewing)
 	return l, nil
 }
 
 // take tries until the lease is free: at once when it is released, and now and
 // then because it may run out.
-func (l *Lease) take(ctx context.Context) (revision uint64, err error) {
-	if revision, err = l.kv.Create(ctx, l.key, l.value); err == nil {
-		return revision, nil
+func (l *Lease) take(ctx context.Context) error {
+	err := l.create(ctx)
+	if err == nil {
+		return nil
 	}
 	watcher, err := l.kv.Watch(ctx, l.key, jetstream.UpdatesOnly(), jetstream.MetaOnly())
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = watcher.Stop() }() // the connection may be gone: nothing to undo
 	retry := time.NewTicker(leaseRetry)
 	defer retry.Stop()
 	for {
-		if revision, err = l.kv.Create(ctx, l.key, l.value); err == nil {
-			return revision, nil
+		if err = l.create(ctx); err == nil {
+			return nil
 		}
 		for wait := true; wait; {
 			select {
@@ -87,15 +86,28 @@ func (l *Lease) take(ctx context.Context) (revision uint64, err error) {
 				// Renewals are announced as well.
 				wait = !ok || entry == nil || entry.Operation() == jetstream.KeyValuePut
 				if !ok {
-					return 0, nats.ErrConnectionClosed
+					return nats.ErrConnectionClosed
 				}
 			case <-retry.C:
 				wait = false
 			case <-ctx.Done():
-				return 0, fmt.Errorf("%w: last attempt: %w", context.Cause(ctx), err)
+				return fmt.Errorf("%w: last attempt: %w", context.Cause(ctx), err)
 			}
 		}
 	}
+}
+
+// create takes the lease if it is free. Its life counts from this request, not
+// from when the wait for it began.
+func (l *Lease) create(ctx context.Context) error {
+	asked := time.Now()
+	revision, err := l.kv.Create(ctx, l.key, l.value)
+	if err != nil {
+		return err
+	}
+	l.revision = revision
+	l.began.Store(&asked)
+	return nil
 }
 
 // Lost is closed when the lease could not be renewed in time.

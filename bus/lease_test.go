@@ -76,6 +76,10 @@ func TestLeaseIsTakenOverAfterACrash(t *testing.T) {
 	start := time.Now()
 	second := wait(t, acquire(t, two, "two"))
 	require.Less(t, time.Since(start), LeaseTTL+2*leaseRetry)
+	require.True(t, second.Held(), "its life begins when it is taken")
+	taken := second.began.Load()
+	eventually(t, func() bool { return second.began.Load() != taken }, "it is renewed")
+	require.True(t, second.Held())
 	require.NoError(t, second.Release(t.Context()))
 }
 
