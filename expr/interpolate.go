@@ -3,6 +3,7 @@ package expr
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -91,7 +92,9 @@ func (t *template) residual(event any) (*ast.AST, error) {
 	}
 	tree := t.tree.NativeRep()
 	// The pruned tree shares nodes with this one, which is shared by all.
-	pruned := ast.Copy(interpreter.PruneAst(tree.Expr(), tree.SourceInfo().MacroCalls(), details.State()))
+	// Pruning deletes from the macro calls that it is given.
+	macros := maps.Clone(tree.SourceInfo().MacroCalls())
+	pruned := ast.Copy(interpreter.PruneAst(tree.Expr(), macros, details.State()))
 	complete(pruned.Expr(), event)
 	for _, macro := range pruned.SourceInfo().MacroCalls() {
 		complete(macro, event)
