@@ -49,8 +49,10 @@ type remoteResult struct {
 	err  *driver.GatewayError
 }
 
-// decide turns an SDK's answer into the transition that follows from it.
-func decide(s *situation, answer *driver.Response) *state.Transition {
+// decide turns an SDK's answer into the transition that follows from it. The
+// error is no failure to decide: it is what went wrong in the app, because of
+// which the job is tried again or the run fails.
+func decide(s *situation, answer *driver.Response) (*state.Transition, error) {
 	d := &decision{situation: s, answer: answer, t: &state.Transition{RunID: s.run.ID, Job: s.job.ID}}
 	if s.run.StartedAt == 0 {
 		d.t.StartedAt = s.called.UnixMilli()
@@ -63,7 +65,7 @@ func decide(s *situation, answer *driver.Response) *state.Transition {
 	default:
 		d.functionError()
 	}
-	return d.t
+	return d.t, d.failed
 }
 
 // decision is a transition in the making.
@@ -74,7 +76,7 @@ type decision struct {
 	version int
 	group   string // coalesce key of the group this answer plans
 	size    int    // bytes saved by this answer
-	failed  error  // first error of handling an op
+	failed  error  // of the function, or the first of handling an op
 }
 
 // mayRetry tells whether the job has an attempt left.
@@ -95,6 +97,7 @@ func (d *decision) retry() {
 // functionError handles an answer that is an error of the function, or no
 // proper answer at all (sdk-protocol §15.1).
 func (d *decision) functionError() {
+	d.failed = functionTrouble(d.answer.Error)
 	if d.mayRetry() {
 		d.retry()
 		return
@@ -114,7 +117,9 @@ func (d *decision) fail(output json.RawMessage, err *driver.RunError) {
 }
 
 func (d *decision) failNamed(name, message string) {
-	d.fail(nil, (&driver.FatalError{Name: name, Message: message}).RunError())
+	err := &driver.FatalError{Name: name, Message: message}
+	d.failed = err
+	d.fail(nil, err.RunError())
 }
 
 // steps handles a 206 (sdk-protocol §11.4).
@@ -195,10 +200,7 @@ func (d *decision) conclude() {
 		d.fail(nil, fatal.RunError())
 		return
 	}
-	if errors.Is(d.failed, errRetryStep) {
-		d.retry()
-		return
-	}
+	// A step says that it has failed only while attempts are left.
 	if d.mayRetry() {
 		d.retry()
 		return

@@ -168,11 +168,11 @@ func (e *Executor) decide(ctx context.Context, run *state.Run, lease queue.Lease
 func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job) (*state.Transition, error) {
 	fn, app, ok := e.Functions.Executable(run.FunctionID)
 	if !ok {
-		return refuse(run, job, "Error", "the function of this run is no longer registered"), nil
+		return e.refuse(run, job, "Error", "the function of this run is no longer registered"), nil
 	}
 	steps, size := e.Limits.Of(fn.ID)
 	if len(run.Steps) >= steps {
-		return refuse(run, job, driver.NameOverflowed, "function has too many steps"), nil
+		return e.refuse(run, job, driver.NameOverflowed, "function has too many steps"), nil
 	}
 	s := &situation{
 		run: run, job: job, function: fn, appID: app, attempts: fn.Retries() + 1, called: time.Now(),
@@ -190,13 +190,14 @@ func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job) (*st
 		return nil, err
 	}
 	s.now = time.Now()
-	t := decide(s, answer)
-	e.tell(s, answer, t)
+	t, trouble := decide(s, answer)
+	e.tell(s, answer, t, trouble)
 	return t, nil
 }
 
 // refuse fails a run without calling it.
-func refuse(run *state.Run, job state.Job, name, message string) *state.Transition {
+func (e *Executor) refuse(run *state.Run, job state.Job, name, message string) *state.Transition {
+	e.log.Warn("run failed", "run_id", run.ID, "function_id", run.FunctionID, "error", message)
 	object := (&driver.FatalError{Name: name, Message: message}).RunError().JSON()
 	return &state.Transition{RunID: run.ID, Job: job.ID, Finish: &state.Finish{Status: state.Failed, Output: object, Error: object}}
 }
@@ -281,21 +282,4 @@ func (e *Executor) remoteCall(ctx context.Context, op *driver.Opcode) (r remoteR
 func badOptions(name, prefix string, err error) remoteResult {
 	failure := &driver.UserError{Name: name, Message: prefix + err.Error()}
 	return remoteResult{err: &driver.GatewayError{Name: name, Message: failure.Message, Memo: driver.MemoError(failure)}}
-}
-
-// tell logs what a user should know about a call: that it failed, whether it
-// is tried again and when.
-func (e *Executor) tell(s *situation, answer *driver.Response, t *state.Transition) {
-	if answer.Kind != driver.KindError && t.Then != state.JobRetry {
-		return
-	}
-	attrs := []any{"run_id", s.run.ID, "function_id", s.function.Slug, "attempt", s.job.Attempt}
-	if answer.Kind == driver.KindError {
-		attrs = append(attrs, "error", answer.ErrorText, "url", s.function.URI())
-	}
-	if t.Then == state.JobRetry {
-		e.log.Warn("attempt failed; it is tried again", append(attrs, "retry_at", time.UnixMilli(t.RetryAt).UTC())...)
-		return
-	}
-	e.log.Warn("run failed", attrs...)
 }

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,9 +11,6 @@ import (
 	"jetstep/function"
 	"jetstep/state"
 )
-
-// errRetryStep says that a step failed and the job is to be tried again.
-var errRetryStep = errors.New("step failed and has attempts left")
 
 // op adds what one op asks for to the transition (sdk-protocol §12).
 func (d *decision) op(i int, op *driver.Opcode) error {
@@ -135,7 +131,7 @@ func (d *decision) stepError(op *driver.Opcode) error {
 		return fmt.Errorf("step %s reports an error without saying which", op.ID)
 	}
 	if d.mayRetry() {
-		return errRetryStep
+		return stepTrouble(op)
 	}
 	return d.stepFailed(op, d.answer.NoRetry)
 }
@@ -297,7 +293,7 @@ func (d *decision) gateway(op *driver.Opcode, result remoteResult) error {
 	memo := result.memo
 	if result.err != nil {
 		if d.mayRetry() {
-			return errRetryStep
+			return fmt.Errorf("step %q: %w", op.DisplayNameOrFallback(), result.err)
 		}
 		memo = result.err.Memo
 	}

@@ -25,6 +25,7 @@ func (t *tx) handle(m *state.Message) {
 	case state.MessageFail:
 		if run, ok := t.o.index.Run(m.RunID); ok {
 			failure := state.ErrorObject(m.Name, m.Text)
+			t.o.log.Warn("run failed", "run_id", run.ID, "function_id", run.FunctionID, "error", m.Text)
 			t.finish(run, &state.Finish{Status: state.Failed, Output: failure, Error: failure})
 		}
 	case state.MessageWatch:
