@@ -1,0 +1,178 @@
+package partition
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+
+	"jetstep/state"
+)
+
+// facts are the ops of a kind in a partition's log, in order.
+func facts[T state.Op](s *site, p int) (list []T) {
+	s.t.Helper()
+	log, err := s.bus.OpenLog(p)
+	require.NoError(s.t, err)
+	defer log.Close()
+	require.NoError(s.t, log.Replay(s.t.Context(), func(_ uint64, payload []byte) error {
+		return state.Decode(payload, func(r *state.Record) error {
+			for _, op := range r.Ops {
+				if fact, ok := op.(T); ok {
+					list = append(list, fact)
+				}
+			}
+			return nil
+		})
+	}))
+	return list
+}
+
+// Messages of another partition come twice, late, early, by two ways and to
+// owners that are replaced: each is taken once, in order.
+func TestMessagesAreTakenOnceInOrder(t *testing.T) {
+	t.Parallel()
+	const sent, source = 150, 0
+	s := newSite(t, 2)
+	dice := rand.New(rand.NewPCG(1, 2))
+	message := func(n uint64) *state.Sent {
+		// The last to ask for a signal has it: order and repeats can be seen.
+		return &state.Sent{To: 1, N: n, Message: state.Message{
+			Kind: state.MessageSignalWait, Name: "x", RunID: ulid.ULID{6: 1, 15: byte(n)}, Step: fmt.Sprint(n), Flag: true,
+		}}
+	}
+	received := func() (n uint64) {
+		s.in(1, func(o *Owner) { n = max(o.index.Received(source), o.marks.received[source]) })
+		return n
+	}
+	for i := 0; received() < sent; i++ {
+		// Near what is expected, on both sides of it.
+		n := received() + uint64(dice.IntN(6))
+		n = min(max(n, 3)-2, sent)
+		if dice.IntN(3) == 0 {
+			c := state.Command{From: source, Sent: *message(n)}
+			require.NoError(t, s.bus.SendCommand(t.Context(), 1, "message", fmt.Sprint(i), c.Marshal()))
+		} else {
+			s.node.owner(1).receive(source, message(n))
+		}
+		if i%100 == 99 {
+			s.replaceOwner(1)
+		}
+	}
+	s.settled()
+	var steps []string
+	for _, fact := range facts[*state.SignalPut](s, 1) {
+		steps = append(steps, fact.Step)
+	}
+	require.Len(t, steps, sent)
+	for i, step := range steps {
+		require.Equal(t, fmt.Sprint(i+1), step)
+	}
+}
+
+// Two partitions talk while both are replaced again and again: every message
+// arrives, once.
+func TestMessagesSurviveTheirOwners(t *testing.T) {
+	t.Parallel()
+	const runs = 60
+	s := newSite(t, 2)
+	s.register(on("fn", "begin"))
+	var ids []ulid.ULID
+	for i := range runs {
+		s.send("begin", `{}`)
+		lease := s.call()
+		for lease.Job.Kind != state.JobStart {
+			lease = s.call()
+		}
+		ids = append(ids, lease.RunID)
+		for s.node.Commit(t.Context(), waitForEvent(lease, s.await(lease.RunID), fmt.Sprint("go/", i%5), fmt.Sprintf("async.data.i == %d", i), time.Now().Add(time.Hour))) != nil {
+			s.eventually(func() bool { return len(s.node.Unready()) == 0 })
+		}
+		s.send(fmt.Sprint("go/", i%5), fmt.Sprintf(`{"i":%d}`, i))
+		if i%10 == 9 {
+			s.replaceOwner(i / 10 % 2)
+		}
+	}
+	for i, id := range ids {
+		s.eventually(func() bool {
+			run, err := s.node.Load(t.Context(), id)
+			if err != nil {
+				return false
+			}
+			_, ok := run.Memo("w")
+			return ok
+		}, "run %d was forgotten", i)
+		require.Len(t, s.load(id).Steps, 1)
+	}
+	s.eventually(func() bool { return s.node.Stats().Watches == 0 })
+	s.eventually(func() bool {
+		waiting := 0
+		for p := range 2 {
+			s.in(p, func(o *Owner) {
+				for _, box := range o.index.Outboxes() {
+					waiting += len(box.Waiting)
+				}
+			})
+		}
+		return waiting == 0
+	}, "messages are not confirmed")
+}
+
+// await loads a run as soon as its partition has an owner.
+func (s *site) await(id ulid.ULID) (run *state.Run) {
+	s.t.Helper()
+	s.eventually(func() (ok bool) {
+		var err error
+		run, err = s.node.Load(s.t.Context(), id)
+		return err == nil
+	})
+	return run
+}
+
+// Events of an outbox that were published twice count once.
+func TestOutboxEventsCountOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	s.register(on("fn", "internal"))
+	from := 1 - s.node.partitionOf("internal")
+	s.node.owner(from).courier.stop() // the test sends
+	event := func(n uint64) *state.Sent {
+		e := newEvent("internal", fmt.Sprintf(`{"n":%d}`, n))
+		return &state.Sent{N: n, Message: state.Message{Kind: state.MessageEvent, Event: &state.SentEvent{
+			InternalID: e.InternalID, ID: e.ID, Name: e.Name, Data: e.Data, TS: e.TS,
+		}}}
+	}
+	for _, n := range []uint64{1, 1, 3, 2, 1, 3, 3, 4} { // the first 3 came too early
+		s.publish(outgoingEvent(from, event(n)))
+	}
+	awaitStarted(s, "fn", "fn", "fn", "fn")
+	s.settled()
+	s.restart()
+	s.publish(outgoingEvent(from, event(4)), outgoingEvent(from, event(5)))
+	awaitStarted(s, "fn", "fn", "fn", "fn", "fn")
+	seen := map[string]int{}
+	for _, run := range s.rec.scheduled {
+		var e struct{ Data struct{ N int } }
+		require.NoError(t, json.Unmarshal(run.Events[0], &e))
+		seen[fmt.Sprint(e.Data.N)]++
+	}
+	require.Equal(t, map[string]int{"1": 1, "2": 1, "3": 1, "4": 1, "5": 1}, seen)
+}
+
+// A failed run's message of failure comes from the partition of its signal.
+func TestMessageThatFailsARun(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	s.register(on("fn", "begin"))
+	lease := s.begin("begin")
+	p := s.node.partitionOfRun(lease.RunID)
+	s.node.owner(p).receive(1-p, &state.Sent{To: p, N: 1, Message: state.Message{Kind: state.MessageFail, RunID: lease.RunID, Name: "N", Text: "why"}})
+	require.Equal(t, ending{state.Failed, `{"message":"why","name":"N"}`, 1}, s.ended(lease.RunID))
+	s.node.owner(p).receive(1-p, &state.Sent{To: p, N: 2, Message: state.Message{Kind: state.MessageFail, RunID: lease.RunID, Name: "N", Text: "why"}})
+	s.settled()
+	require.Equal(t, 1, s.ended(lease.RunID).times)
+}
