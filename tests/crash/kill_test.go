@@ -99,7 +99,7 @@ func inFull(trials []trial) []trial {
 // in each, and waits until all is done.
 func (c trial) run(t *testing.T) {
 	s := newSite(t, siteConfig{servers: [][]string{c.args}, partitions: c.partitions, childApp: c.needsChildApp()})
-	rng := rand.New(rand.NewPCG(c.seed, 0))
+	rng := rand.New(rand.NewPCG(c.seed, *seedOffset))
 	batches := makeBatches(rng, scripts[work].trigger, 0, c.events, c.pad)
 	var sends []<-chan error
 	for round := range c.kills {

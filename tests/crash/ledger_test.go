@@ -15,6 +15,7 @@ type ledger struct {
 	runs       map[string]*run
 	started    map[key][]*run
 	repeated   int // executions of code that were not the first of their step
+	late       int // calls that were made before others, and came after them
 	violations []string
 }
 
@@ -28,14 +29,24 @@ func (k key) String() string { return fmt.Sprintf("%s %d", k.function, k.n) }
 
 // run is what the app saw of a run.
 type run struct {
-	id     string
-	key    key
-	calls  int
-	memos  map[string]string   // as first seen
-	ran    map[string][]string // executions by step, in order
-	result map[string]string
-	ends   map[string]*end // by run of audit that was told of it
+	id      string
+	key     key
+	calls   int
+	memos   map[string]string      // as first seen
+	brought map[string]string      // call that first had the memo
+	ran     map[string][]execution // by step, in order
+	result  map[string]string
+	ends    map[string]*end // by run of audit that was told of it
 }
+
+// execution is one of a step's code.
+type execution struct {
+	by      string // its name, a ULID of its time
+	request string // the call that it was part of, a ULID of its time
+}
+
+// before tells whether a ULID is of an earlier millisecond.
+func before(a, b string) bool { return a[:10] < b[:10] }
 
 func newLedger(path string) *ledger {
 	return &ledger{journal: reader{path: path}, runs: map[string]*run{}, started: map[key][]*run{}}
@@ -51,7 +62,7 @@ func (l *ledger) violation(format string, args ...any) {
 func (l *ledger) run(id string) *run {
 	r := l.runs[id]
 	if r == nil {
-		r = &run{id: id, memos: map[string]string{}, ran: map[string][]string{}, ends: map[string]*end{}}
+		r = &run{id: id, memos: map[string]string{}, brought: map[string]string{}, ran: map[string][]execution{}, ends: map[string]*end{}}
 		l.runs[id] = r
 	}
 	return r
@@ -72,7 +83,7 @@ func (l *ledger) add(e *entry) {
 	r.calls++
 	l.addMemos(r, e)
 	if e.Ran != "" {
-		r.ran[e.Ran] = append(r.ran[e.Ran], e.By)
+		r.ran[e.Ran] = append(r.ran[e.Ran], execution{e.By, e.Request})
 		if len(r.ran[e.Ran]) > 1 {
 			l.repeated++
 		}
@@ -87,37 +98,66 @@ func (l *ledger) add(e *entry) {
 // seen, unless the memo is lost.
 func (l *ledger) addMemos(r *run, e *entry) {
 	got := text(e.Memos)
+	late := false
 	for id, memo := range r.memos {
 		switch again, ok := got[id]; {
+		case !ok && r.olderThan(id, e.Request):
+			late = true
 		case !ok:
 			l.violation("%s, run %s: request %s lacks the memo of step %s: %s", r.key, r.id, e.Request, id, memo)
 		case again != memo:
 			l.violation("%s, run %s: request %s has changed the memo of step %s from %s to %s", r.key, r.id, e.Request, id, memo, again)
 		}
 	}
+	if late {
+		l.late++
+	}
 	for id, memo := range got {
 		if _, known := r.memos[id]; !known {
-			r.memos[id] = memo
+			r.memos[id], r.brought[id] = memo, e.Request
 			l.checkOrigin(r, id, memo)
 		}
 	}
 }
 
+// olderThan tells whether a call was made before the outcome of a step was
+// there at all: its server was frozen with the request in its hands. When an
+// op had an outcome is only known from the calls that brought it.
+func (r *run) olderThan(id, request string) bool {
+	if !isCode(r.key.function, id) {
+		return before(request, r.brought[id])
+	}
+	recorded, ok := origin(r, id)
+	return ok && before(request, recorded.by)
+}
+
+// origin finds the execution that a memo is of.
+func origin(r *run, id string) (execution, bool) {
+	for _, e := range r.ran[id] {
+		if r.memos[id] == fmt.Sprintf(`{"data":{"by":%q,"n":%d}}`, e.by, r.key.n) {
+			return e, true
+		}
+	}
+	return execution{}, false
+}
+
 // checkOrigin wants the memo of code to be what its last execution returned:
 // were it that of an earlier one, the last was made although an outcome was
-// recorded.
+// recorded. Executions by calls that were made earlier do not count.
 func (l *ledger) checkOrigin(r *run, id, memo string) {
-	executions := r.ran[id]
 	if !isCode(r.key.function, id) {
 		return
 	}
-	if len(executions) == 0 {
-		l.violation("%s, run %s: step %s has a memo but never ran: %s", r.key, r.id, id, memo)
+	recorded, ok := origin(r, id)
+	if !ok {
+		l.violation("%s, run %s: step %s never returned its memo %s", r.key, r.id, id, memo)
 		return
 	}
-	last := executions[len(executions)-1]
-	if want := fmt.Sprintf(`{"data":{"by":%q,"n":%d}}`, last, r.key.n); memo != want {
-		l.violation("%s, run %s: the memo of step %s is %s, its executions were %v", r.key, r.id, id, memo, executions)
+	executions := r.ran[id]
+	for _, later := range executions[slices.Index(executions, recorded)+1:] {
+		if !before(later.request, recorded.by) {
+			l.violation("%s, run %s: step %s ran by request %s after its outcome %s was recorded", r.key, r.id, id, later.request, memo)
+		}
 	}
 }
 

@@ -15,6 +15,9 @@ import (
 // playVariable makes the test binary the app of a trial.
 const playVariable = "CRASH_TEST_APP"
 
+// seedOffset makes other trials of the same kinds.
+var seedOffset = flag.Uint64("seed", 0, "mixed into the seeds of all trials")
+
 // buildTimeout is for building the server on a busy machine.
 const buildTimeout = 5 * time.Minute
 

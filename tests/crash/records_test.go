@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 )
 
@@ -13,13 +14,19 @@ import (
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	raw := func(s string) json.RawMessage { return json.RawMessage(s) }
-	memo := func(by string) json.RawMessage { return raw(`{"data":{"by":"` + by + `","n":1}}`) }
+	at := func(ms uint64) string { return ulid.MustNew(ms, nil).String() }
+	memo := func(ms uint64) json.RawMessage { return raw(`{"data":{"by":"` + at(ms) + `","n":1}}`) }
 	type memos = map[string]json.RawMessage
-	call := func(run string, m memos, ran, by string) entry {
-		return entry{Run: run, Function: callee, N: 1, Memos: m, Ran: ran, By: by}
+	// made is when the call was made, ran when its code was executed.
+	call := func(run string, made uint64, m memos, step string, ran uint64) entry {
+		e := entry{Run: run, Function: callee, N: 1, Request: at(made), Memos: m, Ran: step}
+		if step != "" {
+			e.By = at(ran)
+		}
+		return e
 	}
-	result := memos{"x": memo("x2"), "nap": raw("null"), "y": memo("y1")}
-	ended := call("R", result, "", "")
+	result := memos{"x": memo(21), "nap": raw("null"), "y": memo(41)}
+	ended := call("R", 50, result, "", 0)
 	ended.Result = result
 	told := func(by, run string, m memos) entry {
 		announced, err := json.Marshal(m)
@@ -27,11 +34,11 @@ func TestLedger(t *testing.T) {
 		return entry{Run: by, Function: audit, Ended: &end{Run: run, Status: "Completed", Result: announced}}
 	}
 	good := []entry{
-		call("R", nil, "x", "x1"), call("R", nil, "x", "x2"), call("R", memos{"x": memo("x2")}, "", ""),
-		call("R", memos{"x": memo("x2"), "nap": raw("null")}, "y", "y1"), ended, ended, told("A", "R", result), told("A", "R", result),
+		call("R", 10, nil, "x", 11), call("R", 20, nil, "x", 21), call("R", 30, memos{"x": memo(21)}, "", 0),
+		call("R", 40, memos{"x": memo(21), "nap": raw("null")}, "y", 41), ended, ended, told("A", "R", result), told("A", "R", result),
 	}
-	other := call("S", nil, "x", "x1")
-	stranger := entry{Run: "T", Function: callee, N: 2}
+	other := call("S", 10, nil, "x", 11)
+	stranger := entry{Run: "T", Function: callee, N: 2, Request: at(1)}
 	with := func(entries []entry, more ...entry) []entry { return slices.Concat(entries, more) }
 	for name, tc := range map[string]struct {
 		entries []entry
@@ -46,10 +53,11 @@ func TestLedger(t *testing.T) {
 		"two runs":                        {with(good, other), "callee 1 has 2 runs"},
 		"not sent":                        {with(good, stranger), "callee 2 was never sent"},
 		"never called":                    {with(good, told("B", "U", result)), "run U: it ended, but was never called"},
-		"memo lost":                       {with(good, call("R", nil, "x", "x3")), "lacks the memo of step x"},
-		"memo changed":                    {with(good, call("R", memos{"x": memo("x1"), "nap": raw("null"), "y": memo("y1")}, "", "")), "changed the memo of step x"},
-		"memo of an earlier execution":    {with(good[:2], call("R", memos{"x": memo("x1")}, "", "")), "the memo of step x is"},
-		"memo from nowhere":               {with(good[:2], call("R", memos{"y": memo("y1")}, "", "")), "step y has a memo but never ran"},
+		"memo lost":                       {with(good, call("R", 60, nil, "x", 61)), "lacks the memo of step x"},
+		"memo missing in a late call":     {with(good, call("R", 20, nil, "x", 61)), ""},
+		"memo changed":                    {with(good, call("R", 60, memos{"x": memo(11), "nap": raw("null"), "y": memo(41)}, "", 0)), "changed the memo of step x"},
+		"executed after it was recorded":  {with(good[:2], call("R", 30, memos{"x": memo(11)}, "", 0)), "ran by request " + at(20) + " after its outcome"},
+		"memo from nowhere":               {with(good[:2], call("R", 30, memos{"y": memo(41)}, "", 0)), "step y never returned its memo"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +72,7 @@ func TestLedger(t *testing.T) {
 			wrong := atMost(100, l.verdict(map[key]bool{{callee, 1}: true}, nil))
 			if tc.want == "" {
 				require.Empty(t, wrong)
-				require.Equal(t, 1, l.repeated)
+				require.Equal(t, 1+l.late, l.repeated)
 				return
 			}
 			require.Contains(t, wrong, tc.want)

@@ -125,7 +125,7 @@ func (s *sender) start(ctx context.Context, batches []batch) <-chan error {
 // send returns when the batch is answered with 200, or, if it is to be sent
 // only once, when it was.
 func (s *sender) send(ctx context.Context, b *batch) error {
-	attempt := 0
+	attempt := rand.IntN(2) // servers share the load
 	_, err := harness.Await(ctx, "an answer to events", func(ctx context.Context) (struct{}, error) {
 		bases := s.bases()
 		base := bases[attempt%len(bases)]

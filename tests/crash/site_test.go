@@ -44,6 +44,7 @@ type site struct {
 	sender  *sender
 
 	partitions int
+	frozen     *harness.Server // nil if none is
 
 	kills      int
 	recoveries []time.Duration
@@ -200,7 +201,7 @@ func (s *site) killApp() {
 }
 
 // awaitServed waits until every partition has an owner among the servers that
-// run.
+// run and are not frozen.
 func (s *site) awaitServed() {
 	s.await(recoveryTimeout, "all partitions to be served", func(ctx context.Context) error {
 		missing := float64(s.partitions)
@@ -221,7 +222,7 @@ func (s *site) awaitServed() {
 func (s *site) running() []*harness.Server {
 	var running []*harness.Server
 	for _, server := range s.servers {
-		if server.Exited() == nil {
+		if server.Exited() == nil && server != s.frozen {
 			running = append(running, server)
 		}
 	}
@@ -256,8 +257,8 @@ func (s *site) check() {
 	s.t.Helper()
 	wrong := s.ledger.verdict(s.sender.required, s.sender.optional)
 	require.Empty(s.t, wrong, atMost(20, wrong))
-	s.t.Logf("%d kills, %d events accepted (%d requests sent again, %d events given up), %d runs, %d step bodies repeated, recovery %s",
-		s.kills, s.sender.accepted.Load(), s.sender.again.Load(), len(s.sender.optional), len(s.ledger.runs), s.ledger.repeated, spread(s.recoveries))
+	s.t.Logf("%d kills, %d events accepted (%d requests sent again, %d events given up), %d runs, %d step bodies repeated, %d late calls, recovery %s",
+		s.kills, s.sender.accepted.Load(), s.sender.again.Load(), len(s.sender.optional), len(s.ledger.runs), s.ledger.repeated, s.ledger.late, spread(s.recoveries))
 }
 
 // stop ends the servers in order, which none may refuse.
