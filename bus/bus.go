@@ -101,11 +101,13 @@ func (b *Bus) connect() (err error) {
 	if err != nil {
 		return err
 	}
+	// Appends must not wait in this process for a connection to come back: by
+	// then the log may have another owner.
 	b.logs, err = b.dial(func(err error) {
 		for _, l := range b.openLogs.all() {
 			l.disconnected(err)
 		}
-	})
+	}, nats.ReconnectBufSize(-1))
 	return err
 }
 

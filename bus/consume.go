@@ -104,7 +104,9 @@ func (b *Bus) orderedConsumer(ctx context.Context, stream, filter string, first 
 	if filter != "" {
 		cfg.FilterSubjects = []string{filter}
 	}
-	consumer, err := b.control.js.OrderedConsumer(ctx, stream, cfg)
+	consumer, err := query(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return b.control.js.OrderedConsumer(ctx, stream, cfg)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("consume %s: %w", stream, err)
 	}

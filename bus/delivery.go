@@ -83,6 +83,7 @@ func parseSource(s string) (*Source, error) {
 	}
 	var src Source
 	var err error
+	n, src.Next = strings.CutSuffix(n, sourceNext)
 	if src.From, err = strconv.Atoi(from); err != nil {
 		return nil, err
 	}

@@ -34,6 +34,9 @@ func (c *eventEncoder) message(e *Event, reply string) *nats.Msg {
 	c.msg.Header[HeaderEventID] = c.id[:]
 	if e.Source != nil {
 		c.source[0] = strconv.Itoa(e.Source.From) + "." + strconv.FormatUint(e.Source.N, 10)
+		if e.Source.Next {
+			c.source[0] += sourceNext
+		}
 		c.msg.Header[HeaderSource] = c.source[:]
 	}
 	if e.Seeded {

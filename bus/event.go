@@ -41,14 +41,20 @@ func (e *Event) Internal() bool { return strings.HasPrefix(e.Name, "inngest/") }
 type Source struct {
 	From int
 	N    uint64
+	// Next says that all before N was stored before it. Whoever has not seen
+	// it by now will not: the stream has lost it.
+	Next bool
 }
 
 // The headers of messages in EVENTS.
 const (
 	HeaderEventID = "Jetstep-Event-Id" // internal ULID
-	HeaderSource  = "Jetstep-Source"   // "<partition>.<n>"
+	HeaderSource  = "Jetstep-Source"   // "<partition>.<n>", and ".next" when Next
 	HeaderSeeded  = "Jetstep-Seeded"   // present when Seeded
 )
+
+// sourceNext ends a HeaderSource with Next.
+const sourceNext = ".next"
 
 // AppendJSON appends the event as users see it. withUser adds "user":{} when
 // the event has none, which SDKs require (sdk-protocol §7.3).

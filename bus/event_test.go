@@ -153,7 +153,10 @@ func TestParseSource(t *testing.T) {
 	got, err := parseSource("3.18446744073709551615")
 	require.NoError(t, err)
 	require.Equal(t, &Source{From: 3, N: 1<<64 - 1}, got)
-	for _, s := range []string{"", "3", "x.1", "3.x", "3.-1", "3.1.2"} {
+	got, err = parseSource("3.7.next")
+	require.NoError(t, err)
+	require.Equal(t, &Source{From: 3, N: 7, Next: true}, got)
+	for _, s := range []string{"", "3", "x.1", "3.x", "3.-1", "3.1.2", "3.next", "3.7.next.next"} {
 		_, err := parseSource(s)
 		require.Error(t, err, "%q", s)
 	}

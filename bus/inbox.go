@@ -47,10 +47,13 @@ func (b *Bus) PurgeCommands(ctx context.Context, p int, upTo uint64) error {
 }
 
 func (b *Bus) purge(ctx context.Context, name string, upTo uint64) error {
-	stream, err := b.control.js.Stream(ctx, name)
-	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSequence(upTo+1))
-	}
+	_, err := query(ctx, func(ctx context.Context) (struct{}, error) {
+		stream, err := b.control.js.Stream(ctx, name)
+		if err == nil {
+			err = stream.Purge(ctx, jetstream.WithPurgeSequence(upTo+1))
+		}
+		return struct{}{}, err
+	})
 	if err != nil {
 		return fmt.Errorf("purge %s up to %d: %w", name, upTo, err)
 	}

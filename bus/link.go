@@ -19,11 +19,12 @@ type link struct {
 
 // dial opens one connection, to the embedded server or to an external one.
 // lost is called when it breaks; the client then reconnects by itself.
-func (b *Bus) dial(lost func(error)) (*link, error) {
+func (b *Bus) dial(lost func(error), more ...nats.Option) (*link, error) {
 	opts, err := b.cfg.options()
 	if err != nil {
 		return nil, err
 	}
+	opts = append(opts, more...)
 	if b.server != nil {
 		opts = append(opts, nats.InProcessServer(b.server))
 	}

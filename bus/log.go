@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,23 +24,16 @@ var (
 	errLogClosed   = errors.New("the log was closed")
 )
 
-// The fence. A message names the sequence that it expects to follow, and, while
-// its predecessor is not acknowledged, the predecessor's id as well: had
-// another owner's message taken the predecessor's place, the sequence alone
-// would let the next of a stale owner's pipelined messages through.
 const (
-	headerExpected   = "Nats-Expected-Last-Sequence"
-	headerID         = "Nats-Msg-Id"
-	headerExpectedID = "Nats-Expected-Last-Msg-Id"
-
-	// JetStream's codes of a failed fence.
+	headerExpected = "Nats-Expected-Last-Sequence"
+	// codeWrongSequence is JetStream's code of a failed fence.
 	codeWrongSequence = "10071"
-	codeWrongID       = "10070"
 )
 
 // Log is the append-only log of one partition, as its single writer sees it.
-// Appends are pipelined; each is stored only directly after the one before it,
-// so that after a refusal nothing later can be stored: the log has no holes.
+// Appends are pipelined; each carries the sequence it expects to follow and the
+// name of its writer, so that after a refusal nothing later is part of the log:
+// it has no holes (see lineage).
 type Log struct {
 	bus       *Bus
 	partition int
@@ -49,15 +43,16 @@ type Log struct {
 	sub       *nats.Subscription
 
 	mu       sync.Mutex
-	next     uint64 // sequence of the next message, 0 before Replay
-	writer   string // begins the ids of this writer's messages
+	next     uint64   // sequence of the next message, 0 before Replay
+	known    uint64   // last sequence replayed or acknowledged as the log's
+	stray    []uint64 // sequences replayed as not the log's, in order
 	pending  []pendingAppend
 	broken   error
 	reported chan struct{} // closed when no failure waits to be reported
 
 	// The message being sent, whose header values are changed in place.
-	msg                             nats.Msg
-	expected, id, expectedID, chunk [1]string
+	msg                     nats.Msg
+	expected, writer, chunk [1]string
 
 	// reporting is held while done functions run, which keeps their order.
 	reporting sync.Mutex
@@ -84,7 +79,7 @@ func (b *Bus) OpenLog(p int) (*Log, error) {
 		prefix:    logPrefix + strconv.Itoa(p) + ".",
 		reply:     nats.NewInbox(),
 	}
-	l.msg = nats.Msg{Reply: l.reply, Header: nats.Header{headerExpected: l.expected[:], headerID: l.id[:]}}
+	l.msg = nats.Msg{Reply: l.reply, Header: nats.Header{headerExpected: l.expected[:], headerWriter: l.writer[:]}}
 	sub, err := b.logs.nc.Subscribe(l.reply, l.acknowledge)
 	if err == nil {
 		err = sub.SetPendingLimits(-1, -1)
@@ -138,7 +133,7 @@ func (l *Log) send(key string, data []byte, done func(uint64, error)) error {
 	now := time.Now()
 	parts := chunks(len(data), l.bus.chunkSize())
 	for i := range parts {
-		l.fence()
+		l.expected[0] = strconv.FormatUint(l.next-1, 10)
 		part := pendingAppend{seq: l.next, sent: now}
 		if l.msg.Data = data; parts > 1 {
 			l.msg.Data = l.part(data, i, parts)
@@ -157,23 +152,11 @@ func (l *Log) send(key string, data []byte, done func(uint64, error)) error {
 	return nil
 }
 
-// fence makes the message storable only as the next of this writer. mu is held.
-func (l *Log) fence() {
-	l.expected[0] = strconv.FormatUint(l.next-1, 10)
-	if len(l.pending) > 0 {
-		l.expectedID[0] = l.id[0]
-		l.msg.Header[headerExpectedID] = l.expectedID[:]
-	} else {
-		delete(l.msg.Header, headerExpectedID)
-	}
-	l.id[0] = l.writer + strconv.FormatUint(l.next, 10)
-}
-
 func (l *Log) acknowledge(m *nats.Msg) {
 	seq, err := parseAck(m)
 	if err != nil {
 		var refused ackError
-		if errors.As(err, &refused) && (refused.Code == codeWrongSequence || refused.Code == codeWrongID) {
+		if errors.As(err, &refused) && refused.Code == codeWrongSequence {
 			err = fmt.Errorf("%w: %w", ErrFenced, err)
 		} else {
 			err = fmt.Errorf("%w: %w", ErrLogUnknown, err)
@@ -202,6 +185,7 @@ func (l *Log) acknowledged(seq uint64) (done func(uint64, error), err error) {
 	if len(l.pending) == 0 || l.pending[0].seq != seq {
 		return nil, fmt.Errorf("%w: acknowledgement of unexpected sequence %d", ErrLogUnknown, seq)
 	}
+	l.known = seq
 	done = l.pending[0].done
 	l.pending[0] = pendingAppend{}
 	l.pending = l.pending[1:]
@@ -285,15 +269,32 @@ func (l *Log) End() uint64 {
 
 // Bounds are the log's first and last sequence, from the stream's leader.
 func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
-	stream, err := l.bus.control.js.Stream(ctx, l.stream)
+	info, err := l.bus.findStream(ctx, l.stream)
 	if err != nil {
 		return 0, 0, fmt.Errorf("log %d: %w", l.partition, err)
 	}
-	state := stream.CachedInfo().State
-	return state.FirstSeq, state.LastSeq, nil
+	return info.State.FirstSeq, info.State.LastSeq, nil
 }
 
-// Purge removes every message up to and including upTo.
+// Purge removes the log's messages up to and including upTo, but never its
+// last one: readers take the first message that they find for the log's.
 func (l *Log) Purge(ctx context.Context, upTo uint64) error {
+	l.mu.Lock()
+	upTo = purgeable(upTo, l.known, l.stray)
+	l.mu.Unlock()
+	if upTo == 0 {
+		return nil
+	}
 	return l.bus.purge(ctx, l.stream, upTo)
+}
+
+// purgeable is the last sequence to purge when upTo is wanted: so that a
+// message remains which is known to be the log's, and no stray one is first.
+func purgeable(upTo, known uint64, stray []uint64) uint64 {
+	upTo = min(upTo, max(known, 1)-1)
+	i, _ := slices.BinarySearch(stray, upTo+1)
+	for ; i < len(stray) && stray[i] == upTo+1; i++ {
+		upTo++
+	}
+	return upTo
 }

@@ -28,8 +28,7 @@ var minServer = [2]int{2, 12}
 // parts of a sensible size, in bytes.
 const minPayload = 64 << 10
 
-// apiTimeout bounds one JetStream API request: during a leader election they
-// can go unanswered, so a short limit and a retry beat a long wait.
+// apiTimeout bounds one JetStream API request.
 const apiTimeout = 5 * time.Second
 
 // probe refuses a server that cannot do what is needed, in words.

@@ -66,11 +66,30 @@ func (b *Bus) LastEventSequence(ctx context.Context) (uint64, error) {
 }
 
 func (b *Bus) lastSequence(ctx context.Context, name string) (uint64, error) {
-	stream, err := b.control.js.Stream(ctx, name)
+	info, err := b.findStream(ctx, name)
 	if err != nil {
-		return 0, fmt.Errorf("stream %s: %w", name, err)
+		return 0, err
 	}
-	return stream.CachedInfo().State.LastSeq, nil
+	return info.State.LastSeq, nil
+}
+
+// While a leader is elected, and when the connection breaks, questions go
+// unanswered: asking again soon beats a long wait.
+const (
+	queryTimeout  = 2 * time.Second
+	queryAttempts = 3
+)
+
+// query makes a request that changes nothing, or nothing more when repeated.
+func query[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
+	for attempt := 1; ; attempt++ {
+		limited, cancel := context.WithTimeout(ctx, queryTimeout)
+		answer, err := request(limited)
+		cancel()
+		if err == nil || attempt == queryAttempts || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return answer, err
+		}
+	}
 }
 
 var errNoMessage = errors.New("no message")
@@ -106,9 +125,9 @@ func (b *Bus) storedMessage(ctx context.Context, stream, subject string, seq uin
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	answer, err := b.control.nc.RequestWithContext(ctx, b.cfg.apiPrefix()+"STREAM.MSG.GET."+stream, request)
+	answer, err := query(ctx, func(ctx context.Context) (*nats.Msg, error) {
+		return b.control.nc.RequestWithContext(ctx, b.cfg.apiPrefix()+"STREAM.MSG.GET."+stream, request)
+	})
 	if err != nil {
 		return nil, err
 	}

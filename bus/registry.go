@@ -192,11 +192,7 @@ func (r *Registry) Update(ctx context.Context, id uuid.UUID, change func(*functi
 		if err != nil {
 			return nil, fmt.Errorf("registry: app %s: %w", id, err)
 		}
-		if revision == 0 {
-			revision, err = r.kv.Create(ctx, id.String(), value)
-		} else {
-			revision, err = r.kv.Update(ctx, id.String(), value, revision)
-		}
+		revision, err = r.store(ctx, id, value, revision)
 		if isWrongSequence(err) {
 			continue
 		}
@@ -207,8 +203,20 @@ func (r *Registry) Update(ctx context.Context, id uuid.UUID, change func(*functi
 	}
 }
 
+// store writes an app that is stored as revision, 0 for not at all.
+func (r *Registry) store(ctx context.Context, id uuid.UUID, value []byte, revision uint64) (uint64, error) {
+	return query(ctx, func(ctx context.Context) (uint64, error) {
+		if revision == 0 {
+			return r.kv.Create(ctx, id.String(), value)
+		}
+		return r.kv.Update(ctx, id.String(), value, revision)
+	})
+}
+
 func (r *Registry) get(ctx context.Context, id uuid.UUID) (*function.App, uint64, error) {
-	entry, err := r.kv.Get(ctx, id.String())
+	entry, err := query(ctx, func(ctx context.Context) (jetstream.KeyValueEntry, error) {
+		return r.kv.Get(ctx, id.String())
+	})
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, 0, nil
 	}

@@ -5,40 +5,55 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 )
 
 // Replay calls apply for each whole record in order, with the sequence of its
 // last message, and positions the writer behind the last one. A record whose
-// parts are incomplete (its writer died) is left out. data is apply's to keep.
+// parts are incomplete (its writer died) is left out, and so is what a stale
+// writer left. data is apply's to keep.
 func (l *Log) Replay(ctx context.Context, apply func(seq uint64, data []byte) error) error {
 	first, last, err := l.Bounds(ctx)
 	if err != nil {
 		return err
 	}
+	r := replay{log: l, apply: apply, known: last}
 	if first <= last && last > 0 {
-		if err := l.read(ctx, first, last, apply); err != nil {
+		r.known = 0
+		if err := l.bus.readStream(ctx, l.stream, first, last, r.message); err != nil {
 			return fmt.Errorf("log %d: replay: %w", l.partition, err)
 		}
 	}
 	l.mu.Lock()
-	l.next, l.writer = last+1, nuid.Next()+"-"
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	l.next, l.known, l.stray = last+1, r.known, r.lineage.stray
+	l.writer[0] = newWriter(last)
 	return nil
 }
 
-func (l *Log) read(ctx context.Context, first, last uint64, apply func(uint64, []byte) error) error {
-	var record assembler
-	return l.bus.readStream(ctx, l.stream, first, last, func(seq uint64, m jetstream.Msg) error {
-		data, complete, err := record.add(m.Headers().Get(headerChunk), m.Data())
-		if err != nil {
-			return fmt.Errorf("sequence %d: %w", seq, err)
-		}
-		if !complete {
-			return nil
-		}
-		return apply(seq, data)
-	})
+// replay puts the records of a log together.
+type replay struct {
+	log     *Log
+	apply   func(seq uint64, data []byte) error
+	lineage lineage
+	record  assembler
+	known   uint64 // last sequence that is the log's
+}
+
+func (r *replay) message(seq uint64, m jetstream.Msg) error {
+	header := m.Headers()
+	if !r.lineage.belongs(seq, header.Get(headerWriter)) {
+		r.log.bus.log.Debug("message in the log is a stale writer's", "partition", r.log.partition, "seq", seq)
+		return nil
+	}
+	r.known = seq
+	data, complete, err := r.record.add(header.Get(headerChunk), m.Data())
+	if err != nil {
+		return fmt.Errorf("sequence %d: %w", seq, err)
+	}
+	if !complete {
+		return nil
+	}
+	return r.apply(seq, data)
 }
 
 // readStream calls handle for the messages first…last, in order.

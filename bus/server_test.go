@@ -256,6 +256,7 @@ func TestServerLog(t *testing.T) {
 	l.Noticef("notice %d", 1)
 	l.Warnf("warning %d", 2)
 	l.Warnf("Maximum payloads over %d are discouraged", 3)
+	l.Warnf("Plaintext passwords detected, use nkeys or bcrypt")
 	l.Debugf("debug")
 	l.Tracef("trace")
 	l.Errorf("error %d", 4)
@@ -272,7 +273,9 @@ func TestServerLog(t *testing.T) {
 	for _, want := range []string{"nats: notice 1", "nats: warning 2", "nats: error 4", "nats: fatal 5", "nats: fatal 6"} {
 		require.Contains(t, text, want)
 	}
-	require.NotContains(t, text, "debug")
+	for _, unwanted := range []string{"debug", "Maximum payloads", "Plaintext passwords"} {
+		require.NotContains(t, text, unwanted)
+	}
 	require.NotContains(t, text, "trace")
 	require.NotContains(t, text, "discouraged")
 }

@@ -24,6 +24,10 @@ type serverLog struct {
 // are account, stream and error.
 const writeErrorFormat = "critical write error"
 
+// knownWarnings are about what Jetstep does on purpose: messages of up to 8
+// MiB, and a listener's password as the configuration has it.
+var knownWarnings = []string{"Maximum payloads over", "Plaintext passwords detected"}
+
 func (l *serverLog) lastError() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,15 +41,17 @@ func (l *serverLog) fatalError() string {
 }
 
 func (l *serverLog) Noticef(format string, v ...any) {
-	l.log.Debug("nats: "+fmt.Sprintf(format, v...), "caller", "nats")
+	l.log.Debug("nats: "+fmt.Sprintf(format, v...))
 }
 
 func (l *serverLog) Warnf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
-	if strings.Contains(text, "Maximum payloads over") {
-		return
+	for _, known := range knownWarnings {
+		if strings.Contains(text, known) {
+			return
+		}
 	}
-	l.log.Warn("nats: "+text, "caller", "nats")
+	l.log.Warn("nats: "+text)
 }
 
 func (l *serverLog) Errorf(format string, v ...any) {
@@ -53,7 +59,7 @@ func (l *serverLog) Errorf(format string, v ...any) {
 	l.mu.Lock()
 	l.last = text
 	l.mu.Unlock()
-	l.log.Error("nats: "+text, "caller", "nats")
+	l.log.Error("nats: "+text)
 	if strings.Contains(format, writeErrorFormat) && len(v) == 3 && l.onWriteError != nil {
 		if err, ok := v[2].(error); ok {
 			l.onWriteError(fmt.Sprint(v[1]), err)

@@ -29,10 +29,6 @@ const (
 // empty one in its place.
 var ErrStreamMissing = errors.New("stream is missing")
 
-// logDuplicates is the shortest time JetStream remembers message ids for: in a
-// log they chain messages, and no id is used twice.
-const logDuplicates = 100 * time.Millisecond
-
 // LeaseTTL is how long a partition lease lives without renewal.
 const LeaseTTL = 3 * time.Second
 
@@ -57,7 +53,6 @@ func (c Config) logConfig(p int) jetstream.StreamConfig {
 		Description: "records of partition " + strconv.Itoa(p) + ", in order, by one owner",
 		Subjects:    []string{logPrefix + strconv.Itoa(p) + ".>"},
 		Discard:     jetstream.DiscardNew,
-		Duplicates:  logDuplicates,
 	})
 }
 
@@ -172,7 +167,9 @@ func (b *Bus) makePartitions(ctx context.Context) error {
 }
 
 func (b *Bus) findStream(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
-	stream, err := b.control.js.Stream(ctx, name)
+	stream, err := query(ctx, func(ctx context.Context) (jetstream.Stream, error) {
+		return b.control.js.Stream(ctx, name)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", name, err)
 	}
@@ -256,8 +253,8 @@ func upgrade(have, want jetstream.StreamConfig) (jetstream.StreamConfig, bool) {
 		!have.AllowDirect || have.MaxMsgsPerSubject > 0
 	if want.Discard == jetstream.DiscardNew {
 		// A log loses nothing but what its owner purges.
-		changed = changed || have.Discard != want.Discard || have.MaxAge != 0 || have.Duplicates != want.Duplicates
-		out.Discard, out.MaxAge, out.Duplicates = want.Discard, 0, want.Duplicates
+		changed = changed || have.Discard != want.Discard || have.MaxAge != 0
+		out.Discard, out.MaxAge = want.Discard, 0
 	}
 	for k, v := range want.Metadata {
 		if _, ok := have.Metadata[k]; !ok {

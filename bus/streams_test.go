@@ -121,7 +121,7 @@ func TestOpenUpgradesWhatIsItsOwn(t *testing.T) {
 	})
 	change("LOG_0", func(c *jetstream.StreamConfig) {
 		c.MaxBytes = 1 << 30
-		c.Discard, c.MaxAge, c.Duplicates = jetstream.DiscardOld, time.Hour, time.Minute
+		c.Discard, c.MaxAge = jetstream.DiscardOld, time.Hour
 	})
 	n.open(nil)
 
@@ -140,7 +140,6 @@ func TestOpenUpgradesWhatIsItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, jetstream.DiscardNew, log.Config.Discard)
 	require.Zero(t, log.Config.MaxAge)
-	require.Equal(t, logDuplicates, log.Config.Duplicates)
 	require.Equal(t, int64(1<<30), log.Config.MaxBytes)
 }
 
