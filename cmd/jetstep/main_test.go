@@ -5,7 +5,9 @@ import (
 	"context"
 	"io"
 	"os"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -123,20 +125,20 @@ func TestEnvironmentLastWins(t *testing.T) {
 
 func TestUntilSignal(t *testing.T) {
 	t.Parallel()
-	signals, exits := make(chan os.Signal, 2), make(chan int, 1)
-	ctx, stop := untilSignal(context.Background(), signals, func(code int) { exits <- code })
-	defer stop()
-	require.NoError(t, ctx.Err())
-	signals <- os.Interrupt
-	<-ctx.Done()
-	require.Empty(t, exits, "the first signal only asks")
-	signals <- os.Interrupt
-	select {
-	case code := <-exits:
-		require.Equal(t, 1, code)
-	case <-time.After(time.Minute):
-		t.Fatal("the second signal did not end the process")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		signals, exits := make(chan os.Signal, 2), make(chan int, 1)
+		ctx, stop := untilSignal(context.Background(), signals, func(code int) { exits <- code })
+		defer stop()
+		require.NoError(t, ctx.Err())
+		signals <- os.Interrupt
+		<-ctx.Done()
+		signals <- syscall.SIGTERM
+		synctest.Wait()
+		require.Empty(t, exits, "the first signal only asks, and its echo says nothing new")
+		time.Sleep(oneSignal + time.Millisecond)
+		signals <- os.Interrupt
+		require.Equal(t, 1, <-exits)
+	})
 }
 
 func TestUntilSignalStops(t *testing.T) {
