@@ -41,7 +41,7 @@ func (l *serverLog) fatalError() string {
 }
 
 func (l *serverLog) Noticef(format string, v ...any) {
-	l.log.Debug("nats: "+fmt.Sprintf(format, v...))
+	l.log.Debug("nats: " + fmt.Sprintf(format, v...))
 }
 
 func (l *serverLog) Warnf(format string, v ...any) {
@@ -51,7 +51,7 @@ func (l *serverLog) Warnf(format string, v ...any) {
 			return
 		}
 	}
-	l.log.Warn("nats: "+text)
+	l.log.Warn("nats: " + text)
 }
 
 func (l *serverLog) Errorf(format string, v ...any) {
@@ -59,7 +59,7 @@ func (l *serverLog) Errorf(format string, v ...any) {
 	l.mu.Lock()
 	l.last = text
 	l.mu.Unlock()
-	l.log.Error("nats: "+text)
+	l.log.Error("nats: " + text)
 	if strings.Contains(format, writeErrorFormat) && len(v) == 3 && l.onWriteError != nil {
 		if err, ok := v[2].(error); ok {
 			l.onWriteError(fmt.Sprint(v[1]), err)
