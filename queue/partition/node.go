@@ -124,12 +124,16 @@ func (n *Node) Close() {
 	n.keepers.Wait()
 }
 
-// retryOpen is the pause after a partition could not be opened.
-const retryOpen = 250 * time.Millisecond
+// The pause after a partition could not be opened. It doubles up to the
+// longest: reading a log that cannot be read is work, and each try is told.
+const (
+	retryOpen    = 250 * time.Millisecond
+	maxRetryOpen = 5 * time.Second
+)
 
 // keep owns a partition whenever it can, until ctx ends.
 func (n *Node) keep(ctx context.Context, p int) {
-	first := true
+	first, pause := true, retryOpen
 	for ctx.Err() == nil {
 		lease, err := n.bus.AcquireLease(ctx, p, n.name)
 		if err == nil {
@@ -137,15 +141,16 @@ func (n *Node) keep(ctx context.Context, p int) {
 				if first && n.pending.Add(-1) == 0 {
 					close(n.opened)
 				}
-				first = false
+				first, pause = false, retryOpen
 			})
 		}
 		if err != nil && ctx.Err() == nil {
 			n.log.Warn("partition is not served for now", "partition", p, "error", err)
 			select {
-			case <-time.After(retryOpen):
+			case <-time.After(pause):
 			case <-ctx.Done():
 			}
+			pause = min(2*pause, maxRetryOpen)
 		}
 	}
 }
