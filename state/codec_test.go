@@ -334,13 +334,13 @@ func TestCommandRoundTrip(t *testing.T) {
 			continue
 		}
 		for _, from := range []int{0, 3, Outside} {
-			c := &Command{From: from, Sent: *sent}
+			c := &Command{From: from, Sent: *sent, Next: true}
 			got, err := UnmarshalCommand(c.Marshal())
 			require.NoError(t, err)
 			require.Equal(t, c, got)
 		}
 	}
-	_, err := UnmarshalCommand([]byte{0, 0, 0, 200})
+	_, err := UnmarshalCommand([]byte{0, 100})
 	require.ErrorIs(t, err, ErrCorrupt)
 }
 

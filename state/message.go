@@ -61,6 +61,9 @@ const Outside = -1
 type Command struct {
 	From int
 	Sent Sent
+	// Next says that all that From sent before was delivered before. Whoever
+	// has not got it by now will not: it is lost.
+	Next bool
 }
 
 // Marshal is the command's form in IN_<p>.
@@ -80,7 +83,8 @@ func UnmarshalCommand(b []byte) (*Command, error) {
 
 func (m *Command) code(c *coder) {
 	c.int(&m.From)
-	m.Sent.code(c)
+	c.block(m.Sent.code)
+	c.bool(&m.Next)
 }
 
 // Watch is a partition's lookout for the next event of a name.

@@ -167,8 +167,8 @@ func (c *courier) publish(ctx context.Context, wait map[int][]state.Sent) {
 			}
 			messages = c.inOrder(to, messages)
 			n := min(len(messages), courierBatch)
-			for _, sent := range messages[:n] {
-				batch = append(batch, outgoingEvent(c.o.id, &sent))
+			for i, sent := range messages[:n] {
+				batch = append(batch, outgoingEvent(c.o.id, &sent, i == 0))
 				upTo[to] = sent.N
 			}
 			wait[to] = messages[n:]
@@ -209,19 +209,21 @@ func (c *courier) publishSingly(ctx context.Context, batch []*bus.Event) error {
 	return nil
 }
 
-func outgoingEvent(from int, sent *state.Sent) *bus.Event {
+// outgoingEvent is a message's event; next says that all before it are stored.
+func outgoingEvent(from int, sent *state.Sent, next bool) *bus.Event {
 	e := sent.Message.Event
 	return &bus.Event{
 		InternalID: e.InternalID, ID: e.ID, Name: e.Name, Data: e.Data, User: e.User, TS: e.TS, V: e.V, Meta: e.Meta,
-		Source: &bus.Source{From: from, N: sent.N},
+		Source: &bus.Source{From: from, N: sent.N, Next: next},
 	}
 }
 
 // forward hands messages to the owner of a partition, here or elsewhere.
 func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
 	for len(messages) > 0 {
-		if owner := c.o.node.owner(to); owner != nil {
-			owner.receive(c.o.id, &messages[0])
+		// What is too early for an owner here may wait in its command stream for
+		// something before it: the message has to go the same way.
+		if owner := c.o.node.owner(to); owner != nil && !owner.receive(c.o.id, &messages[0]) {
 			messages = messages[1:]
 			continue
 		}
@@ -230,7 +232,7 @@ func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
 		}
 		sent := &messages[0]
 		id := strconv.Itoa(c.o.id) + "." + strconv.FormatUint(sent.N, 10)
-		command := state.Command{From: c.o.id, Sent: *sent}
+		command := state.Command{From: c.o.id, Sent: *sent, Next: true}
 		err := c.o.node.bus.SendCommand(ctx, to, "message", id, command.Marshal())
 		if errors.Is(err, bus.ErrTooLarge) {
 			c.o.log.Error("message to another partition is too large to be sent: its receiver gets an error instead",

@@ -70,8 +70,7 @@ func (o *Owner) accept(d *bus.Delivery) bool {
 		return true
 	}
 	source := state.EventsOf(d.Source.From)
-	last := max(o.index.Received(source), o.marks.received[source])
-	if d.Source.N != last+1 {
+	if !o.inTurn(source, d.Source.N, d.Source.Next) {
 		o.marks.events = d.Seq
 		return false
 	}

@@ -108,29 +108,48 @@ func (t *tx) signal(s state.SignalPut, data json.RawMessage) {
 
 // receive takes a message of another partition. Only the next in order is
 // taken: what was taken before is confirmed again, and what comes too early
-// will be sent again after its predecessors.
-func (o *Owner) receive(from int, sent *state.Sent) {
+// will be sent again after its predecessors. early tells of the latter.
+func (o *Owner) receive(from int, sent *state.Sent) (early bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.failed != nil || o.closing {
-		return
+		return false
 	}
 	t := o.begin()
-	if o.take(t, from, sent) {
+	if o.take(t, from, sent, false) {
 		n := sent.N
 		t.commit(func(err error) {
 			if err == nil {
 				o.node.confirm(from, o.id, n)
 			}
 		})
+		return false
 	}
+	return sent.N > o.received(from)
+}
+
+// received is the number of the last message taken from a source.
+func (o *Owner) received(source int) uint64 {
+	return max(o.index.Received(source), o.marks.received[source])
+}
+
+// inTurn tells whether message n of a source is the next to take; next says
+// that the sender knows all before it to be delivered. What is missing then is
+// lost (power failed, or a stream's limits removed it), and waiting for it
+// would stop the source for ever.
+func (o *Owner) inTurn(source int, n uint64, next bool) bool {
+	last := o.received(source)
+	if n > last+1 && next {
+		o.log.Error("messages to this partition are lost", "source", source, "after", last, "before", n)
+		return true
+	}
+	return n == last+1
 }
 
 // take handles the next message of a source as part of a record.
-func (o *Owner) take(t *tx, from int, sent *state.Sent) bool {
-	last := max(o.index.Received(from), o.marks.received[from])
-	if sent.N != last+1 {
-		if sent.N <= last && o.writer.idle() {
+func (o *Owner) take(t *tx, from int, sent *state.Sent, next bool) bool {
+	if !o.inTurn(from, sent.N, next) {
+		if sent.N <= o.received(from) && o.writer.idle() {
 			// Everything here is durable, so the sender missed a confirmation.
 			go o.node.confirm(from, o.id, sent.N)
 		}
@@ -159,7 +178,7 @@ func (o *Owner) handleCommand(seq uint64, data []byte) {
 	if c.From == state.Outside {
 		t.handle(&c.Sent.Message)
 	} else {
-		o.take(t, c.From, &c.Sent)
+		o.take(t, c.From, &c.Sent, c.Next)
 	}
 	t.commit(nil)
 }

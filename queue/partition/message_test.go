@@ -10,6 +10,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
+	"jetstep/bus"
 	"jetstep/state"
 )
 
@@ -147,12 +148,12 @@ func TestOutboxEventsCountOnce(t *testing.T) {
 		}}}
 	}
 	for _, n := range []uint64{1, 1, 3, 2, 1, 3, 3, 4} { // the first 3 came too early
-		s.publish(outgoingEvent(from, event(n)))
+		s.publish(outgoingEvent(from, event(n), false))
 	}
 	awaitStarted(s, "fn", "fn", "fn", "fn")
 	s.settled()
 	s.restart()
-	s.publish(outgoingEvent(from, event(4)), outgoingEvent(from, event(5)))
+	s.publish(outgoingEvent(from, event(4), true), outgoingEvent(from, event(5), false))
 	awaitStarted(s, "fn", "fn", "fn", "fn", "fn")
 	seen := map[string]int{}
 	for _, run := range s.rec.scheduled {
@@ -170,9 +171,60 @@ func TestMessageThatFailsARun(t *testing.T) {
 	s.register(on("fn", "begin"))
 	lease := s.begin("begin")
 	p := s.node.partitionOfRun(lease.RunID)
-	s.node.owner(p).receive(1-p, &state.Sent{To: p, N: 1, Message: state.Message{Kind: state.MessageFail, RunID: lease.RunID, Name: "N", Text: "why"}})
-	require.Equal(t, ending{state.Failed, `{"message":"why","name":"N"}`, 1}, s.ended(lease.RunID))
-	s.node.owner(p).receive(1-p, &state.Sent{To: p, N: 2, Message: state.Message{Kind: state.MessageFail, RunID: lease.RunID, Name: "N", Text: "why"}})
+	for range 2 {
+		n := uint64(0)
+		s.in(p, func(o *Owner) { n = o.received(1-p) + 1 })
+		require.False(t, s.node.owner(p).receive(1-p, &state.Sent{To: p, N: n, Message: state.Message{
+			Kind: state.MessageFail, RunID: lease.RunID, Name: "N", Text: "why",
+		}}))
+		require.Equal(t, ending{state.Failed, `{"message":"why","name":"N"}`, 1}, s.ended(lease.RunID))
+	}
 	s.settled()
 	require.Equal(t, 1, s.ended(lease.RunID).times)
+}
+
+// What a partition's inputs have lost does not stop what comes after it.
+func TestLostMessagesStopNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	s.register(on("fn", "internal"))
+	to := s.node.partitionOf("internal")
+	from := 1 - to
+	wait := func(n uint64) state.Sent {
+		return state.Sent{To: to, N: n, Message: state.Message{Kind: state.MessageSignalWait, Name: "x", RunID: ulid.ULID{}, Step: fmt.Sprint(n), Flag: true}}
+	}
+	send := func(n uint64, next bool) {
+		c := state.Command{From: from, Sent: wait(n), Next: next}
+		require.NoError(t, s.bus.SendCommand(t.Context(), to, "message", ulid.Make().String(), c.Marshal()))
+	}
+	waiter := func() (step string) {
+		s.in(to, func(o *Owner) { signal, _ := o.index.Signal("x"); step = signal.Step })
+		return step
+	}
+	send(1, true)
+	send(6, false) // too early, as far as is known
+	send(5, true)  // all before it was delivered, and 2 to 4 are not there
+	send(4, false)
+	send(6, false)
+	s.eventually(func() bool { return waiter() == "6" })
+	s.settled()
+	require.Len(t, facts[*state.SignalPut](s, to), 3)
+
+	// The sender believes that 8 messages were delivered; the next one goes
+	// through the command stream, behind whatever may wait there.
+	o := s.node.owner(from)
+	o.mu.Lock()
+	o.index.ApplyOp(&state.Confirmed{To: to, N: 8}, 0)
+	tx := o.begin()
+	tx.send(to, wait(9).Message)
+	tx.commit(nil)
+	o.mu.Unlock()
+	s.eventually(func() bool { return waiter() == "9" })
+
+	e := newEvent("internal", `{}`)
+	lost := func(n uint64, next bool) *bus.Event {
+		return outgoingEvent(from, &state.Sent{N: n, Message: state.Message{Event: &state.SentEvent{InternalID: e.InternalID, ID: fmt.Sprint(n), Name: "internal", Data: e.Data}}}, next)
+	}
+	s.publish(lost(3, false), lost(7, true), lost(8, false), lost(7, true), lost(2, true))
+	awaitStarted(s, "fn", "fn")
 }
