@@ -75,6 +75,7 @@ func (o *Owner) fireTimers(now int64) {
 		}
 		run, ok := o.index.Run(timer.RunID)
 		if !ok {
+			o.stale = max(o.stale-1, 0)
 			continue
 		}
 		if _, again := found[timer]; again {
@@ -87,7 +88,10 @@ func (o *Owner) fireTimers(now int64) {
 				jobs++
 			}
 		}
-		if jobs > 1 {
+		switch {
+		case jobs == 0:
+			o.stale = max(o.stale-1, 0)
+		case jobs > 1:
 			if found == nil {
 				found = map[queue.Timer]struct{}{}
 			}
@@ -109,7 +113,7 @@ func (o *Owner) dropTimer(job *state.Job, now int64) {
 	if o.stale < staleFloor || o.stale < o.timers.Len()/2 {
 		return
 	}
-	o.stale = 0
+	o.stale = 1 // that of this job
 	o.timers.Keep(func(t queue.Timer) bool {
 		run, ok := o.index.View(t.RunID)
 		return ok && slices.ContainsFunc(run.Jobs, func(j state.Job) bool { return j.Due == t.Due })

@@ -174,7 +174,7 @@ func (n *Node) Stats() Stats {
 		o.mu.Lock()
 		s.Runs += o.index.RunCount()
 		s.Bytes += o.index.Size()
-		s.Timers += o.timers.Len()
+		s.Timers += max(o.timers.Len()-o.stale, 0)
 		s.Leased += len(o.leased)
 		for range o.index.Watches() {
 			s.Watches++

@@ -46,8 +46,9 @@ func TestTimersOfJobsThatAreGoneAreDropped(t *testing.T) {
 		s.commit(&state.Transition{RunID: lease.RunID, Jobs: []state.Job{{ID: id, Kind: state.JobPause, Due: due - int64(i), Step: id}}})
 		s.commit(&state.Transition{RunID: lease.RunID, DropJobs: []string{id}})
 	}
-	require.LessOrEqual(t, s.node.Stats().Timers, staleFloor+1)
+	require.Equal(t, 1, s.node.Stats().Timers, "jobs that are gone do not count")
 	s.in(0, func(o *Owner) {
+		require.LessOrEqual(t, o.timers.Len(), staleFloor+1)
 		last := int64(0)
 		for {
 			timer, ok := o.timers.Pop(due)
@@ -61,4 +62,23 @@ func TestTimersOfJobsThatAreGoneAreDropped(t *testing.T) {
 		}
 		require.Equal(t, due, last, "the sleeping run's timer is still there")
 	})
+}
+
+// A timer of a job that is gone is forgotten when it is due.
+func TestStaleTimersCountUntilTheyAreDue(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.register(on("fn", "begin"))
+	lease := s.begin("begin")
+	due := time.Now().Add(100 * time.Millisecond).UnixMilli()
+	s.commit(&state.Transition{RunID: lease.RunID, Jobs: []state.Job{{ID: "a", Kind: state.JobPause, Due: due, Step: "a"}, {ID: "b", Kind: state.JobPause, Due: due + 1e7, Step: "b"}}})
+	s.commit(&state.Transition{RunID: lease.RunID, DropJobs: []string{"a"}})
+	require.Equal(t, 1, s.node.Stats().Timers)
+	s.in(0, func(o *Owner) { require.Equal(t, 1, o.stale) })
+	s.eventually(func() bool {
+		stale := 0
+		s.in(0, func(o *Owner) { stale = o.stale })
+		return stale == 0
+	})
+	require.Equal(t, 1, s.node.Stats().Timers)
 }
