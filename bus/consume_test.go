@@ -106,7 +106,7 @@ func TestConsumeEventsOverRestarts(t *testing.T) {
 func TestConsumeEventsWaitsForItsHandler(t *testing.T) {
 	t.Parallel()
 	b := openEmbedded(t)
-	const events = 40
+	const events = 20
 	data := []byte(`{"x":"` + strings.Repeat("x", 2<<20) + `"}`)
 	for i := range events {
 		e := event("app/large", i)

@@ -134,7 +134,7 @@ func (w *logWriter) burst(n int) error {
 
 func TestLogWritersExcludeEachOther(t *testing.T) {
 	t.Parallel()
-	fight(t, openEmbedded(t), 300)
+	fight(t, openEmbedded(t), 150)
 }
 
 // fight lets writers fight for one log until each has stored so many records:

@@ -98,7 +98,7 @@ func (m *model) run(steps int) {
 func TestLineageModel(t *testing.T) {
 	t.Parallel()
 	strays := 0
-	for seed := range uint64(3000) {
+	for seed := range uint64(1000) {
 		m := &model{random: rand.New(rand.NewPCG(seed, 1))}
 		m.start()
 		m.run(150)

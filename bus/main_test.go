@@ -133,14 +133,20 @@ func number(t testing.TB, d *Delivery) int {
 // storedEvents are all events of a bus with one partition.
 func storedEvents(t testing.TB, b *Bus) []*Delivery {
 	t.Helper()
+	return deliveredAfter(t, b, 0)
+}
+
+// deliveredAfter are those with a higher sequence.
+func deliveredAfter(t testing.TB, b *Bus, after uint64) []*Delivery {
+	t.Helper()
 	info, err := b.findStream(t.Context(), eventsStream)
 	require.NoError(t, err)
-	if info.State.Msgs == 0 {
+	if info.State.Msgs == 0 || info.State.LastSeq <= after {
 		return nil
 	}
 	var found []*Delivery
 	done := make(chan struct{})
-	stop, err := b.ConsumeEvents(t.Context(), 0, 0, func(d *Delivery) {
+	stop, err := b.ConsumeEvents(t.Context(), 0, after, func(d *Delivery) {
 		found = append(found, d)
 		if d.Seq == info.State.LastSeq {
 			close(done)
