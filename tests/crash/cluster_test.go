@@ -1,6 +1,7 @@
 package crash_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -34,17 +35,18 @@ func startNATS(t *testing.T) (url string) {
 	return "nats://127.0.0.1:" + strconv.Itoa(srv.Addr().(*net.TCPAddr).Port)
 }
 
-// TestTwoServers runs two servers on one NATS. One of them is killed, or
-// frozen until the other has taken over, as if its machine had been paused;
-// then it comes back, still believing that the partitions are its own.
+// TestTwoServers runs two servers on one NATS. The one that serves more is
+// killed, or frozen until the other has taken over, as if its machine had been
+// paused; then it comes back, still believing that the partitions are its own.
+// Or both are killed, and share the partitions when they are started again.
 func TestTwoServers(t *testing.T) {
 	t.Parallel()
-	events, rounds := 800, 10
+	events, rounds := 1000, 12
 	if testing.Short() {
-		events, rounds = 100, 2
+		events, rounds = 100, 3
 	}
 	url := []string{"--nats-url", startNATS(t)}
-	s := newSite(t, siteConfig{servers: [][]string{url, url}, partitions: 4})
+	s := newSite(t, siteConfig{servers: [][]string{url, url}, partitions: 6})
 	rng := rand.New(rand.NewPCG(41, *seedOffset))
 	batches := makeBatches(rng, scripts[work].trigger, 0, events, 0)
 	var sends []<-chan error
@@ -53,7 +55,14 @@ func TestTwoServers(t *testing.T) {
 		batches = batches[len(share):]
 		sends = append(sends, s.sender.start(s.ctx, share))
 		pause(s, time.Duration(rng.Int64N(int64(300*time.Millisecond))))
-		s.failOver(rng.IntN(2), round%2 == 1)
+		switch round % 3 {
+		case 0:
+			s.killBoth()
+		case 1:
+			s.takenOver(s.busier(), s.killServer, func(i int) { require.NoError(t, s.servers[i].Restart(s.ctx)) })
+		case 2:
+			s.takenOver(s.busier(), s.freeze, s.thaw)
+		}
 	}
 	for _, done := range sends {
 		require.NoError(t, <-done)
@@ -63,25 +72,54 @@ func TestTwoServers(t *testing.T) {
 	s.stop()
 }
 
-// failOver takes a server away until the other serves everything.
-func (s *site) failOver(i int, freeze bool) {
-	gone := s.servers[i]
+// takenOver takes a server away until the other serves everything.
+func (s *site) takenOver(i int, away, back func(i int)) {
 	began := time.Now()
-	if freeze {
-		require.NoError(s.t, gone.Freeze())
-		s.frozen = gone
-	} else {
-		s.killServer(i)
-	}
+	away(i)
 	s.awaitServed()
 	took := time.Since(began)
 	require.Less(s.t, took, takeoverTimeout)
 	s.recoveries = append(s.recoveries, took)
-	if freeze {
-		s.frozen = nil
-		require.NoError(s.t, gone.Thaw())
-		s.kills++
-		return
+	back(i)
+}
+
+func (s *site) freeze(i int) {
+	s.frozen = s.servers[i]
+	require.NoError(s.t, s.frozen.Freeze())
+}
+
+func (s *site) thaw(int) {
+	require.NoError(s.t, s.frozen.Thaw())
+	s.frozen = nil
+	s.kills++
+}
+
+// killBoth leaves no one who serves, and starts all again at the same time.
+func (s *site) killBoth() {
+	began := time.Now()
+	for i := range s.servers {
+		s.killServer(i)
 	}
-	require.NoError(s.t, gone.Restart(s.ctx))
+	errs := make(chan error, len(s.servers))
+	for _, server := range s.servers {
+		go func() { errs <- server.Restart(s.ctx) }()
+	}
+	for range s.servers {
+		require.NoError(s.t, <-errs)
+	}
+	s.awaitServed()
+	s.recoveries = append(s.recoveries, time.Since(began))
+}
+
+// busier is the server with the most partitions.
+func (s *site) busier() int {
+	most, least := 0, math.Inf(1)
+	for i, server := range s.servers {
+		metrics, err := readMetrics(s.ctx, server)
+		require.NoError(s.t, err)
+		if unserved := metrics["jetstep_partitions_unserved"]; unserved < least {
+			most, least = i, unserved
+		}
+	}
+	return most
 }
