@@ -84,9 +84,10 @@ func (d *decision) mayRetry() bool {
 	return !d.answer.NoRetry && d.job.Attempt+1 < d.attempts
 }
 
-// retry makes the job due again.
+// retry makes the job due again. It goes on from the steps that finished: a
+// call after one of them, beside it, would execute what it retries.
 func (d *decision) retry() {
-	d.t.Then = state.JobRetry
+	d.t.Then, d.t.Discoveries = state.JobRetry, nil
 	at := d.answer.RetryAt
 	if at.IsZero() {
 		at = d.now.Add(d.backoff)

@@ -96,13 +96,16 @@ func (d *decision) discover(op *driver.Opcode, kind state.JobKind, id string) {
 
 // save remembers a finished step, within the limit of the run's state.
 func (d *decision) save(op *driver.Opcode, memo json.RawMessage) error {
-	if d.run.Size+d.size+len(memo) > d.situation.size {
+	_, finished := d.run.Memo(op.ID)
+	if !finished && d.run.Size+d.size+len(memo) > d.situation.size {
 		return &driver.FatalError{
 			Name:    driver.NameStateOverflowed,
 			Message: fmt.Sprintf("The function run exceeded the state size limit of %d bytes.", d.situation.size),
 		}
 	}
-	d.size += len(memo)
+	if !finished {
+		d.size += len(memo)
+	}
 	d.t.Saves = append(d.t.Saves, state.Save{Step: op.ID, Memo: memo})
 	return nil
 }
