@@ -83,6 +83,7 @@ type Syncer struct {
 	// registrations counts those that came from each normalised app URL, so
 	// that a ping can tell whether it had one as a consequence.
 	registrations map[string]int
+	told          map[uuid.UUID]string // the error of an app that was last logged
 }
 
 // New makes a Syncer. It does nothing by itself until Run.
@@ -102,7 +103,7 @@ func New(cfg Config) *Syncer {
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{}).DialContext
 	}
-	return &Syncer{cfg: cfg, log: cfg.Logger, toAdd: cfg.URLs, registrations: map[string]int{}}
+	return &Syncer{cfg: cfg, log: cfg.Logger, toAdd: cfg.URLs, registrations: map[string]int{}, told: map[uuid.UUID]string{}}
 }
 
 // ErrAppNotFound is returned by Remove.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"jetstep/executor/signing"
 	"jetstep/function"
 	"jetstep/jcs"
@@ -79,11 +81,29 @@ func (s *Syncer) put(ctx context.Context, url string, inBand bool) (*answer, err
 	return s.send(req, body)
 }
 
-// send signs and sends a request to an app.
+// send signs and sends a request to an app. One that refuses a signature gets
+// that of the next key.
 func (s *Syncer) send(req *http.Request, body []byte) (*answer, error) {
-	if len(s.cfg.SigningKeys) > 0 {
-		req.Header.Set(signing.Header, signing.Sign(s.cfg.SigningKeys[0], body, time.Now()))
+	if len(s.cfg.SigningKeys) == 0 {
+		return s.sendOnce(req)
 	}
+	var last *answer
+	for _, key := range s.cfg.SigningKeys {
+		signed := req.Clone(req.Context())
+		if len(body) > 0 {
+			signed.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		signed.Header.Set(signing.Header, signing.Sign(key, body, time.Now()))
+		answer, err := s.sendOnce(signed)
+		if err != nil || answer.status != http.StatusUnauthorized {
+			return answer, err
+		}
+		last = answer
+	}
+	return last, nil
+}
+
+func (s *Syncer) sendOnce(req *http.Request) (*answer, error) {
 	resp, err := s.cfg.Client.Do(req)
 	if err != nil {
 		return nil, err
@@ -216,7 +236,7 @@ func (s *Syncer) isInBand(url string) bool {
 }
 
 // setError records on the apps of that URL what a ping found out, see
-// nextError, and logs what is new.
+// nextError, and logs what is new: to the registry, or to this process.
 func (s *Syncer) setError(ctx context.Context, url, found string) error {
 	var failed error
 	for _, known := range s.cfg.Registry.Catalog().AppsByURL(url) {
@@ -235,7 +255,7 @@ func (s *Syncer) setError(ctx context.Context, url, found string) error {
 		switch {
 		case err != nil:
 			failed = errors.Join(failed, fmt.Errorf("record the state of app %s: %w", url, err))
-		case was == now:
+		case !s.isNews(known.ID, was, now):
 		case now == "":
 			s.log.Info("app can be reached again", "app", known.Name, "url", url)
 		default:
@@ -243,6 +263,16 @@ func (s *Syncer) setError(ctx context.Context, url, found string) error {
 		}
 	}
 	return failed
+}
+
+// isNews tells whether an app's state is to be logged. An error is told once,
+// also if an earlier process has found it or the app was added with it.
+func (s *Syncer) isNews(app uuid.UUID, was, now string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told := s.told[app]
+	s.told[app] = now
+	return was != now || now != "" && told != now
 }
 
 // nextError is an app's error after a ping that led to no registration here.

@@ -72,6 +72,13 @@ func TestPingWithoutAnswer(t *testing.T) {
 	require.Equal(t, 1, f.logs.count("app cannot be synced"), "once, not at every ping")
 	require.Equal(t, 2, f.registry.writes)
 
+	const never = "http://localhost:1/api/inngest"
+	require.NoError(t, f.addPlaceholder(t.Context(), never))
+	for range 2 {
+		require.NoError(t, f.Ping(t.Context(), never))
+	}
+	require.Equal(t, 2, f.logs.count("app cannot be synced"), "also of one that was never reached, once")
+
 	require.NoError(t, f.addPlaceholder(t.Context(), "ftp://localhost/x"))
 	require.NoError(t, f.Ping(t.Context(), "ftp://localhost/x"))
 	require.Equal(t, "unsupported_protocol", f.registry.app(t, "").Error)
@@ -85,6 +92,7 @@ func TestPingRequest(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, Config{Kind: "cloud", SigningKeys: keys})
 			f.cfg.Client = &http.Client{Timeout: PingTimeout}
+			refused := 0
 			app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				defer w.WriteHeader(http.StatusUnauthorized)
 				body, err := io.ReadAll(r.Body)
@@ -103,16 +111,18 @@ func TestPingRequest(t *testing.T) {
 					t.Errorf("signed: %v", signed)
 				}
 				if signed {
-					if err := signing.Verify(signature[0], body, time.Now(), key); err != nil {
+					if err := signing.Verify(signature[0], body, time.Now(), keys[refused]); err != nil {
 						t.Error(err)
 					}
 				}
+				refused++
 			}))
 			defer app.Close()
 			url := app.URL + "/a?b=1&c=<2>"
 			require.NoError(t, f.addPlaceholder(t.Context(), url))
 			require.NoError(t, f.Ping(t.Context(), url))
 			require.Equal(t, "unauthorized", f.registry.app(t, "").Error, "the handler was reached")
+			require.Equal(t, max(len(keys), 1), refused, "every key was tried")
 		})
 	}
 }

@@ -27,8 +27,8 @@ import (
 
 // Config configures a Caller. Zero durations and sizes mean the default.
 type Config struct {
-	// SigningKey signs requests, if set. FallbackKey is a second key whose
-	// signatures on answers are accepted while keys are rotated.
+	// SigningKey signs requests, if set. While keys are rotated FallbackKey
+	// signs those to apps that refuse the first, and both may sign answers.
 	SigningKey  string
 	FallbackKey string
 	// RequireSigning refuses calls without a key and verifies signed answers.
@@ -111,7 +111,7 @@ func (c *Caller) Call(ctx context.Context, req *Request) (*Response, error) {
 	if err != nil {
 		return failure("", err.Error()), nil
 	}
-	answer, err := c.roundTrip(ctx, c.newCall(endpoint, req, started))
+	answer, err := c.send(ctx, endpoint, req, started)
 	if ctx.Err() != nil && err != nil {
 		return nil, ctx.Err()
 	}
@@ -119,6 +119,30 @@ func (c *Caller) Call(ctx context.Context, req *Request) (*Response, error) {
 	response := c.respond(answer, err, now)
 	response.Duration = now.Sub(started)
 	return response, nil
+}
+
+// send makes the call, and makes it again with the other key if the app refuses
+// the signature, which it does before it runs anything. The key that an app
+// took is the first for its next call.
+func (c *Caller) send(ctx context.Context, endpoint *endpoint, req *Request, started time.Time) (Answer, error) {
+	if c.config.FallbackKey == "" {
+		return c.roundTrip(ctx, c.newCall(endpoint, req, c.config.SigningKey, started))
+	}
+	first, second := c.config.SigningKey, c.config.FallbackKey
+	behind := endpoint.behind.Load()
+	if behind {
+		first, second = second, first
+	}
+	answer, err := c.roundTrip(ctx, c.newCall(endpoint, req, first, started))
+	if err != nil || answer.Status != http.StatusUnauthorized {
+		return answer, err
+	}
+	again, againErr := c.roundTrip(ctx, c.newCall(endpoint, req, second, c.config.Now()))
+	if againErr != nil || again.Status == http.StatusUnauthorized {
+		return answer, ctx.Err()
+	}
+	endpoint.behind.Store(!behind)
+	return again, nil
 }
 
 func (c *Caller) respond(answer Answer, err error, now time.Time) *Response {
@@ -134,7 +158,7 @@ func (c *Caller) respond(answer Answer, err error, now time.Time) *Response {
 }
 
 // newCall builds the HTTP request of a call (sdk-protocol §7.1, §7.2).
-func (c *Caller) newCall(endpoint *endpoint, req *Request, now time.Time) *http.Request {
+func (c *Caller) newCall(endpoint *endpoint, req *Request, key string, now time.Time) *http.Request {
 	body, _ := Body(req)
 	u := endpoint.forStep(req.stepID())
 	call := &http.Request{
@@ -144,7 +168,7 @@ func (c *Caller) newCall(endpoint *endpoint, req *Request, now time.Time) *http.
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        c.callHeader(req, body, now),
+		Header:        c.callHeader(req, body, key, now),
 		Body:          io.NopCloser(bytes.NewReader(body)),
 		ContentLength: int64(len(body)),
 	}
@@ -157,7 +181,7 @@ var accountID = function.AccountID.String()
 // userAgent is what SDKs know the server by.
 const userAgent = "Inngest"
 
-func (c *Caller) callHeader(req *Request, body []byte, now time.Time) http.Header {
+func (c *Caller) callHeader(req *Request, body []byte, key string, now time.Time) http.Header {
 	traceparent, tracestate := req.Traceparent, req.Tracestate
 	if traceparent == "" {
 		traceparent = newTraceparent(req.RunID)
@@ -182,8 +206,8 @@ func (c *Caller) callHeader(req *Request, body []byte, now time.Time) http.Heade
 	if req.RequestID != "" {
 		header.add("X-Request-Id", req.RequestID)
 	}
-	if c.config.SigningKey != "" {
-		header.add(signing.Header, signing.Sign(c.config.SigningKey, body, now))
+	if key != "" {
+		header.add(signing.Header, signing.Sign(key, body, now))
 	}
 	// Lets the transport repeat the call when a kept connection turns out to
 	// be closed; being empty it is not sent. Step ids make repeats harmless.

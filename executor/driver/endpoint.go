@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"sync"
+	"sync/atomic"
 )
 
 // endpoint is a step URI taken apart, so that a call only has to put its step
@@ -11,6 +12,8 @@ import (
 type endpoint struct {
 	url           url.URL
 	before, after string // of the step id in the query
+	// behind is set while the app there knows only the fallback signing key.
+	behind atomic.Bool
 }
 
 // parseEndpoint prepares a step URI. The stepId parameter is replaced or added
