@@ -29,22 +29,19 @@ func (e *Executor) Checkpoint(ctx context.Context, run ulid.ULID, job string, op
 	if err != nil {
 		return err
 	}
+	for i := range ops {
+		if !reportable(ops[i].Op) {
+			return fmt.Errorf("%w async steps", ErrRefused)
+		}
+	}
 	_, limit := e.Limits.Of(r.FunctionID)
 	t := &state.Transition{RunID: run, ResetJob: job}
-	size := r.Size
-	for i := range ops {
-		op := &ops[i]
-		if op.Op.Sync() || op.Op == driver.OpStepPlanned || op.Op.Lazy() {
-			continue
-		}
-		return fmt.Errorf("%w async steps", ErrRefused)
-	}
-	d := &decision{situation: &situation{run: r}, answer: &driver.Response{}, t: t}
+	d := &decision{situation: &situation{run: r, size: limit}, t: t}
 	var refused error
 	for i := range ops {
-		op := &ops[i]
-		if refused = d.checkpoint(op, &size, limit); refused != nil {
-			break // what came before it stays
+		if refused = d.checkpoint(&ops[i]); refused != nil {
+			t.ResetJob = "" // what came before it stays, but it is no success
+			break
 		}
 	}
 	if len(t.Saves)+len(t.Defers)+len(t.AbortDefers) > 0 {
@@ -55,30 +52,38 @@ func (e *Executor) Checkpoint(ctx context.Context, run ulid.ULID, job string, op
 	return refused
 }
 
-func (d *decision) checkpoint(op *driver.Opcode, size *int, limit int) error {
+// reportable tells ops that are done while a call lasts from those for which
+// it has to end. Of the former not all are accepted; the protocol wants them
+// refused one by one.
+func reportable(op driver.OpCode) bool {
+	return op.Sync() || op == driver.OpStepPlanned || op == driver.OpStepError
+}
+
+func (d *decision) checkpoint(op *driver.Opcode) error {
 	switch op.Op {
 	case driver.OpStep, driver.OpStepRun:
-		memo, err := stepMemo(op)
-		if err != nil {
-			return fmt.Errorf("output of step %s: %w", op.ID, err)
-		}
-		if len(memo) > MaxStepOutput {
-			return fmt.Errorf("step %s: %w: %d bytes", op.ID, ErrStepTooLarge, len(memo))
-		}
-		if *size += len(memo); *size > limit {
-			return fmt.Errorf("%w: %d bytes", ErrStateTooLarge, *size)
-		}
-		d.t.Saves = append(d.t.Saves, state.Save{Step: op.ID, Memo: memo})
-		return nil
+		return d.checkpointStep(op)
 	case driver.OpStepPlanned:
-		return nil
 	case driver.OpDeferAdd:
-		d.deferAdd(op)
+		d.addDefer(op)
 	case driver.OpDeferAbort:
-		return d.deferAbort(op)
+		d.abortDefer(op)
 	default:
 		return fmt.Errorf("%w opcode: %s", ErrRefused, op.Op)
 	}
-	d.t.Discoveries = nil // lazy ops ask for one only in an answer
+	return nil
+}
+
+func (d *decision) checkpointStep(op *driver.Opcode) error {
+	memo, err := stepMemo(op)
+	if err != nil {
+		return fmt.Errorf("%w output of step %s: %w", ErrRefused, op.ID, err)
+	}
+	if len(memo) > MaxStepOutput {
+		return fmt.Errorf("step %s: %w: %d bytes", op.ID, ErrStepTooLarge, len(memo))
+	}
+	if err := d.save(op, memo); err != nil {
+		return fmt.Errorf("%w: step %s of %d bytes is too much", ErrStateTooLarge, op.ID, len(memo))
+	}
 	return nil
 }

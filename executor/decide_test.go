@@ -480,6 +480,12 @@ func TestDecideDeferInputs(t *testing.T) {
 	s.run.Defers = []state.Defer{{ID: "d0", Status: state.DeferAfterRun, Input: raw(`"` + large[:1000] + `"`)}}
 	got, _ := decide(s, ops(2, withOpts(driver.OpDeferAdd, "d1", "", `{"fn_slug":"s","input":{"a":"`+large[:len(large)-1000]+`"}}`)))
 	require.Equal(t, []state.Defer{{ID: "d1", Slug: "s", Status: state.DeferRejected}}, got.Defers)
+
+	s.run.Defers = nil
+	half := `{"fn_slug":"s","input":{"a":"` + large[:len(large)/2] + `"}}`
+	got, _ = decide(s, ops(2, withOpts(driver.OpDeferAdd, "d1", "", half), withOpts(driver.OpDeferAdd, "d2", "", half)))
+	require.Equal(t, state.DeferAfterRun, got.Defers[0].Status)
+	require.Equal(t, state.DeferRejected, got.Defers[1].Status)
 }
 
 // A first error decides, but a fatal one later in the answer of a retried call

@@ -46,7 +46,8 @@ func (d *decision) op(i int, op *driver.Opcode) error {
 		d.deferAdd(op)
 		return nil
 	case driver.OpDeferAbort:
-		return d.deferAbort(op)
+		d.deferAbort(op)
+		return nil
 	}
 	return fmt.Errorf("op %s is not known", op.Op)
 }
@@ -311,27 +312,43 @@ func (d *decision) gateway(op *driver.Opcode, result remoteResult) error {
 const maxDefers = 20
 
 func (d *decision) deferAdd(op *driver.Opcode) {
+	d.addDefer(op)
+	d.discoverLazy(op)
+}
+
+// addDefer notes a deferred function, as rejected when it is one too many or
+// its input too large.
+func (d *decision) addDefer(op *driver.Opcode) {
 	opts, err := op.DeferAdd()
 	status := state.DeferAfterRun
 	size := len(opts.Input)
 	for _, have := range d.run.Defers {
 		size += len(have.Input)
 	}
+	for _, added := range d.t.Defers {
+		size += len(added.Input)
+	}
 	if err != nil || len(d.run.Defers)+len(d.t.Defers) >= maxDefers || size > driver.MaxDeferInput {
 		status, opts.Input = state.DeferRejected, nil
 	}
 	d.t.Defers = append(d.t.Defers, state.Defer{ID: op.ID, Slug: opts.FnSlug, Status: status, Input: canonical(opts.Input)})
-	d.discoverLazy(op)
 }
 
-func (d *decision) deferAbort(op *driver.Opcode) error {
+func (d *decision) deferAbort(op *driver.Opcode) {
+	if d.abortDefer(op) {
+		d.discoverLazy(op)
+	}
+}
+
+// abortDefer takes a deferred function back. An op that names none asks for
+// nothing (sdk-protocol §11.4).
+func (d *decision) abortDefer(op *driver.Opcode) bool {
 	target, err := op.DeferAbort()
 	if err != nil {
-		return nil // it names nothing: nothing to abort (sdk-protocol §11.4)
+		return false
 	}
 	d.t.AbortDefers = append(d.t.AbortDefers, target)
-	d.discoverLazy(op)
-	return nil
+	return true
 }
 
 // discoverLazy keeps a run going whose answer held only defers.
