@@ -25,6 +25,8 @@ type service interface {
 	URL() string
 	// Location says in words where data is kept.
 	Location() string
+	// KnownApps says in words which apps were registered before.
+	KnownApps() []string
 	// Failed receives the error of a part that ended on its own.
 	Failed() <-chan error
 	// Shutdown takes no more work, waits for running steps until ctx ends, and

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"jetstep/cmd/jetstep/internal/config"
+	"jetstep/function"
 )
 
 // fakeService stops as it is told to.
@@ -26,6 +27,7 @@ type fakeService struct {
 }
 
 func (f fakeService) URL() string                        { return "http://localhost:1" }
+func (f fakeService) KnownApps() []string                { return nil }
 func (f fakeService) Location() string                   { return "nowhere" }
 func (f fakeService) Failed() <-chan error               { return nil }
 func (f fakeService) Shutdown(ctx context.Context) error { return f.shutdown(ctx) }
@@ -256,12 +258,18 @@ func TestFacts(t *testing.T) {
 	require.Equal(t, []fact{
 		{"url", "http://h"}, {"events", "http://h/e/<any key>"},
 		{"apps", "localhost:3000/api/inngest, looking on local ports"}, {"storage", "s"},
-	}, facts(dev, "http://h", "s"))
+	}, facts(dev, "http://h", "s", nil))
 
 	start := config.Options{Mode: config.Start, EventKeys: []string{"secret", "b"}}
 	require.Equal(t, []fact{
 		{"url", "http://h"}, {"events", "http://h/e/<key>, 2 accepted"}, {"apps", "register themselves"}, {"storage", "s"},
-	}, facts(start, "http://h", "s"))
+	}, facts(start, "http://h", "s", nil))
+
+	known := describeApps([]*function.App{
+		{Name: "shop", Functions: make([]function.Function, 3)}, {URL: "http://localhost:3000"}, {Name: "mail", Error: "unreachable"},
+	})
+	require.Contains(t, facts(start, "http://h", "s", known),
+		fact{"apps", "shop with 3 functions, mail with 0 functions (unreachable)"}, "what a restart finds in the registry")
 }
 
 func TestStorageFact(t *testing.T) {

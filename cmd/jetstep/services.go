@@ -18,11 +18,13 @@ import (
 	"jetstep/api/appsync"
 	"jetstep/api/ingest"
 	"jetstep/cmd/jetstep/internal/config"
+	"jetstep/function"
 )
 
 // services is everything that runs in the process.
 type services struct {
 	url    string
+	known  []string // apps
 	engine *engine
 	http   *http.Server
 	failed chan error
@@ -42,6 +44,7 @@ func startServices(ctx context.Context, opts config.Options, listener net.Listen
 		return nil, err
 	}
 	s := &services{url: publicURL(listener.Addr()), engine: engine, failed: make(chan error, 1)}
+	s.known = describeApps(engine.bus.Registry().Catalog().Apps)
 	if err := s.open(ctx, opts, listener, log); err != nil {
 		engine.close()
 		return nil, err
@@ -85,6 +88,25 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 func (s *services) URL() string { return s.url }
 
 func (s *services) Location() string { return s.engine.bus.Location() }
+
+func (s *services) KnownApps() []string { return s.known }
+
+// describeApps is one phrase for each registered app; those that only a URL is
+// known of have not been found yet.
+func describeApps(apps []*function.App) []string {
+	var phrases []string
+	for _, app := range apps {
+		if app.Name == "" {
+			continue
+		}
+		phrase := fmt.Sprintf("%s with %d functions", app.Name, len(app.Functions))
+		if app.Error != "" {
+			phrase += " (" + app.Error + ")"
+		}
+		phrases = append(phrases, phrase)
+	}
+	return phrases
+}
 
 func (s *services) Failed() <-chan error { return s.failed }
 
