@@ -45,7 +45,6 @@ func startServer(ctx context.Context, cfg Config, log *serverLog) (*embedded, er
 	srv.SetLoggerV2(log, false, false, false)
 	e := &embedded{Server: srv, dir: dir, log: log}
 	if err := e.start(ctx); err != nil {
-		e.close()
 		return nil, fmt.Errorf("embedded nats in %s did not start: %w", cfg.StoreDir, err)
 	}
 	return e, nil
@@ -83,8 +82,8 @@ func serverOptions(cfg Config) (*server.Options, error) {
 	return opts, nil
 }
 
-// start returns when the server takes connections, or why it does not. The
-// server itself only logs that it gives up.
+// start returns when the server takes connections, or why it does not; it is
+// closed then. The server itself only logs that it gives up.
 func (e *embedded) start(ctx context.Context) error {
 	started := make(chan struct{})
 	go func() {
@@ -94,18 +93,32 @@ func (e *embedded) start(ctx context.Context) error {
 	select {
 	case <-started:
 	case <-ctx.Done():
+		// It cannot be interrupted, and has the directory until it is done.
+		go func() {
+			<-started
+			e.close()
+		}()
 		return context.Cause(ctx)
 	}
+	if err := e.ready(); err != nil {
+		e.close()
+		return err
+	}
+	return nil
+}
+
+// ready tells why a server whose start has ended takes no connections.
+func (e *embedded) ready() error {
 	if why := e.log.fatalError(); why != "" {
 		return errors.New(why)
 	}
-	if !e.ReadyForConnections(readyTimeout) {
-		if why := e.log.lastError(); why != "" {
-			return errors.New(why)
-		}
-		return fmt.Errorf("not ready after %s", readyTimeout)
+	if e.ReadyForConnections(readyTimeout) {
+		return nil
 	}
-	return nil
+	if why := e.log.lastError(); why != "" {
+		return errors.New(why)
+	}
+	return fmt.Errorf("not ready after %s", readyTimeout)
 }
 
 // close shuts the server down, which writes its streams out.

@@ -184,7 +184,16 @@ func TestEmbeddedStartEndsWithItsContext(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Open(ctx, Config{StoreDir: dir})
 	require.ErrorIs(t, err, context.Canceled)
-	open(t, Config{StoreDir: dir})
+	// What could not be interrupted keeps the directory until it has ended.
+	eventually(t, func() bool {
+		b, err := Open(t.Context(), Config{StoreDir: dir})
+		if err != nil {
+			require.ErrorIs(t, err, ErrStoreInUse)
+			return false
+		}
+		b.Close()
+		return true
+	}, "the directory can be used again")
 }
 
 func TestStoreHasOneUser(t *testing.T) {
