@@ -29,7 +29,6 @@ type ending struct {
 type recorder struct {
 	mu        sync.Mutex
 	scheduled map[ulid.ULID]*state.Run
-	order     []ulid.ULID
 	started   map[ulid.ULID]int
 	finished  map[ulid.ULID]ending
 	events    map[string]int // by name
@@ -55,9 +54,6 @@ func (r *recorder) EventReceived(d *bus.Delivery, matched int) {
 func (r *recorder) RunScheduled(run *state.Run) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, known := r.scheduled[run.ID]; !known {
-		r.order = append(r.order, run.ID)
-	}
 	r.scheduled[run.ID] = run
 }
 
@@ -91,13 +87,6 @@ func (r *recorder) bodies(name string) []json.RawMessage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.data[name]
-}
-
-// runs are all that were scheduled, oldest first.
-func (r *recorder) runs() []ulid.ULID {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return append([]ulid.ULID(nil), r.order...)
 }
 
 // site is an installation in a directory, without an executor: tests lease
