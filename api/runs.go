@@ -32,12 +32,14 @@ type run struct {
 	Status          string          `json:"status"`
 	EndedAt         *time.Time      `json:"ended_at"`
 	Output          json.RawMessage `json:"output,omitempty"`
+	// Reason is an addition: why the run waits, or was skipped.
+	Reason string `json:"reason,omitempty"`
 }
 
 func showRun(r *history.Run) run {
 	shown := run{ID: r.ID, StartedAt: r.StartedAt.UTC(), FunctionID: r.FunctionID, FunctionVersion: r.FunctionVersion,
 		EnvironmentID: function.EnvironmentID, EventID: r.EventID(), BatchID: r.BatchID, OriginalRunID: r.OriginalRunID,
-		Cron: r.Cron, Status: r.Status.String(), Output: r.Output}
+		Cron: r.Cron, Status: r.Status.String(), Output: r.Output, Reason: r.Reason}
 	if r.StartedAt.IsZero() {
 		shown.StartedAt = r.QueuedAt.UTC()
 	}

@@ -47,6 +47,8 @@ func TestGetRun(t *testing.T) {
 	f.history.RunStarted(ulid.MustParse(knownRun), now.Add(time.Second))
 	started := strings.Replace(start, "23:00:52", "23:00:53", 1)
 	require.Equal(t, started+`"status":"Running","ended_at":null},`+end, get())
+	f.history.RunWaits(ulid.MustParse(knownRun), "attempt 1 of 5 failed: Unable to reach SDK URL")
+	require.Equal(t, started+`"status":"Running","ended_at":null,"reason":"attempt 1 of 5 failed: Unable to reach SDK URL"},`+end, get())
 
 	f.history.RunFinished(ulid.MustParse(knownRun), state.Completed, json.RawMessage(`{"a":{"n":1}}`), now.Add(2*time.Second))
 	require.Equal(t, started+`"status":"Completed","ended_at":"2026-11-25T23:00:54.088Z","output":{"a":{"n":1}}},`+end, get())

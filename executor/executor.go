@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
 
 	"jetstep/executor/driver"
 	"jetstep/function"
@@ -45,6 +46,9 @@ type Config struct {
 	Workers int
 	// RetryInterval, if set, replaces the back-off table.
 	RetryInterval time.Duration
+	// OnTrouble, if set, is told why a run has to be called again, and with ""
+	// that the reason is gone.
+	OnTrouble func(run ulid.ULID, reason string)
 }
 
 // wakers is how many ends of sleeps and waits are committed at once; a commit
@@ -69,6 +73,9 @@ func New(cfg Config) *Executor {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.OnTrouble == nil {
+		cfg.OnTrouble = func(ulid.ULID, string) {}
 	}
 	return &Executor{Config: cfg, log: cfg.Logger}
 }

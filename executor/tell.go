@@ -10,7 +10,7 @@ import (
 	"jetstep/state"
 )
 
-// tell logs what a user should know about a call: that it, or a step, failed
+// tell says what a user should know about a call: that it, or a step, failed
 // and why, whether it is tried again and when.
 func (e *Executor) tell(s *situation, answer *driver.Response, t *state.Transition, trouble error) {
 	about := func(err error) []any {
@@ -21,12 +21,16 @@ func (e *Executor) tell(s *situation, answer *driver.Response, t *state.Transiti
 	}
 	switch {
 	case trouble == nil:
+		if s.job.Attempt > 0 {
+			e.OnTrouble(s.run.ID, "")
+		}
 		for i := range answer.Ops {
 			if op := &answer.Ops[i]; op.Error != nil {
 				e.log.Warn("step failed", about(stepTrouble(op))...)
 			}
 		}
 	case t.Then == state.JobRetry:
+		e.OnTrouble(s.run.ID, fmt.Sprintf("attempt %d of %d failed: %s", s.job.Attempt+1, s.attempts, shorten(trouble.Error())))
 		e.log.Warn("attempt failed; it is tried again", append(about(trouble), "retry_at", time.UnixMilli(t.RetryAt).UTC())...)
 	default:
 		e.log.Warn("run failed", about(trouble)...)

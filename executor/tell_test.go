@@ -53,6 +53,7 @@ func TestFailuresAreTold(t *testing.T) {
 		err     string
 	}{
 		"done":           {answer: &driver.Response{Kind: driver.KindDone}},
+		"done at last":   {answer: &driver.Response{Kind: driver.KindDone}, attempt: 1},
 		"steps":          {answer: steps(driver.Opcode{Op: driver.OpStepRun, ID: "a"})},
 		"function":       {answer: failed, msg: "attempt failed; it is tried again", err: "TypeError: boom (invalid status code: 500)"},
 		"function, last": {answer: failed, attempt: last, msg: "run failed", err: "TypeError: boom (invalid status code: 500)"},
@@ -78,10 +79,20 @@ func TestFailuresAreTold(t *testing.T) {
 				sdk.fn = nil
 			}
 			var out bytes.Buffer
-			e := New(Config{SDK: sdk, Functions: sdk, Logger: slog.New(slog.NewJSONHandler(&out, nil))})
+			told := "untold"
+			e := New(Config{SDK: sdk, Functions: sdk, Logger: slog.New(slog.NewJSONHandler(&out, nil)),
+				OnTrouble: func(_ ulid.ULID, reason string) { told = reason }})
 			run := &state.Run{ID: ulid.Make(), Version: state.Undecided, Events: []json.RawMessage{json.RawMessage(`{}`)}}
 			_, err := e.call(t.Context(), run, state.Job{ID: "job", Attempt: c.attempt})
 			require.NoError(t, err)
+			switch {
+			case strings.HasPrefix(c.msg, "attempt failed"):
+				require.Equal(t, "attempt 1 of 5 failed: "+c.err, told)
+			case c.attempt > 0 && c.msg != "run failed":
+				require.Empty(t, told, "earlier trouble is over")
+			default:
+				require.Equal(t, "untold", told)
+			}
 			if c.msg == "" {
 				require.Empty(t, out.String())
 				return

@@ -229,6 +229,18 @@ func (m *Memory) RunStarted(id ulid.ULID, at time.Time) {
 	}
 }
 
+// RunWaits records why a run that has not ended does not go on, in words; ""
+// is that it does.
+func (m *Memory) RunWaits(id ulid.ULID, reason string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	run, known := m.runs[id]
+	if !known || run.status.Ended() || reason == "" && run.more == nil {
+		return
+	}
+	run.details().reason = reason
+}
+
 // RunFinished records the end of a run. The output is kept, not copied.
 func (m *Memory) RunFinished(id ulid.ULID, status state.Status, output json.RawMessage, at time.Time) {
 	m.mu.Lock()
@@ -238,7 +250,8 @@ func (m *Memory) RunFinished(id ulid.ULID, status state.Status, output json.RawM
 		return
 	}
 	run.status = status
-	run.details().output, run.details().endedAt = output, millis(at)
+	more := run.details()
+	more.output, more.endedAt, more.reason = output, millis(at), ""
 	m.finish(run)
 }
 

@@ -79,8 +79,23 @@ func TestRunGoesThroughItsStatuses(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Run{ID: id(1), Status: state.Running, QueuedAt: epoch, StartedAt: epoch.Add(time.Second)}, run)
 
+	reason := func() string {
+		run, err = m.Run(t.Context(), id(1))
+		require.NoError(t, err)
+		return run.Reason
+	}
+	m.RunWaits(id(1), "")
+	require.Empty(t, reason())
+	m.RunWaits(id(1), "attempt 1 of 5 failed")
+	require.Equal(t, "attempt 1 of 5 failed", reason())
+	m.RunWaits(id(1), "")
+	require.Empty(t, reason())
+	m.RunWaits(id(1), "attempt 2 of 5 failed")
+
 	m.RunFinished(id(1), state.Completed, json.RawMessage(`"done"`), epoch.Add(2*time.Second))
 	m.RunFinished(id(1), state.Failed, nil, epoch.Add(time.Hour))
+	m.RunWaits(id(1), "late")
+	require.Empty(t, reason(), "an ended run waits for nothing")
 	m.RunStarted(id(1), epoch.Add(time.Hour))
 	m.RunScheduled(Run{ID: id(1), Status: state.Scheduled})
 	run, err = m.Run(t.Context(), id(1))
@@ -96,6 +111,7 @@ func TestFactsAboutUnknownRunsAreDropped(t *testing.T) {
 	m := newTestMemory(Limits{})
 	m.RunStarted(id(1), epoch)
 	m.RunFinished(id(1), state.Completed, nil, epoch)
+	m.RunWaits(id(1), "why")
 	require.Empty(t, m.runs)
 	require.Zero(t, m.bytes)
 }

@@ -47,7 +47,7 @@ func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*en
 	})
 	e.executor = executor.New(executor.Config{
 		Queue: e.node, Store: e.node, SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
-		Logger: log.With("caller", "executor"), Workers: opts.QueueWorkers, RetryInterval: opts.RetryInterval,
+		Logger: log.With("caller", "executor"), Workers: opts.QueueWorkers, RetryInterval: opts.RetryInterval, OnTrouble: e.history.RunWaits,
 	})
 	e.node.Start(ctx)
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
