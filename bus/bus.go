@@ -5,9 +5,13 @@
 //
 // It guarantees that a call which returns without an error is durable in
 // JetStream (acknowledged by the stream leader, on a quorum with replicas),
-// that a log has no holes and one writer, and that consumers see every message
-// in stream order at least once. It must not know what a run is: payloads of
-// logs are opaque here.
+// that a log as Replay shows it has no holes and one writer at a time, that
+// consumers see every message in stream order at least once, and that it never
+// puts an empty stream in the place of one that is lost or someone else's. It
+// must not know what a run is: payloads of logs are opaque here.
+//
+// Records of a log are to be read by Log.Replay only: the stream may also hold
+// messages of stale writers, which are not part of the log (see lineage).
 package bus
 
 import (

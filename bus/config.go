@@ -48,13 +48,15 @@ type Config struct {
 	User, Password, Token string
 	TLSCA                 string
 	TLSCert, TLSKey       string
-	Domain                string // JetStream domain
+	Domain                string // JetStream domain, also of an embedded server
 
-	Replicas      int      // of each stream, default 1
-	PlacementTags []string // of each stream
-	Partitions    int      // of a new installation, default DefaultPartitions
-	EventMaxAge   time.Duration
-	EventMaxBytes int64 // 0 = unlimited
+	// What follows is for streams that do not exist yet; later it is the
+	// operator's to change.
+	Replicas      int           // of each stream, default 1
+	PlacementTags []string      // of each stream
+	Partitions    int           // default DefaultPartitions
+	EventMaxAge   time.Duration // default 7 days
+	EventMaxBytes int64         // 0 = unlimited
 
 	Logger *slog.Logger
 }
