@@ -29,10 +29,17 @@ type event struct {
 	User          json.RawMessage `json:"user,omitempty"`
 	TS            int64           `json:"ts,omitempty"`
 	V             string          `json:"v,omitempty"`
+	// Matched is an addition: how many functions the event started or resumed.
+	// It is left out when that was before the server's last start.
+	Matched *int `json:"matched,omitempty"`
 }
 
 func showEvent(e *history.Event) event {
-	return event{InternalID: e.InternalID, ReceivedAt: e.ReceivedAt.UTC(), ID: e.ID, Name: e.Name, Data: e.Data, User: e.User, TS: e.TS, V: e.V}
+	shown := event{InternalID: e.InternalID, ReceivedAt: e.ReceivedAt.UTC(), ID: e.ID, Name: e.Name, Data: e.Data, User: e.User, TS: e.TS, V: e.V}
+	if e.Matched >= 0 {
+		shown.Matched = &e.Matched
+	}
+	return shown
 }
 
 // The bounds of the event list.

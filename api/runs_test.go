@@ -230,7 +230,7 @@ func TestGetEvent(t *testing.T) {
 	before, after, _ := strings.Cut(w.Body.String(), `"received_at":"`)
 	require.Equal(t, `{"data":{"internal_id":"01M8AF1G01X4B25E9428SVBFJ0","account_id":"00000000-0000-0000-0000-000000000000",`+
 		`"environment_id":"00000000-0000-0000-0000-000000000000","source":"","source_id":null,`, before)
-	require.Contains(t, after, `Z","id":"mine","name":"demo/simple","data":{"id":"1"},"user":{"u":1},"ts":1795647651841,"v":"1"},"metadata":`)
+	require.Contains(t, after, `Z","id":"mine","name":"demo/simple","data":{"id":"1"},"user":{"u":1},"ts":1795647651841,"v":"1","matched":1},"metadata":`)
 
 	w = f.do(t, "GET", "/v1/events/"+goneRun, "")
 	require.Equal(t, 404, w.Code)
@@ -238,17 +238,22 @@ func TestGetEvent(t *testing.T) {
 	w = f.do(t, "GET", "/v1/events/x", "")
 	require.Equal(t, 400, w.Code)
 	requireMessage(t, 400, "Invalid event ID: x", w.Body.String())
+
+	earlier := &filterHistory{matched: -1}
+	f = newFixture(t, func(cfg *Config) { cfg.History = earlier })
+	require.NotContains(t, f.do(t, "GET", "/v1/events", "").Body.String(), "matched", "nobody knows any more")
 }
 
 // filterHistory remembers how it was asked for events.
 type filterHistory struct {
 	history.Reader
-	filter history.EventFilter
+	filter  history.EventFilter
+	matched int
 }
 
 func (h *filterHistory) Events(_ context.Context, filter history.EventFilter) ([]history.Event, error) {
 	h.filter = filter
-	return []history.Event{{Event: &bus.Event{Name: "a"}, ReceivedAt: now}}, nil
+	return []history.Event{{Event: &bus.Event{Name: "a"}, ReceivedAt: now, Matched: h.matched}}, nil
 }
 
 func TestListEvents(t *testing.T) {
@@ -280,7 +285,7 @@ func TestListEvents(t *testing.T) {
 		require.Equal(t, want, h.filter, query)
 		require.NotContains(t, w.Header(), "Cache-Control")
 		require.Equal(t, `{"data":[{"internal_id":"00000000000000000000000000","account_id":"00000000-0000-0000-0000-000000000000","environment_id":"00000000-0000-0000-0000-000000000000",`+
-			`"source":"","source_id":null,"received_at":"2026-11-25T23:00:52.088477932Z","name":"a","data":null}],"metadata":{"fetched_at":"2026-11-25T23:00:52.088477932Z"}}`+"\n", w.Body.String())
+			`"source":"","source_id":null,"received_at":"2026-11-25T23:00:52.088477932Z","name":"a","data":null,"matched":0}],"metadata":{"fetched_at":"2026-11-25T23:00:52.088477932Z"}}`+"\n", w.Body.String())
 	}
 	for query, message := range map[string]string{
 		"cursor=x": "Invalid cursor query parameter", "received_after=x": "Invalid received_after query parameter",

@@ -62,7 +62,8 @@ type Event struct {
 	*bus.Event // never changed once it is here
 	ReceivedAt time.Time
 	// Matched is the number of functions that the event started or resumed, so
-	// that an event nobody listens to can be told from a slow one.
+	// that an event nobody listens to can be told from a slow one; -1 when that
+	// was before this process, which does not know it.
 	Matched int
 }
 

@@ -201,6 +201,36 @@ func (m *Memory) EventReceived(e *bus.Event, matched int) {
 	m.evict()
 }
 
+// Past is an event that was received before this process began.
+type Past struct {
+	ID         ulid.ULID // internal
+	Name       string
+	Seq        uint64 // in the source, which has the body
+	ReceivedAt time.Time
+}
+
+// EventsBefore records earlier events, oldest first, beneath those that came
+// in since; what is known of an event already stays.
+func (m *Memory) EventsBefore(past []Past) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	since := m.arrived
+	m.arrived = fifo[*eventRecord]{}
+	for _, p := range past {
+		if _, known := m.events[p.ID]; known {
+			continue
+		}
+		record := &eventRecord{id: p.ID, name: m.intern(p.Name), seq: p.Seq, receivedAt: p.ReceivedAt, matched: -1, bytes: eventOverhead}
+		m.events[p.ID] = record
+		m.arrived.push(record)
+		m.bytes += record.bytes
+	}
+	for i := range since.len() {
+		m.arrived.push(since.at(i))
+	}
+	m.evict()
+}
+
 // RunScheduled records a new run; one that was skipped comes with that status
 // and is thereby ended. The run's slices are kept, not copied.
 func (m *Memory) RunScheduled(run Run) {

@@ -365,3 +365,29 @@ func TestPublishedEventsStayInTheirStream(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []ulid.ULID{id(3), id(1)}, eventIDs(events))
 }
+
+func TestEventsBefore(t *testing.T) {
+	t.Parallel()
+	source := stream{}
+	for n := 1; n <= 4; n++ {
+		e := event(n, "a")
+		e.Seq = uint64(n)
+		source[e.Seq] = e
+	}
+	m := newTestMemory(Limits{Source: source, Events: 3})
+	m.EventReceived(source[3], 1) // while the others were being read
+	m.EventReceived(source[4], 0)
+	var past []Past
+	for n := 1; n <= 3; n++ {
+		past = append(past, Past{ID: id(n), Name: "a", Seq: uint64(n), ReceivedAt: epoch.Add(-time.Hour)})
+	}
+	m.EventsBefore(past)
+	events, err := m.Events(t.Context(), EventFilter{})
+	require.NoError(t, err)
+	require.Equal(t, []ulid.ULID{id(4), id(3), id(2)}, eventIDs(events), "the oldest made room")
+	require.Equal(t, Event{Event: source[2], ReceivedAt: epoch.Add(-time.Hour), Matched: -1}, events[2])
+	require.Equal(t, 1, events[1].Matched, "what this process has seen stays")
+	events, err = m.Events(t.Context(), EventFilter{ReceivedAfter: epoch})
+	require.NoError(t, err)
+	require.Equal(t, []ulid.ULID{id(4), id(3)}, eventIDs(events))
+}

@@ -56,6 +56,26 @@ func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*en
 	return e, nil
 }
 
+// recentEvents is how many of the events that were received before the process
+// began can be read back.
+const recentEvents = 10_000
+
+// recallEvents tells the history of events received before.
+func (e *engine) recallEvents(ctx context.Context, log *slog.Logger) {
+	receipts, err := e.bus.RecentEvents(ctx, recentEvents)
+	if err != nil {
+		if ctx.Err() == nil {
+			log.Warn("events that were received before are not shown", "error", err)
+		}
+		return
+	}
+	past := make([]history.Past, len(receipts))
+	for i, r := range receipts {
+		past[i] = history.Past{ID: r.InternalID, Name: r.Name, Seq: r.Seq, ReceivedAt: r.StoredAt}
+	}
+	e.history.EventsBefore(past)
+}
+
 // finish takes no more jobs and waits for the calls being made until ctx ends;
 // those that are left are cut off, and made again after the next start.
 func (e *engine) finish(ctx context.Context) error {

@@ -29,7 +29,7 @@ type services struct {
 	http   *http.Server
 	failed chan error
 
-	stopSync   context.CancelFunc // of polling and of the memory tuner
+	stopSync   context.CancelFunc // of polling and what else is in the background
 	stopIngest func()
 	background sync.WaitGroup
 }
@@ -82,6 +82,7 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 	s.stopSync = stop
 	s.background.Go(func() { tuneGC(running) })
 	s.background.Go(func() { syncer.Run(running) })
+	s.background.Go(func() { s.engine.recallEvents(running, log) })
 	return nil
 }
 
