@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"context"
 	_ "embed"
+	"encoding/json"
 	"html/template"
 	"net/http"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"jetstep/function"
 	"jetstep/history"
+	"jetstep/state"
 )
 
 //go:embed page.html
@@ -20,8 +23,11 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// pageRuns is how many recent runs the page shows.
-const pageRuns = 50
+// How much of what happened lately the page shows.
+const (
+	pageRuns   = 50
+	pageEvents = 15
+)
 
 // pageView is what the page shows.
 type pageView struct {
@@ -29,6 +35,7 @@ type pageView struct {
 	NotReady []string
 	Apps     []appView
 	Runs     []runView
+	Events   []eventView
 }
 
 type appView struct {
@@ -46,7 +53,12 @@ type runView struct {
 	Took                         string // "" until it has ended
 }
 
-// page is GET /: what is registered and what ran lately, for people.
+type eventView struct {
+	ID, Name, ReceivedAt string
+	Unheard              bool // it matched nothing
+}
+
+// page is GET /: what is registered and what happened lately, for people.
 func (s *Server) page(c echo.Context) error {
 	runs, err := s.cfg.History.RecentRuns(c.Request().Context(), pageRuns)
 	if err != nil {
@@ -66,6 +78,11 @@ func (s *Server) page(c echo.Context) error {
 	for i := range runs {
 		view.Runs = append(view.Runs, showRecentRun(&runs[i], slugs))
 	}
+	events, err := s.recentEvents(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	view.Events = events
 	var text bytes.Buffer
 	if err := pageTemplate.Execute(&text, view); err != nil {
 		return err
@@ -74,6 +91,18 @@ func (s *Server) page(c echo.Context) error {
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	header.Set(echo.HeaderCacheControl, "no-store")
 	return c.HTMLBlob(http.StatusOK, text.Bytes())
+}
+
+func (s *Server) recentEvents(ctx context.Context) ([]eventView, error) {
+	events, err := s.cfg.History.Events(ctx, history.EventFilter{ReceivedAfter: s.cfg.Now().Add(-eventWindow), Limit: pageEvents})
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]eventView, len(events))
+	for i, e := range events {
+		shown[i] = eventView{ID: e.InternalID.String(), Name: e.Name, ReceivedAt: e.ReceivedAt.UTC().Format(time.DateTime), Unheard: e.Matched == 0}
+	}
+	return shown, nil
 }
 
 func showTriggers(triggers []function.Trigger) string {
@@ -100,5 +129,29 @@ func showRecentRun(r *history.Run, slugs map[uuid.UUID]string) runView {
 	if !r.EndedAt.IsZero() {
 		shown.Took = r.EndedAt.Sub(r.QueuedAt).Round(time.Millisecond).String()
 	}
+	if r.Status == state.Failed {
+		shown.Reason = errorText(r.Output)
+	}
 	return shown
+}
+
+// maxErrorText is how much of a run's error the page shows, in bytes.
+const maxErrorText = 300
+
+// errorText is the message in the output of a failed run (sdk-protocol §15.5).
+func errorText(output json.RawMessage) string {
+	var failure struct {
+		Message string
+		Error   json.RawMessage
+	}
+	if json.Unmarshal(output, &failure) != nil {
+		return ""
+	}
+	if failure.Message == "" && len(failure.Error) > 0 && failure.Error[0] == '{' {
+		return errorText(failure.Error)
+	}
+	if len(failure.Message) > maxErrorText {
+		return strings.ToValidUTF8(failure.Message[:maxErrorText], "") + "\u2026"
+	}
+	return failure.Message
 }

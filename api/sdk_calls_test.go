@@ -16,6 +16,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
+	"jetstep/bus"
 	"jetstep/function"
 	"jetstep/state"
 )
@@ -171,6 +172,7 @@ func TestPage(t *testing.T) {
 	require.Contains(t, w.Header().Get("Content-Security-Policy"), "default-src 'none'")
 	require.Contains(t, w.Body.String(), "No app is registered")
 	require.Contains(t, w.Body.String(), "Nothing has run yet")
+	require.Contains(t, w.Body.String(), "No event came in the last hour")
 	require.Equal(t, 200, f.do(t, "HEAD", "/", "").Code)
 
 	app := demoApp()
@@ -183,16 +185,32 @@ func TestPage(t *testing.T) {
 	ended := ranRun()
 	ended.ID, ended.FunctionID = ulid.MustParse(goneRun), uuid.NameSpaceOID
 	f.history.RunScheduled(ended)
-	f.history.RunFinished(ended.ID, state.Failed, nil, now.Add(1500*time.Millisecond))
+	f.history.RunFinished(ended.ID, state.Failed, json.RawMessage(`{"error":{"name":"Error","message":"<b>boom"}}`), now.Add(1500*time.Millisecond))
+	f.history.EventReceived(&bus.Event{InternalID: ulid.MustParse(eventText), Name: "demo/unheard"}, 0)
 	page := f.do(t, "GET", "/", "").Body.String()
 	for _, text := range []string{
 		"1.2.3", "demo", "js v4.24.0", "&lt;script&gt;", "demo-sleeper", "demo/sleep if event.data.ok == true, cron * * * * *, demo/other",
 		"not registered yet", "http://localhost:3001/x", "unreachable", "Not ready: partition 1 is loading",
 		knownRun, "waits for concurrency", "Scheduled", goneRun, "Failed", "1.5s", uuid.NameSpaceOID.String(), "2026-11-25 23:00:52",
+		"&lt;b&gt;boom", "demo/unheard", eventText, "matched no function and no wait",
 	} {
 		require.Contains(t, page, text)
 	}
 	require.NotContains(t, page, "<script>")
+}
+
+func TestErrorText(t *testing.T) {
+	t.Parallel()
+	for output, want := range map[string]string{
+		`{"message":"boom"}`:            "boom",
+		`{"error":{"message":"inner"}}`: "inner",
+		`{"error":"text","message":""}`: "",
+		`"text"`:                        "",
+		``:                              "",
+		`{"message":"` + strings.Repeat("é", 200) + `"}`: strings.Repeat("é", maxErrorText/2) + "\u2026",
+	} {
+		require.Equal(t, want, errorText(json.RawMessage(output)), output)
+	}
 }
 
 func TestPageInStart(t *testing.T) {
