@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,8 +74,13 @@ func (s *Server) page(c echo.Context) error {
 			slugs[fn.ID] = fn.Slug
 			shown.Functions = append(shown.Functions, functionView{Slug: fn.Slug, Name: fn.Name, Triggers: showTriggers(fn.Triggers)})
 		}
+		for i := range app.Archived {
+			slugs[app.Archived[i].ID] = app.Archived[i].Slug
+		}
 		view.Apps = append(view.Apps, shown)
 	}
+	// After a start they are in the order in which the logs were read.
+	slices.SortStableFunc(runs, func(a, b history.Run) int { return b.QueuedAt.Compare(a.QueuedAt) })
 	for i := range runs {
 		view.Runs = append(view.Runs, showRecentRun(&runs[i], slugs))
 	}

@@ -179,9 +179,13 @@ func TestPage(t *testing.T) {
 	app.Error = `<script>alert("x")</script>`
 	f.catalog.apps = []*function.App{app, {URL: "http://localhost:3001/x", Error: "unreachable"}}
 	f.notReady = []string{"partition 1 is loading"}
+	app.Archived = []function.Function{{ID: uuid.NameSpaceURL, Slug: "demo-removed"}}
+	old := ranRun()
+	old.ID, old.FunctionID, old.QueuedAt = ulid.Make(), uuid.NameSpaceURL, now.Add(-time.Hour)
 	running := ranRun()
 	running.Reason = "waits for concurrency"
 	f.history.RunScheduled(running)
+	f.history.RunScheduled(old) // read late, from another log
 	ended := ranRun()
 	ended.ID, ended.FunctionID = ulid.MustParse(goneRun), uuid.NameSpaceOID
 	f.history.RunScheduled(ended)
@@ -197,6 +201,7 @@ func TestPage(t *testing.T) {
 		require.Contains(t, page, text)
 	}
 	require.NotContains(t, page, "<script>")
+	require.Less(t, strings.Index(page, knownRun), strings.Index(page, "demo-removed"), "the latest first")
 }
 
 func TestErrorText(t *testing.T) {
