@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -134,6 +135,23 @@ func TestOpsRoundTrip(t *testing.T) {
 			require.Equal(t, op, recode(t, op))
 		})
 	}
+}
+
+// Runs and messages are encoded while others read them.
+func TestEncodingChangesNothing(t *testing.T) {
+	t.Parallel()
+	list := filled()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for _, op := range list {
+				var c coder
+				op.code(&c)
+			}
+		})
+	}
+	all.Wait() // the race detector has looked on
+	require.Equal(t, filled(), list)
 }
 
 func TestRandomRecordsRoundTrip(t *testing.T) {

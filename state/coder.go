@@ -13,7 +13,8 @@ import (
 var ErrCorrupt = errors.New("corrupt record")
 
 // coder reads or writes a value, field by field in a fixed order; the same
-// code method serves both directions, so that they cannot disagree. A value
+// code method serves both directions, so that they cannot disagree. Writing
+// changes nothing: others may read the value at the same time. A value
 // may end early (an older writer): the remaining fields stay zero. New fields
 // are only ever added at the end.
 type coder struct {
@@ -58,7 +59,9 @@ func (c *coder) int64(v *int64) {
 func (c *coder) int(v *int) {
 	n := int64(*v)
 	c.int64(&n)
-	*v = int(n)
+	if c.reading {
+		*v = int(n)
+	}
 }
 
 func (c *coder) bool(v *bool) {
@@ -67,12 +70,17 @@ func (c *coder) bool(v *bool) {
 		u = 1
 	}
 	c.uint64(&u)
-	*v = u != 0
+	if c.reading {
+		*v = u != 0
+	}
 }
 
 func (c *coder) uint8(v *uint8) {
 	u := uint64(*v)
 	c.uint64(&u)
+	if !c.reading {
+		return
+	}
 	if u > 255 {
 		c.fail("number %d does not fit a byte", u)
 	}
@@ -162,7 +170,9 @@ func codeString(c *coder, v *string) { c.string(v) }
 func codeRaw[T ~[]byte](c *coder, v *T) {
 	raw := []byte(*v)
 	c.bytes(&raw)
-	*v = raw
+	if c.reading {
+		*v = raw
+	}
 }
 
 func codeULID(c *coder, v *ulid.ULID) { c.ulid(v) }

@@ -165,14 +165,15 @@ func (o *RunChanged) code(c *coder) {
 func optional[T any](c *coder, v **T, code func(*coder, *T)) {
 	present := *v != nil
 	c.bool(&present)
-	if !present {
-		*v = nil
-		return
-	}
 	if c.reading {
-		*v = new(T)
+		*v = nil
+		if present {
+			*v = new(T)
+		}
 	}
-	code(c, *v)
+	if present {
+		code(c, *v)
+	}
 }
 
 // RunFinished ends a run; its state goes.
