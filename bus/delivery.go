@@ -83,12 +83,16 @@ func parseSource(s string) (*Source, error) {
 	}
 	var src Source
 	var err error
-	n, src.Next = strings.CutSuffix(n, sourceNext)
+	n, after, next := strings.Cut(n, ".")
 	if src.From, err = strconv.Atoi(from); err != nil {
 		return nil, err
 	}
-	if src.N, err = strconv.ParseUint(n, 10, 64); err != nil {
-		return nil, err
+	if src.N, err = strconv.ParseUint(n, 10, 64); err != nil || !next {
+		return &src, err
 	}
-	return &src, nil
+	src.Next = true
+	if src.After, err = strconv.ParseUint(after, 10, 64); err == nil && src.After >= src.N {
+		err = fmt.Errorf("%q comes after what follows it", s)
+	}
+	return &src, err
 }

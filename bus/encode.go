@@ -35,7 +35,7 @@ func (c *eventEncoder) message(e *Event, reply string) *nats.Msg {
 	if e.Source != nil {
 		c.source[0] = strconv.Itoa(e.Source.From) + "." + strconv.FormatUint(e.Source.N, 10)
 		if e.Source.Next {
-			c.source[0] += sourceNext
+			c.source[0] += "." + strconv.FormatUint(e.Source.After, 10)
 		}
 		c.msg.Header[HeaderSource] = c.source[:]
 	}

@@ -37,24 +37,24 @@ type Event struct {
 // Internal tells the server's own events from those of users.
 func (e *Event) Internal() bool { return strings.HasPrefix(e.Name, "inngest/") }
 
-// Source numbers what partition From sends to one destination: 1, 2, 3, …
+// Source numbers what partition From sends to one destination: upwards, and
+// one by one for as long as the partition has the same owner.
 type Source struct {
 	From int
 	N    uint64
-	// Next says that all before N was stored before it. Whoever has not seen
-	// it by now will not: the stream has lost it.
-	Next bool
+	// Next says that After was the number before this one, and that all up to
+	// it was stored before. Whoever has not seen it by now will not: the stream
+	// has lost it.
+	Next  bool
+	After uint64 // less than N; 0 without Next
 }
 
 // The headers of messages in EVENTS.
 const (
 	HeaderEventID = "Jetstep-Event-Id" // internal ULID
-	HeaderSource  = "Jetstep-Source"   // "<partition>.<n>", and ".next" when Next
+	HeaderSource  = "Jetstep-Source"   // "<partition>.<n>", and ".<after>" when Next
 	HeaderSeeded  = "Jetstep-Seeded"   // present when Seeded
 )
-
-// sourceNext ends a HeaderSource with Next.
-const sourceNext = ".next"
 
 // AppendJSON appends the event as users see it. withUser adds "user":{} when
 // the event has none, which SDKs require (sdk-protocol §7.3).

@@ -160,10 +160,13 @@ func TestParseSource(t *testing.T) {
 	got, err := parseSource("3.18446744073709551615")
 	require.NoError(t, err)
 	require.Equal(t, &Source{From: 3, N: 1<<64 - 1}, got)
-	got, err = parseSource("3.7.next")
+	got, err = parseSource("3.7.0")
 	require.NoError(t, err)
 	require.Equal(t, &Source{From: 3, N: 7, Next: true}, got)
-	for _, s := range []string{"", "3", "x.1", "3.x", "3.-1", "3.1.2", "3.next", "3.7.next.next"} {
+	got, err = parseSource("3.7.5")
+	require.NoError(t, err)
+	require.Equal(t, &Source{From: 3, N: 7, Next: true, After: 5}, got)
+	for _, s := range []string{"", "3", "x.1", "3.x", "3.-1", "3.1.2", "3.7.7", "3.7.x", "3.7.", "3.7.5.4"} {
 		_, err := parseSource(s)
 		require.Error(t, err, "%q", s)
 	}

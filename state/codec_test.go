@@ -352,7 +352,7 @@ func TestCommandRoundTrip(t *testing.T) {
 			continue
 		}
 		for _, from := range []int{0, 3, Outside} {
-			c := &Command{From: from, Sent: *sent, Next: true}
+			c := &Command{From: from, Sent: *sent, Next: true, After: 7}
 			got, err := UnmarshalCommand(c.Marshal())
 			require.NoError(t, err)
 			require.Equal(t, c, got)

@@ -61,9 +61,11 @@ const Outside = -1
 type Command struct {
 	From int
 	Sent Sent
-	// Next says that all that From sent before was delivered before. Whoever
-	// has not got it by now will not: it is lost.
-	Next bool
+	// Next says that After was the number before this one, and that all up to
+	// it was delivered before. Whoever has not got it by now will not: it is
+	// lost.
+	Next  bool
+	After uint64
 }
 
 // Marshal is the command's form in IN_<p>.
@@ -85,6 +87,7 @@ func (m *Command) code(c *coder) {
 	c.int(&m.From)
 	c.block(m.Sent.code)
 	c.bool(&m.Next)
+	c.uint64(&m.After)
 }
 
 // Watch is a partition's lookout for the next event of a name.

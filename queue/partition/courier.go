@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -125,15 +126,27 @@ func (c *courier) resend(stale map[int]uint64, all bool) {
 // inOrder is what of the messages can be sent now: not what is delivered, and
 // nothing while one before them is not. That one will be sent again, and they
 // after it: receivers would drop them, and confirming them would confirm it.
-func (c *courier) inOrder(to int, messages []state.Sent) []state.Sent {
-	next := c.o.nextFor(to)
+// delivered is the number up to which all is.
+func (c *courier) inOrder(to int, messages []state.Sent) (rest []state.Sent, delivered uint64) {
+	next, delivered := c.o.nextFor(to)
 	for len(messages) > 0 && messages[0].N < next {
 		messages = messages[1:]
 	}
 	if len(messages) > 0 && messages[0].N > next {
-		return nil
+		return nil, delivered
 	}
-	return messages
+	return messages, delivered
+}
+
+// oneByOne is how many of the messages, at most limit, have numbers that follow
+// one another. They do not where an owner took over: what is after it is sent
+// once all before it is delivered.
+func oneByOne(messages []state.Sent, limit int) int {
+	n := min(len(messages), 1)
+	for n < min(len(messages), limit) && messages[n].N == messages[n-1].N+1 {
+		n++
+	}
+	return n
 }
 
 // deliver sends what waits, until nothing does.
@@ -165,10 +178,14 @@ func (c *courier) publish(ctx context.Context, wait map[int][]state.Sent) {
 			if !state.IsEvents(to) {
 				continue
 			}
-			messages = c.inOrder(to, messages)
-			n := min(len(messages), courierBatch)
+			messages, delivered := c.inOrder(to, messages)
+			n := oneByOne(messages, courierBatch)
 			for i, sent := range messages[:n] {
-				batch = append(batch, outgoingEvent(c.o.id, &sent, i == 0))
+				source := &bus.Source{From: c.o.id, N: sent.N}
+				if i == 0 {
+					source.Next, source.After = true, delivered
+				}
+				batch = append(batch, outgoingEvent(&sent, source))
 				upTo[to] = sent.N
 			}
 			wait[to] = messages[n:]
@@ -209,12 +226,10 @@ func (c *courier) publishSingly(ctx context.Context, batch []*bus.Event) error {
 	return nil
 }
 
-// outgoingEvent is a message's event; next says that all before it are stored.
-func outgoingEvent(from int, sent *state.Sent, next bool) *bus.Event {
+func outgoingEvent(sent *state.Sent, source *bus.Source) *bus.Event {
 	e := sent.Message.Event
 	return &bus.Event{
-		InternalID: e.InternalID, ID: e.ID, Name: e.Name, Data: e.Data, User: e.User, TS: e.TS, V: e.V, Meta: e.Meta,
-		Source: &bus.Source{From: from, N: sent.N, Next: next},
+		InternalID: e.InternalID, ID: e.ID, Name: e.Name, Data: e.Data, User: e.User, TS: e.TS, V: e.V, Meta: e.Meta, Source: source,
 	}
 }
 
@@ -227,12 +242,13 @@ func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
 			messages = messages[1:]
 			continue
 		}
-		if messages = c.inOrder(to, messages); len(messages) == 0 {
+		messages, delivered := c.inOrder(to, messages)
+		if len(messages) == 0 {
 			return
 		}
 		sent := &messages[0]
 		id := strconv.Itoa(c.o.id) + "." + strconv.FormatUint(sent.N, 10)
-		command := state.Command{From: c.o.id, Sent: *sent, Next: true}
+		command := state.Command{From: c.o.id, Sent: *sent, Next: true, After: delivered}
 		err := c.o.node.bus.SendCommand(ctx, to, "message", id, command.Marshal())
 		if errors.Is(err, bus.ErrTooLarge) {
 			c.o.log.Error("message to another partition is too large to be sent: its receiver gets an error instead",
@@ -266,14 +282,32 @@ func (o *Owner) confirm(to int, n uint64) {
 	o.mu.Unlock()
 }
 
-// nextFor is the number of the first message to a destination that is not
-// known to be delivered.
-func (o *Owner) nextFor(to int) uint64 {
+// nextFor is the number of the first message to a destination that is not known
+// to be delivered, and the number up to which all are.
+func (o *Owner) nextFor(to int) (next, delivered uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	confirmed := o.marks.confirmed[to]
-	if box := o.index.Outbox(to); box != nil {
-		confirmed = max(confirmed, box.Confirmed)
+	delivered = o.marks.confirmed[to]
+	box := o.index.Outbox(to)
+	if box == nil {
+		return delivered + 1, delivered
 	}
-	return confirmed + 1
+	delivered = max(delivered, box.Confirmed)
+	first, _ := slices.BinarySearchFunc(box.Waiting, delivered+1, func(s state.Sent, n uint64) int { return cmp.Compare(s.N, n) })
+	if first == len(box.Waiting) {
+		return delivered + 1, delivered
+	}
+	return box.Waiting[first].N, delivered
 }
+
+// numbersPerMilli is more than any owner can send to one destination.
+const numbersPerMilli = 1 << 14
+
+// firstNumber is where an owner that begins at that time (milliseconds since
+// 1970) goes on numbering its messages: above all that earlier owners can have
+// used. The log may have lost its end in a power failure, and receivers would
+// take numbers that come again for messages that they had.
+func firstNumber(now int64) uint64 { return uint64(now) * numbersPerMilli }
+
+// nextSend is the number of the next message to a destination. mu is held.
+func (o *Owner) nextSend(to int) uint64 { return max(o.index.NextSend(to), o.firstNumber) }

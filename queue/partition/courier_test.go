@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -99,10 +100,10 @@ func TestForwardDoesNotOvertake(t *testing.T) {
 	require.Zero(t, stored())
 	c.forward(t.Context(), 1, messages(1, 2))
 	require.EqualValues(t, 2, stored())
-	require.EqualValues(t, 3, o.nextFor(1))
+	require.EqualValues(t, 3, nextFor(o, 1))
 	c.forward(t.Context(), 1, messages(1, 2, 3))
 	require.EqualValues(t, 3, stored(), "what is delivered is not sent again")
-	require.EqualValues(t, 4, o.nextFor(1))
+	require.EqualValues(t, 4, nextFor(o, 1))
 }
 
 // After events that could not be published, later ones must not be: their
@@ -117,8 +118,36 @@ func TestPublishDoesNotOvertake(t *testing.T) {
 	cancel()
 	c.publish(gone, map[int][]state.Sent{to: all[:2]})
 	c.publish(t.Context(), map[int][]state.Sent{to: all[2:]})
-	require.EqualValues(t, 1, o.nextFor(to))
+	require.EqualValues(t, 1, nextFor(o, to))
 	c.publish(t.Context(), map[int][]state.Sent{to: all})
-	require.EqualValues(t, 4, o.nextFor(to))
+	require.EqualValues(t, 4, nextFor(o, to))
 	s.eventually(func() bool { return s.rec.count(s.rec.events, "x") == 3 })
+}
+
+func nextFor(o *Owner, to int) uint64 {
+	next, _ := o.nextFor(to)
+	return next
+}
+
+// Where an owner took over, numbers make a jump: what is after it says that all
+// before it is delivered.
+func TestPublishAfterATakeover(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	to := state.EventsOf(s.node.partitionOf("x"))
+	o, c := quietly(s, 0, to, 3)
+	o.mu.Lock()
+	event := o.index.Outbox(to).Waiting[0].Message
+	for n := range uint64(3) {
+		o.index.ApplyOp(&state.Sent{To: to, N: 1000 + n, Message: event}, 0)
+	}
+	all := slices.Clone(o.index.Outbox(to).Waiting)
+	o.mu.Unlock()
+	require.Equal(t, 3, oneByOne(all, 10))
+	require.Equal(t, 2, oneByOne(all, 2))
+	require.Equal(t, 3, oneByOne(all[3:], 10))
+	require.Zero(t, oneByOne(nil, 10))
+	c.publish(t.Context(), map[int][]state.Sent{to: all})
+	require.EqualValues(t, 1003, nextFor(o, to))
+	s.eventually(func() bool { return s.rec.count(s.rec.events, "x") == 6 })
 }

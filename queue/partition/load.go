@@ -40,6 +40,7 @@ func (o *Owner) takeOver() error {
 	o.mu.Lock()
 	o.recent = recentEvents{from: o.index.Events()}
 	t := o.begin()
+	o.firstNumber = firstNumber(t.now)
 	t.do(&state.Owned{Node: o.node.name})
 	t.repair()
 	t.commit(func(err error) { done <- err })

@@ -70,7 +70,7 @@ func (o *Owner) accept(d *bus.Delivery) bool {
 		return true
 	}
 	source := state.EventsOf(d.Source.From)
-	if !o.inTurn(source, d.Source.N, d.Source.Next) {
+	if !o.inTurn(source, d.Source.N, d.Source.Next, d.Source.After) {
 		o.marks.events = d.Seq
 		return false
 	}

@@ -116,7 +116,7 @@ func (o *Owner) receive(from int, sent *state.Sent) (early bool) {
 		return false
 	}
 	t := o.begin()
-	if o.take(t, from, sent, false) {
+	if o.take(t, from, sent, false, 0) {
 		n := sent.N
 		t.commit(func(err error) {
 			if err == nil {
@@ -134,21 +134,23 @@ func (o *Owner) received(source int) uint64 {
 }
 
 // inTurn tells whether message n of a source is the next to take; next says
-// that the sender knows all before it to be delivered. What is missing then is
-// lost (power failed, or a stream's limits removed it), and waiting for it
-// would stop the source for ever.
-func (o *Owner) inTurn(source int, n uint64, next bool) bool {
+// that the sender knows all before it, up to number after, to be delivered.
+// What is missing then is lost (power failed, or a stream's limits removed
+// it), and waiting for it would stop the source for ever.
+func (o *Owner) inTurn(source int, n uint64, next bool, after uint64) bool {
 	last := o.received(source)
-	if n > last+1 && next {
-		o.log.Error("messages to this partition are lost", "source", source, "after", last, "before", n)
-		return true
+	if !next || n <= last {
+		return n == last+1
 	}
-	return n == last+1
+	if after > last {
+		o.log.Error("messages to this partition are lost", "source", source, "after", last, "up_to", after)
+	}
+	return true
 }
 
 // take handles the next message of a source as part of a record.
-func (o *Owner) take(t *tx, from int, sent *state.Sent, next bool) bool {
-	if !o.inTurn(from, sent.N, next) {
+func (o *Owner) take(t *tx, from int, sent *state.Sent, next bool, after uint64) bool {
+	if !o.inTurn(from, sent.N, next, after) {
 		if sent.N <= o.received(from) && o.writer.idle() {
 			// Everything here is durable, so the sender missed a confirmation.
 			go o.node.confirm(from, o.id, sent.N)
@@ -178,7 +180,7 @@ func (o *Owner) handleCommand(seq uint64, data []byte) {
 	if c.From == state.Outside {
 		t.handle(&c.Sent.Message)
 	} else {
-		o.take(t, c.From, &c.Sent, c.Next)
+		o.take(t, c.From, &c.Sent, c.Next, c.After)
 	}
 	t.commit(nil)
 }

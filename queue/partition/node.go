@@ -200,8 +200,8 @@ func (n *Node) durable(o *Owner, r *state.Record) {
 			continue
 		}
 		if !state.IsEvents(sent.To) {
-			if to := n.owner(sent.To); to != nil {
-				to.receive(o.id, sent)
+			// What is too early has to go the way of what is before it.
+			if to := n.owner(sent.To); to != nil && !to.receive(o.id, sent) {
 				continue
 			}
 		}

@@ -43,6 +43,8 @@ type Owner struct {
 
 	marks   pendingMarks
 	courier *courier
+	// firstNumber is the least number of a message sent by this owner.
+	firstNumber uint64
 	// durable is, by destination, the number up to which messages in the
 	// outbox are durable.
 	durable map[int]uint64

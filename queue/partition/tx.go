@@ -39,14 +39,14 @@ func (t *tx) send(to int, m state.Message) {
 		t.handle(&m)
 		return
 	}
-	t.do(&state.Sent{To: to, N: t.o.index.NextSend(to), Message: m})
+	t.do(&state.Sent{To: to, N: t.o.nextSend(to), Message: m})
 }
 
 // publish sends an event to EVENTS through the outbox.
 func (t *tx) publish(e state.SentEvent) {
 	e.Fit(t.o.node.eventLimit)
 	to := state.EventsOf(t.o.node.partitionOf(e.Name))
-	t.do(&state.Sent{To: to, N: t.o.index.NextSend(to), Message: state.Message{Kind: state.MessageEvent, Event: &e}})
+	t.do(&state.Sent{To: to, N: t.o.nextSend(to), Message: state.Message{Kind: state.MessageEvent, Event: &e}})
 }
 
 // empty tells whether nothing was decided.
