@@ -22,6 +22,7 @@ type compaction struct {
 	bytes int // appended, or found at loading, since the last purge
 	walk  *state.Carry
 	cut   uint64 // last sequence to purge
+	input uint64 // last command to purge
 	since int    // value of bytes when the walk began
 	last  chan error
 }
@@ -32,17 +33,18 @@ func (c *compaction) appended(n int) { c.bytes += n }
 func (o *Owner) compactSome(int64) {
 	c := &o.compact
 	if c.walk == nil {
-		if c.bytes < max(o.node.compactBytes, 2*(o.index.Size()+512*o.index.RunCount())) || !o.writer.idle() {
+		if c.bytes < max(o.node.compactBytes, 2*(o.index.Size()+512*o.index.RunCount())) {
 			return
 		}
-		// Nothing is on its way: the log ends where the index is.
-		c.cut = o.writer.log.End()
+		// All that was sent to the log is in the index. What is not durable yet
+		// will be when the walk's last record is.
+		c.cut, c.input = o.writer.log.End(), o.index.Commands()
 		c.walk, c.since = o.index.Carry(), c.bytes
 	}
 	ops := c.walk.Next(carryBytes)
 	if len(ops) == 0 {
 		c.walk = nil
-		o.purge(c.cut)
+		o.purge(c.cut, c.input)
 		c.bytes -= c.since
 		return
 	}
@@ -55,10 +57,9 @@ func (o *Owner) compactSome(int64) {
 }
 
 // purge removes the log's oldest part once the walk's last record is durable,
-// and the consumed commands.
-func (o *Owner) purge(cut uint64) {
+// and the commands that were consumed before it began.
+func (o *Owner) purge(cut, commands uint64) {
 	last := o.compact.last
-	commands := o.index.Commands()
 	o.done.Go(func() {
 		if last != nil {
 			if err := <-last; err != nil {

@@ -329,3 +329,7 @@ func waitForEvent(lease queue.Lease, run *state.Run, event, expression string, d
 		}},
 	}
 }
+
+func busConfig(t *testing.T, partitions int) bus.Config {
+	return bus.Config{StoreDir: t.TempDir(), Partitions: partitions}
+}
