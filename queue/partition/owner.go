@@ -187,6 +187,12 @@ func (o *Owner) fail(err error) {
 	}
 }
 
+func (o *Owner) isClosing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.closing
+}
+
 // usable reports why the owner cannot decide anything now. mu is held.
 func (o *Owner) usable() error {
 	if o.failed != nil {

@@ -104,6 +104,9 @@ func encode(v any) ([]byte, error) {
 }
 
 func (o *Owner) consider(request []byte) (answer, error) {
+	if !o.held() || o.isClosing() {
+		return answer{}, ErrNotOwner // who comes after it knows more
+	}
 	var q question
 	if err := json.Unmarshal(request, &q); err != nil {
 		return answer{}, fmt.Errorf("question: %w", err)
