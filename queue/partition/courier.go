@@ -242,8 +242,8 @@ func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
 			messages = messages[1:]
 			continue
 		}
-		messages, delivered := c.inOrder(to, messages)
-		if len(messages) == 0 {
+		var delivered uint64
+		if messages, delivered = c.inOrder(to, messages); len(messages) == 0 {
 			return
 		}
 		sent := &messages[0]
