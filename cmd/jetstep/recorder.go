@@ -39,7 +39,8 @@ func (r *recorder) EventReceived(d *bus.Delivery, matched int) {
 	if d.InternalID.IsZero() { // published straight into the stream
 		var err error
 		if event, err = d.Event(); err != nil {
-			return // the matcher has set it aside and said so
+			r.log.Warn("message in EVENTS is no event", "event", d.Name, "seq", d.Seq, "error", err)
+			return
 		}
 	}
 	r.history.EventReceived(event, matched)
