@@ -87,6 +87,7 @@ func TestTwoOwnersNeverBothDecide(t *testing.T) {
 		})
 		// No lease keeps the rival away, but the present owner may write at the
 		// same time, and win.
+		present := s.node.owner(p)
 		o, err := openOwner(ctx, rival, p)
 		for errors.Is(err, bus.ErrFenced) {
 			o, err = openOwner(ctx, rival, p)
@@ -94,13 +95,16 @@ func TestTwoOwnersNeverBothDecide(t *testing.T) {
 		require.NoError(t, err)
 		rival.owners[p].Store(o)
 		require.NoError(t, o.start(ctx))
-		// The first owner's next record is refused; it takes the log back.
 		feeding.Wait()
+		// The first owner's next record is refused; it takes the log back.
 		require.Eventually(t, func() bool {
 			publish()
-			err := o.do(ctx, func(t *tx) error { t.do(&state.Owned{Node: "rival"}); return nil })
-			return errors.Is(err, ErrNotOwner)
-		}, 20*time.Second, 100*time.Millisecond, "the rival was not fenced")
+			return s.node.owner(p) != present
+		}, patience, 20*time.Millisecond, "the first owner was not fenced")
+		require.Eventually(t, func() bool { return s.node.owner(p) != nil }, patience, time.Millisecond, "the first owner did not come back")
+		s.eventually(func() bool {
+			return errors.Is(o.do(ctx, func(t *tx) error { t.do(&state.Owned{Node: "rival"}); return nil }), ErrNotOwner)
+		}, "the rival was not fenced")
 		require.ErrorIs(t, <-o.broken, bus.ErrFenced)
 		rival.owners[p].Store(nil)
 		stop, stopped := context.WithTimeout(ctx, time.Second)

@@ -3,9 +3,11 @@ package partition
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"jetstep/bus"
 	"jetstep/state"
 )
 
@@ -49,4 +51,97 @@ func TestAnswersRoundTrip(t *testing.T) {
 	var got answer
 	require.NoError(t, json.Unmarshal(b, &got))
 	require.Equal(t, run, got.Run)
+}
+
+// elsewhere is a process that owns nothing, beside a site that owns all.
+func elsewhere(t *testing.T) (*site, *Node) {
+	t.Helper()
+	s := newSiteIn(t, bus.Config{StoreDir: t.TempDir(), Partitions: 2, ListenHost: "127.0.0.1", ListenPort: -1}, nil)
+	other, err := bus.Open(t.Context(), bus.Config{URLs: []string{s.bus.ClientURL()}})
+	require.NoError(t, err)
+	t.Cleanup(other.Close)
+	return s, NewNode(Config{Bus: other, Name: "elsewhere", History: newRecorder()})
+}
+
+// Runs of another process are read, changed and ended as if they were here.
+func TestRunsOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	s, n := elsewhere(t)
+	s.register(on("fn", "begin"))
+	ctx := t.Context()
+	require.Equal(t, []int{0, 1}, n.Unready())
+	require.Zero(t, n.Stats())
+
+	lease := s.begin("begin")
+	here := s.load(lease.RunID)
+	there, err := n.Load(ctx, lease.RunID)
+	require.NoError(t, err)
+	require.Equal(t, here.Events, there.Events)
+	require.Equal(t, here.Jobs, there.Jobs)
+	_, err = n.Load(ctx, newEvent("e", "").InternalID)
+	require.ErrorIs(t, err, state.ErrRunNotFound)
+
+	wait := waitForEvent(lease, here, "sig", "", time.Now().Add(time.Hour))
+	wait.Waits[0].Wait.Kind = state.WaitSignal
+	require.NoError(t, n.Commit(ctx, wait))
+	s.eventually(func() bool {
+		id, err := n.Signal(ctx, "sig", json.RawMessage(`{"html":"<&>","a":1.0}`))
+		if err != nil {
+			require.ErrorIs(t, err, ErrNoSignal)
+			return false
+		}
+		require.Equal(t, lease.RunID, id)
+		return true
+	})
+	require.Equal(t, `{"data":{"data":{"a":1,"html":"<&>"},"signal":"sig"}}`, s.memo(here, "w"))
+	_, err = n.Signal(ctx, "", nil)
+	require.Error(t, err)
+	_, err = n.Signal(ctx, "sig", json.RawMessage(`{`))
+	require.Error(t, err)
+
+	next := s.call()
+	require.NoError(t, n.Commit(ctx, complete(next, `"<done>"`)))
+	require.Equal(t, ending{state.Completed, `"<done>"`, 1}, s.ended(lease.RunID))
+	require.ErrorIs(t, n.Commit(ctx, complete(next, `1`)), state.ErrRunNotFound)
+
+	lease = s.begin("begin")
+	require.NoError(t, n.Cancel(ctx, lease.RunID))
+	requireCancelled(s, lease.RunID)
+	require.ErrorIs(t, n.Cancel(ctx, lease.RunID), state.ErrRunNotFound)
+}
+
+// Nobody owns the partition: reads fail for now, a cancellation is kept.
+func TestRunsOfNobody(t *testing.T) {
+	t.Parallel()
+	s, n := elsewhere(t)
+	s.register(on("fn", "begin"))
+	lease := s.begin("begin")
+	s.settled()
+	s.node.Close()
+	_, err := n.Load(t.Context(), lease.RunID)
+	require.ErrorIs(t, err, ErrNotOwner)
+	require.ErrorIs(t, n.Commit(t.Context(), complete(lease, `1`)), ErrNotOwner)
+	_, err = n.Signal(t.Context(), "sig", nil)
+	require.ErrorIs(t, err, ErrNotOwner)
+	require.NoError(t, n.Cancel(t.Context(), lease.RunID))
+
+	n.history = newRecorder()
+	n.Start(t.Context())
+	defer n.Close()
+	<-n.Opened()
+	require.Eventually(t, func() bool {
+		e, ok := n.history.(*recorder).end(lease.RunID)
+		return ok && e.status == state.Cancelled
+	}, patience, time.Millisecond)
+}
+
+func TestQuestionsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	for _, request := range []string{``, `{`, `{"kind":"unknown"}`, `{"kind":"commit"}`} {
+		var a answer
+		require.NoError(t, json.Unmarshal(s.node.owner(0).reply([]byte(request)), &a))
+		require.NotEmpty(t, a.Error, "%q", request)
+		require.Empty(t, a.Code)
+	}
 }

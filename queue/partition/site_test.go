@@ -140,7 +140,7 @@ func (s *site) start() {
 	s.node.Start(context.Background())
 	select {
 	case <-s.node.Opened():
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		s.t.Fatal("partitions did not open")
 	}
 }
@@ -175,9 +175,12 @@ func (e testError) Error() string { return string(e) }
 
 const errTest = testError("made by a test")
 
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
 func (s *site) eventually(condition func() bool, what ...any) {
 	s.t.Helper()
-	require.Eventually(s.t, condition, 20*time.Second, time.Millisecond, what...)
+	require.Eventually(s.t, condition, patience, time.Millisecond, what...)
 }
 
 // register replaces the functions of the app.
@@ -262,7 +265,7 @@ func (s *site) nameIn(p int, prefix string) string {
 
 func (s *site) lease(lane queue.Lane) queue.Lease {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	lease, err := s.node.Lease(ctx, lane)
 	require.NoError(s.t, err, "no job in time")
