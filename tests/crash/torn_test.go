@@ -2,6 +2,7 @@ package crash_test
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -52,7 +53,8 @@ func TestTornTail(t *testing.T) {
 				t.Parallel()
 				limit <- struct{}{}
 				defer func() { <-limit }()
-				lost := tornTail(t, uint64(100*i+j), stream, damage.do)
+				rng := rand.New(rand.NewPCG(uint64(100*i+j), *seedOffset))
+				lost := tornTail(t, rng, []string{stream}, damage.do)
 				if stream == "EVENTS" || damage.lost == 0 { // a message of a log is of many runs
 					require.LessOrEqual(t, lost, damage.lost)
 				}
@@ -61,22 +63,41 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
+// TestPowerCut takes from every stream some of its last bytes, more from one
+// than from the other: what one partition knows to have told another is
+// forgotten by either.
+func TestPowerCut(t *testing.T) {
+	t.Parallel()
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(seed, *seedOffset))
+			tornTail(t, rng, []string{"EVENTS", "LOG_0", "LOG_1", "IN_0", "IN_1"}, func(block []byte) []byte {
+				return cut(block, rng.IntN(2)*rng.IntN(16<<10))
+			})
+		})
+	}
+}
+
 // tornTail returns how many of the events that were sent before the damage
 // have no run that ended.
-func tornTail(t *testing.T, seed uint64, stream string, damage func([]byte) []byte) (lost int) {
+func tornTail(t *testing.T, rng *rand.Rand, streams []string, damage func([]byte) []byte) (lost int) {
 	const old, fresh = 150, 100
-	rng := rand.New(rand.NewPCG(seed, *seedOffset))
 	s := newSite(t, siteConfig{servers: [][]string{nil}, partitions: 2})
 	require.NoError(t, <-s.sender.start(s.ctx, makeBatches(rng, scripts[work].trigger, 0, old, 0)))
 	pause(s, time.Duration(rng.Int64N(int64(time.Second))))
 	s.killServer(0)
 
-	block := newestBlock(t, filepath.Join(s.storeDir(0), "jetstream", "$G", "streams", stream, "msgs"))
-	content, err := os.ReadFile(block)
-	require.NoError(t, err)
-	require.NotEmpty(t, content)
-	require.NoError(t, os.WriteFile(block, damage(content), 0o600))
-
+	for _, stream := range streams {
+		block := newestBlock(t, filepath.Join(s.storeDir(0), "jetstream", "$G", "streams", stream, "msgs"))
+		content, err := os.ReadFile(block)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(block, damage(content), 0o600))
+	}
 	s.restartServer(0)
 
 	before := s.sender.required
