@@ -28,6 +28,9 @@ func (x watchIndex) add(w *state.Watch) error {
 	}
 	if err := named.set.Add(w.ID, w.If); err != nil {
 		delete(named.byID, w.ID)
+		if len(named.byID) == 0 {
+			delete(x, w.Event)
+		}
 		return err
 	}
 	named.byID[w.ID] = w
