@@ -197,15 +197,6 @@ func TestCompaction(t *testing.T) {
 	}
 }
 
-// poke makes every owner look at what it has to do.
-func (s *site) poke() {
-	for p := range s.bus.Partitions() {
-		if o := s.node.owner(p); o != nil {
-			o.poke()
-		}
-	}
-}
-
 // The process ends in the middle of a walk: what was carried already does no
 // harm, and the next walk begins anew.
 func TestCompactionCutShort(t *testing.T) {
