@@ -44,7 +44,7 @@ func (b *Bus) AcquireLease(ctx context.Context, p int, node string) (*Lease, err
 }
 
 func (b *Bus) acquireLease(ctx context.Context, p int, node string) (*Lease, error) {
-	kv, err := b.control.js.KeyValue(ctx, clusterBucket)
+	kv, err := b.leases(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +60,19 @@ func (b *Bus) acquireLease(ctx context.Context, p int, node string) (*Lease, err
 	l.cancel = cancel
 	go l.renew(renewing)
 	return l, nil
+}
+
+// leases is the bucket of leases. It is in memory, and gone when the NATS that
+// had it was started anew: then it is made again.
+func (b *Bus) leases(ctx context.Context) (jetstream.KeyValue, error) {
+	kv, err := b.control.js.KeyValue(ctx, clusterBucket)
+	if !errors.Is(err, jetstream.ErrBucketNotFound) {
+		return kv, err
+	}
+	if err := b.makeBucket(ctx, b.cfg.clusterConfig()); err != nil {
+		return nil, err
+	}
+	return b.control.js.KeyValue(ctx, clusterBucket)
 }
 
 // take tries until the lease is free: at once when it is released, and now and

@@ -162,7 +162,24 @@ func TestLeaseRenewalAfterALostAnswer(t *testing.T) {
 func TestAcquireLeaseReportsErrors(t *testing.T) {
 	t.Parallel()
 	b := openEmbedded(t)
-	require.NoError(t, b.control.js.DeleteKeyValue(t.Context(), clusterBucket))
+	b.Close()
 	_, err := b.AcquireLease(t.Context(), 0, "one")
 	require.ErrorContains(t, err, "lease of partition 0")
+}
+
+// A server that was restarted has lost what it kept in memory only.
+func TestLeasesAreThereAgainAfterTheServersRestart(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t, nil)
+	b := n.open(nil)
+	before, err := b.AcquireLease(t.Context(), 0, "one")
+	require.NoError(t, err)
+	n.restart()
+	wait(t, before.Lost())
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		after, err := b.AcquireLease(ctx, 0, "one")
+		return err == nil && after.Release(ctx) == nil
+	}, patience, 10*time.Millisecond)
 }

@@ -128,7 +128,7 @@ func (n *Node) Close() {
 // longest: reading a log that cannot be read is work, and each try is told.
 const (
 	retryOpen    = 250 * time.Millisecond
-	maxRetryOpen = 5 * time.Second
+	maxRetryOpen = 2 * time.Second
 )
 
 // keep owns a partition whenever it can, until ctx ends.
