@@ -21,8 +21,12 @@ func (c Config) registryConfig() jetstream.KeyValueConfig {
 // clusterConfig is how the leases are kept: the log fences, so that losing
 // them is harmless.
 func (c Config) clusterConfig() jetstream.KeyValueConfig {
+	ttl := LeaseTTL
+	if len(c.URLs) == 0 {
+		ttl = embeddedLeaseTTL
+	}
 	return jetstream.KeyValueConfig{
-		Bucket: clusterBucket, Description: "partition leases", History: 1, TTL: LeaseTTL,
+		Bucket: clusterBucket, Description: "partition leases", History: 1, TTL: ttl,
 		Storage: jetstream.MemoryStorage, Replicas: c.Replicas,
 	}
 }

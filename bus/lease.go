@@ -26,7 +26,8 @@ const (
 type Lease struct {
 	kv       jetstream.KeyValue
 	key      string
-	value    []byte // names the holder, and this lease among all others
+	value    []byte        // names the holder, and this lease among all others
+	ttl      time.Duration // without renewal
 	revision uint64
 	began    atomic.Pointer[time.Time] // of the last renewal
 	cancel   context.CancelFunc
@@ -52,7 +53,11 @@ func (b *Bus) acquireLease(ctx context.Context, p int, node string) (*Lease, err
 	if err != nil {
 		return nil, err
 	}
-	l := &Lease{kv: kv, key: "lease." + strconv.Itoa(p), value: value, lost: make(chan struct{}), ended: make(chan struct{})}
+	bucket, err := kv.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lease{kv: kv, ttl: bucket.TTL(), key: "lease." + strconv.Itoa(p), value: value, lost: make(chan struct{}), ended: make(chan struct{})}
 	if err := l.take(ctx); err != nil {
 		return nil, err
 	}
@@ -132,7 +137,7 @@ func (l *Lease) Held() bool {
 	began, now := l.began.Load(), time.Now()
 	// The monotonic clock stands still while a machine sleeps, the other can be
 	// set back.
-	return now.Sub(*began) < LeaseTTL && now.Round(0).Sub(began.Round(0)) < LeaseTTL
+	return now.Sub(*began) < l.ttl && now.Round(0).Sub(began.Round(0)) < l.ttl
 }
 
 // renew keeps the lease until ctx ends. Its life counts from before the
@@ -148,7 +153,7 @@ func (l *Lease) renew(ctx context.Context) {
 		case <-ticker.C:
 		}
 		asked := time.Now()
-		ok, err := l.extend(ctx, l.began.Load().Add(LeaseTTL))
+		ok, err := l.extend(ctx, l.began.Load().Add(l.ttl))
 		switch {
 		case ok:
 			l.began.Store(&asked)

@@ -111,7 +111,7 @@ func TestLeaseLost(t *testing.T) {
 func TestLeaseHeld(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	l := &Lease{}
+	l := &Lease{ttl: LeaseTTL}
 	for name, tc := range map[string]struct {
 		began time.Time
 		held  bool
@@ -124,6 +124,25 @@ func TestLeaseHeld(t *testing.T) {
 		l.began.Store(&tc.began)
 		require.Equal(t, tc.held, l.Held(), name)
 	}
+}
+
+// Nobody can take over from a process that has its NATS inside, so that a
+// machine which stands still for a while costs it nothing.
+func TestLeaseOfAnEmbeddedServerOutlastsAStall(t *testing.T) {
+	t.Parallel()
+	b := openEmbedded(t)
+	l, err := b.AcquireLease(t.Context(), 0, "one")
+	require.NoError(t, err)
+	l.cancel()
+	<-l.ended
+	late := time.Now().Add(-3 * LeaseTTL)
+	l.began.Store(&late)
+	require.True(t, l.Held())
+	renewing, cancel := context.WithCancel(t.Context())
+	l.cancel, l.ended = cancel, make(chan struct{})
+	go l.renew(renewing)
+	eventually(t, func() bool { return l.began.Load() != &late }, "it is renewed")
+	require.NoError(t, l.Release(t.Context()))
 }
 
 // Without a server the holder knows in time that others may have taken over.

@@ -29,8 +29,13 @@ const (
 // empty one in its place.
 var ErrStreamMissing = errors.New("stream is missing")
 
-// LeaseTTL is how long a partition lease lives without renewal.
-const LeaseTTL = 3 * time.Second
+// How long a partition lease lives without renewal. The bucket of an embedded
+// server ends with the process, so that nobody waits for the end of a lease
+// there: its life may be long enough for a stalled machine or a slow disk.
+const (
+	LeaseTTL         = 3 * time.Second
+	embeddedLeaseTTL = 30 * time.Second
+)
 
 func logStream(partition int) string { return "LOG_" + strconv.Itoa(partition) }
 func inStream(partition int) string  { return "IN_" + strconv.Itoa(partition) }
