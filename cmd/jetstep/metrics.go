@@ -27,6 +27,9 @@ func registerMetrics(registry *prometheus.Registry, e *engine) error {
 // notReady says why the engine cannot work yet.
 func (e *engine) notReady() []string {
 	var reasons []string
+	if err := e.bus.StorageError(); err != nil {
+		reasons = append(reasons, err.Error())
+	}
 	for _, p := range e.node.Unready() {
 		reasons = append(reasons, fmt.Sprintf("partition %d is not loaded here", p))
 	}
