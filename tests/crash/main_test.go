@@ -21,6 +21,11 @@ var seedOffset = flag.Uint64("seed", 0, "mixed into the seeds of all trials")
 // buildTimeout is for building the server on a busy machine.
 const buildTimeout = 5 * time.Minute
 
+// parallelTrials is how many trials run at the same time, unless -parallel says
+// otherwise. Each waits more than it computes, but a machine with all of them
+// at once would do nothing but start servers.
+const parallelTrials = "6"
+
 // binary builds the server when it is first asked for.
 var binary func() (string, error)
 
@@ -41,6 +46,14 @@ func runSuite(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	parallel := false
+	flag.Visit(func(f *flag.Flag) { parallel = parallel || f.Name == "test.parallel" })
+	if !parallel {
+		if err := flag.Set("test.parallel", parallelTrials); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	binary = sync.OnceValues(func() (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
 		defer cancel()

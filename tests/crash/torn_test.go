@@ -43,7 +43,6 @@ func cut(b []byte, n int) []byte { return b[:max(len(b)-n, 0)] }
 // and to work for what is sent to it now as if nothing had been.
 func TestTornTail(t *testing.T) {
 	t.Parallel()
-	limit := make(chan struct{}, 4) // trials at a time
 	for i, stream := range []string{"EVENTS", "LOG_0", "LOG_1"} {
 		for j, damage := range damages {
 			if testing.Short() && j != 1 {
@@ -51,8 +50,6 @@ func TestTornTail(t *testing.T) {
 			}
 			t.Run(stream+", "+damage.name, func(t *testing.T) {
 				t.Parallel()
-				limit <- struct{}{}
-				defer func() { <-limit }()
 				rng := rand.New(rand.NewPCG(uint64(100*i+j), *seedOffset))
 				lost := tornTail(t, rng, []string{stream}, damage.do)
 				if stream == "EVENTS" || damage.lost == 0 { // a message of a log is of many runs
