@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"jetstep/cmd/jetstep/internal/config"
 )
@@ -107,9 +108,26 @@ func (d *dirs) release() error {
 		errs = append(errs, f.Close())
 	}
 	if d.temporary != "" {
-		errs = append(errs, os.RemoveAll(d.temporary))
+		errs = append(errs, removeAll(d.temporary))
 	}
 	return errors.Join(errs...)
+}
+
+// How often, and how long, removing a directory is tried.
+const (
+	removePause   = 20 * time.Millisecond
+	removeTimeout = 3 * time.Second
+)
+
+// removeAll removes a directory in which files may still be made for a moment:
+// NATS cannot be stopped while it is starting.
+func removeAll(dir string) error {
+	for deadline := time.Now().Add(removeTimeout); ; time.Sleep(removePause) {
+		err := os.RemoveAll(dir)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // isTemporary tells whether path is gone after release.

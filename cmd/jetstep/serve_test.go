@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,6 +243,23 @@ func TestClaimDirs(t *testing.T) {
 		require.Empty(t, opts.DataDir)
 		require.NoError(t, d.release())
 	})
+}
+
+func TestTemporaryDirsAreRemovedWhileFilesAreStillMade(t *testing.T) {
+	t.Parallel()
+	d := &dirs{temporary: filepath.Join(t.TempDir(), "d")}
+	full := make(chan struct{})
+	go func() {
+		for i := range 5000 {
+			_ = os.MkdirAll(d.temporary, 0o700)
+			_ = os.WriteFile(filepath.Join(d.temporary, strconv.Itoa(i)), nil, 0o600)
+			if i == 100 {
+				close(full)
+			}
+		}
+	}()
+	<-full
+	require.NoError(t, d.release())
 }
 
 func TestIsBelow(t *testing.T) {
