@@ -96,6 +96,10 @@ func (b *Bus) declareStreams(ctx context.Context) error {
 	if b.partitions, err = installation(info.Config); err != nil {
 		return err
 	}
+	if b.cfg.Replicas > info.Config.Replicas {
+		b.log.Warn("the streams have fewer replicas than configured: change them with the tools of NATS",
+			"replicas", info.Config.Replicas, "configured", b.cfg.Replicas)
+	}
 	b.sawEvent(info.State.LastSeq)
 	for p := range b.partitions {
 		for _, want := range []jetstream.StreamConfig{b.cfg.logConfig(p), b.cfg.inConfig(p)} {

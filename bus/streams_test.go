@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -87,8 +88,13 @@ func TestOpenKeepsWhatIsThere(t *testing.T) {
 		require.NoError(t, err)
 		before[name] = info
 	}
-	second := n.open(func(c *Config) { c.Partitions, c.EventMaxAge = 8, time.Hour })
+	log := &captureLog{}
+	second := n.open(func(c *Config) {
+		c.Partitions, c.EventMaxAge, c.Replicas = 8, time.Hour, 3
+		c.Logger = slog.New(slog.NewTextHandler(log, nil))
+	})
 	require.Equal(t, 3, second.Partitions(), "the recorded number counts")
+	require.Contains(t, log.String(), "fewer replicas than configured")
 	require.Equal(t, uint64(5), second.LastEvent())
 	require.Len(t, streamNames(t, first.control.js), len(before))
 	for name, info := range before {

@@ -85,6 +85,19 @@ func TestBinaryCannotRun(t *testing.T) {
 	})
 }
 
+func TestBinarySaysThatPartitionsAreFixed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	args := []string{"dev", "--host", "127.0.0.1", "-p", "0", "--no-discovery", "--data-dir", dir, "--partitions"}
+	first := start(t, command{args: append(args, "2")})
+	first.url()
+	first.signal(syscall.SIGTERM)
+	require.Equal(t, 0, first.wait())
+	second := start(t, command{args: append(args, "3")})
+	second.url()
+	require.EqualValues(t, 2, second.awaitRecord("the number of partitions was fixed when the streams were made").attrs["partitions"])
+}
+
 func TestBinaryTwoDevs(t *testing.T) {
 	t.Parallel()
 	busy := busyPort(t)

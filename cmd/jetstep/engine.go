@@ -36,6 +36,9 @@ func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*en
 	if err != nil {
 		return nil, err
 	}
+	if opts.Partitions > 0 && opts.Partitions != b.Partitions() {
+		log.Warn("the number of partitions was fixed when the streams were made", "partitions", b.Partitions(), "configured", opts.Partitions)
+	}
 	e := &engine{bus: b, history: history.NewMemory(history.Limits{Source: b}), limits: executor.NewLimits()}
 	e.node = partition.NewNode(partition.Config{
 		Bus: b, Name: nodeName(), History: newRecorder(e.history, log), Logger: log.With("caller", "queue"),
