@@ -165,7 +165,7 @@ func do(s step, req *request, note *entry) opcode {
 		op = s.op(n)
 	case failsOnce(s, n) && req.Ctx.Attempt == 0:
 		note.Failed = s.id
-		op = opcode{Op: "StepError", Error: map[string]string{"name": "Error", "message": "not at the first attempt"}}
+		op = opcode{Op: "StepError", Error: map[string]string{"name": "Error", "message": firstFailure}}
 	default:
 		note.Ran, note.By = s.id, ulid.Make().String()
 		op.Data = map[string]any{"by": note.By, "n": n}

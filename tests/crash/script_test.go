@@ -87,6 +87,9 @@ func signalName(n int) string { return fmt.Sprintf("signal-%d", n) }
 // makes some runs wait for a retry when the server is killed.
 func failsOnce(s step, n int) bool { return s.is("b") && n%8 == 0 }
 
+// firstFailure is what it says then.
+const firstFailure = "not at the first attempt"
+
 // duration is how long the code of a step runs, so that calls are under way
 // when a process is killed.
 func duration(n int) time.Duration { return time.Duration(n*13%20) * time.Millisecond }

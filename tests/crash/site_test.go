@@ -155,6 +155,7 @@ func (s *site) killServer(i int) {
 	require.NoError(s.t, server.Kill())
 	s.kills++
 	s.keepLog(server)
+	s.wantNoDefect(server)
 	if s.app != nil {
 		last := s.app.last()
 		s.await(recoveryTimeout, "the app's last answers", func(context.Context) error {
@@ -264,7 +265,20 @@ func (s *site) check() {
 // stop ends the servers in order, which none may refuse.
 func (s *site) stop() {
 	for _, server := range s.running() {
-		require.NoError(s.t, server.Stop(40*time.Second), server.Log().Tail(20))
+		err := server.Stop(40 * time.Second)
+		s.wantNoDefect(server)
+		require.NoError(s.t, err)
+	}
+}
+
+// wantNoDefect looks for what the runtime says of a defect, which a kill may
+// have hidden.
+func (s *site) wantNoDefect(server *harness.Server) {
+	lines := server.Log().Lines()
+	for i, line := range lines {
+		if strings.Contains(line, "DATA RACE") || strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") {
+			require.Fail(s.t, "defect", strings.Join(lines[i:min(i+60, len(lines))], "\n"))
+		}
 	}
 }
 
@@ -283,10 +297,13 @@ func (s *site) await(timeout time.Duration, what string, probe func(context.Cont
 	require.NoError(s.t, err)
 }
 
-// keepLog keeps what a killed server complained about.
+// keepLog keeps what a killed server complained about, but for the failures
+// that scripts make.
 func (s *site) keepLog(server *harness.Server) {
-	if complaints := server.Log().Mentioning(`"level":"WARN"`, `"level":"ERROR"`, "panic", "goroutine "); complaints != "" {
-		s.past = append(s.past, complaints)
+	for line := range strings.Lines(server.Log().Mentioning(`"level":"WARN"`, `"level":"ERROR"`)) {
+		if !strings.Contains(line, firstFailure) {
+			s.past = append(s.past, strings.TrimSpace(line))
+		}
 	}
 }
 
@@ -298,8 +315,7 @@ func (s *site) tell() {
 	for _, server := range s.servers {
 		s.keepLog(server)
 	}
-	lines := strings.Split(strings.Join(s.past, "\n"), "\n")
-	s.t.Logf("after %d kills; warnings of servers, latest last:\n%s", s.kills, strings.Join(lines[max(0, len(lines)-60):], "\n"))
+	s.t.Logf("after %d kills; warnings of servers, latest last:\n%s", s.kills, strings.Join(s.past[max(0, len(s.past)-40):], "\n"))
 }
 
 // readMetrics reads GET /metrics: values by name, for metrics without labels.
