@@ -232,6 +232,7 @@ func (s *suite) armed(signal string, run *state.Run) {
 func signalFreed(s *suite) {
 	run := s.waiting(state.WaitSignal, "sig", in(20*time.Millisecond), nil)
 	lease := s.lease(queue.LaneWake)
+	s.armed("sig", run)
 	s.commit(timedOut(lease, run, `null`))
 	s.requireResumed(run, function.TimeoutJob(run.Key(), "w"))
 	s.eventually(func() bool {
