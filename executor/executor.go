@@ -141,6 +141,7 @@ func (e *Executor) giveBack(ctx context.Context, lease queue.Lease, err error) {
 // execute brings one job to its transition. An error means that the job was
 // not concluded.
 func (e *Executor) execute(ctx context.Context, lease queue.Lease) error {
+	began := time.Now()
 	run, err := e.Store.Load(ctx, lease.RunID)
 	if errors.Is(err, state.ErrRunNotFound) {
 		return nil // it ended while the job waited for a worker
@@ -148,7 +149,12 @@ func (e *Executor) execute(ctx context.Context, lease queue.Lease) error {
 	if err != nil {
 		return err
 	}
-	t, err := e.decide(ctx, run, lease)
+	if lease.Over() {
+		// Another executor has the job, and may have brought the run further.
+		e.log.Debug("lease ended before the job was begun", "run_id", run.ID, "job_id", lease.Job.ID)
+		return nil
+	}
+	t, err := e.decide(ctx, run, lease, began)
 	if err != nil {
 		return err
 	}
@@ -161,18 +167,20 @@ func (e *Executor) execute(ctx context.Context, lease queue.Lease) error {
 	return err
 }
 
-func (e *Executor) decide(ctx context.Context, run *state.Run, lease queue.Lease) (*state.Transition, error) {
+// decide brings a job to its transition; began is a moment at which the lease
+// lasted.
+func (e *Executor) decide(ctx context.Context, run *state.Run, lease queue.Lease, began time.Time) (*state.Transition, error) {
 	switch lease.Job.Kind {
 	case state.JobSleep:
 		return wake(run, lease.Job, time.Now()), nil
 	case state.JobPause:
 		return timeOut(run, lease.Job, time.Now()), nil
 	}
-	return e.call(ctx, run, lease.Job)
+	return e.call(ctx, run, lease.Job, began)
 }
 
 // call calls the SDK and decides what follows.
-func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job) (*state.Transition, error) {
+func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job, began time.Time) (*state.Transition, error) {
 	fn, app, ok := e.Functions.Executable(run.FunctionID)
 	if !ok {
 		return e.refuse(run, job, "Error", "the function of this run is no longer registered"), nil
@@ -182,7 +190,7 @@ func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job) (*st
 		return e.refuse(run, job, driver.NameOverflowed, "function has too many steps"), nil
 	}
 	s := &situation{
-		run: run, job: job, function: fn, appID: app, attempts: fn.Retries() + 1, called: time.Now(),
+		run: run, job: job, function: fn, appID: app, attempts: fn.Retries() + 1, called: began,
 		steps: steps, size: size, newID: uuid.New,
 		backoff: Backoff(job.Attempt, e.RetryInterval, rand.Float64()),
 	}

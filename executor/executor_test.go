@@ -194,6 +194,28 @@ func TestWorkers(t *testing.T) {
 	})
 }
 
+// A job whose lease has ended may be someone else's: nothing is begun for it.
+func TestNothingIsBegunAfterTheLease(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	r := newRig(func(context.Context, *driver.Request) (*driver.Response, error) {
+		calls++
+		return &driver.Response{Kind: driver.KindDone}, nil
+	})
+	lasts := false
+	for _, job := range []state.Job{startJob, {ID: "z", Kind: state.JobSleep, Step: stepZ}} {
+		lease := queue.Lease{RunID: goldenRun, Job: job, Lasts: func() bool { return lasts }}
+		lasts = false
+		require.NoError(t, r.execute(t.Context(), lease))
+		require.Empty(t, r.store.committed())
+		lasts = true
+		require.NoError(t, r.execute(t.Context(), lease))
+		require.Len(t, r.store.committed(), 1)
+		r.store.commits = nil
+	}
+	require.Equal(t, 1, calls)
+}
+
 // sdk-protocol §12.9, §12.10: the executor makes these requests itself.
 func TestGatewayOps(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
@@ -83,7 +84,7 @@ func TestFailuresAreTold(t *testing.T) {
 			e := New(Config{SDK: sdk, Functions: sdk, Logger: slog.New(slog.NewJSONHandler(&out, nil)),
 				OnTrouble: func(_ ulid.ULID, reason string) { told = reason }})
 			run := &state.Run{ID: ulid.Make(), Version: state.Undecided, Events: []json.RawMessage{json.RawMessage(`{}`)}}
-			_, err := e.call(t.Context(), run, state.Job{ID: "job", Attempt: c.attempt})
+			_, err := e.call(t.Context(), run, state.Job{ID: "job", Attempt: c.attempt}, time.Now())
 			require.NoError(t, err)
 			switch {
 			case strings.HasPrefix(c.msg, "attempt failed"):

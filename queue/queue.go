@@ -32,7 +32,14 @@ type Lease struct {
 	Mark uint64
 	// Token tells this lease from later ones of the same job. It is opaque.
 	Token uint64
+	// Lasts tells whether the queue still hands the job out to no one else, as
+	// far as it knows. It is quick, and nil when that cannot end unnoticed.
+	Lasts func() bool
 }
+
+// Over tells that the job may have been handed out to someone else: what it
+// asks for must not be begun any more.
+func (l *Lease) Over() bool { return l.Lasts != nil && !l.Lasts() }
 
 // Lane parts jobs by what they cost.
 type Lane uint8

@@ -127,8 +127,7 @@ var errRanOut = errors.New("lease of the partition ran out")
 // the end of its lease the owner may not know what another one has done since:
 // it would call functions for steps that are recorded.
 func (o *Owner) lease(ref jobRef) (queue.Lease, bool) {
-	if !o.held() {
-		o.fail(errRanOut)
+	if !o.lasts() {
 		return queue.Lease{}, false
 	}
 	mark := o.node.bus.LastEvent()
@@ -154,7 +153,17 @@ func (o *Owner) lease(ref jobRef) (queue.Lease, bool) {
 		// Not yet in the log, and only for those who look on.
 		o.node.history.RunStarted(run.ID, time.UnixMilli(o.node.now()))
 	}
-	return queue.Lease{RunID: run.ID, FunctionID: run.FunctionID, Job: *job, Mark: mark, Token: token}, true
+	return queue.Lease{RunID: run.ID, FunctionID: run.FunctionID, Job: *job, Mark: mark, Token: token, Lasts: o.lasts}, true
+}
+
+// leads tells whether leases of the owner's jobs count. It fails an owner whose
+// own lease ran out.
+func (o *Owner) leads() bool {
+	if o.held() {
+		return !o.over.Load()
+	}
+	o.fail(errRanOut)
+	return false
 }
 
 // release takes an unexecuted job back, if that lease still lasts: the job may

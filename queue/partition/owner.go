@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -34,12 +35,14 @@ type Owner struct {
 	stale   int               // timers of jobs that are gone
 	leased  map[jobRef]uint64 // token of the lease
 	held    func() bool       // whether the lease of the partition lasts
+	lasts   func() bool       // leads, made once
 	watches watchIndex
 	recent  recentEvents
 	crons   cronTable
 	compact compaction
 	closing bool
 	failed  error
+	over    atomic.Bool // failed is set
 
 	marks   pendingMarks
 	courier *courier
@@ -93,6 +96,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 		wake:        make(chan struct{}, 1),
 		broken:      make(chan error, 1),
 	}
+	o.lasts = o.leads
 	log, err := n.bus.OpenLog(id)
 	if err != nil {
 		return nil, err
@@ -176,6 +180,7 @@ func (o *Owner) fail(err error) {
 	first := o.failed == nil
 	if first {
 		o.failed = err
+		o.over.Store(true)
 	}
 	cancel := o.cancel
 	o.mu.Unlock()
