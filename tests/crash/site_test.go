@@ -27,10 +27,11 @@ const (
 	eventKey   = "an-event-key"
 
 	// trialTimeout bounds a trial as a whole, recoveryTimeout one start of a
-	// server, quietTimeout the work that is left when no one is killed any more.
-	trialTimeout    = 8 * time.Minute
+	// server. When no one is killed any more, something has to happen at least
+	// every stallTimeout until nothing is left to do.
+	trialTimeout    = 10 * time.Minute
 	recoveryTimeout = 60 * time.Second
-	quietTimeout    = 90 * time.Second
+	stallTimeout    = 30 * time.Second
 )
 
 // site is a server or several, and the app that they call.
@@ -92,10 +93,9 @@ func newSite(t *testing.T, c siteConfig) *site {
 func (s *site) startApp(home, journalPath string, child bool) string {
 	journal, err := openJournal(journalPath)
 	require.NoError(s.t, err)
-	port, err := harness.FreePort()
-	require.NoError(s.t, err)
-	address := "127.0.0.1:" + strconv.Itoa(port)
 	if child {
+		port, err := harness.FreePort()
+		require.NoError(s.t, err)
 		self, err := os.Executable()
 		require.NoError(s.t, err)
 		s.child, err = harness.StartApp(s.ctx, harness.AppConfig{
@@ -103,15 +103,15 @@ func (s *site) startApp(home, journalPath string, child bool) string {
 		})
 		require.NoError(s.t, err)
 		s.t.Cleanup(func() { _ = s.child.Kill() })
-		return "http://" + address + servePath
+		return "http://127.0.0.1:" + strconv.Itoa(port) + servePath
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(s.t, err)
 	s.app = newApp(journal)
 	server := &http.Server{Handler: s.app}
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	s.t.Cleanup(func() { _ = server.Close() })
-	return "http://" + address + servePath
+	return "http://" + listener.Addr().String() + servePath
 }
 
 // register tells the first server about the app, once for the whole trial:
@@ -233,24 +233,37 @@ func (s *site) running() []*harness.Server {
 // awaitQuiet waits until everything that was accepted is done and nothing is
 // left to do.
 func (s *site) awaitQuiet() {
-	s.await(quietTimeout, "all to be quiet", func(ctx context.Context) error {
+	read, moved := s.ledger.journal.offset, time.Now()
+	s.await(trialTimeout, "all to be quiet", func(ctx context.Context) error {
 		if err := s.ledger.catchUp(); err != nil {
 			return harness.Permanent(err)
 		}
-		if open := s.ledger.open(s.sender.required); len(open) > 0 {
-			return errors.New(atMost(5, open))
+		err := s.quiet(ctx)
+		if s.ledger.journal.offset != read {
+			read, moved = s.ledger.journal.offset, time.Now()
 		}
-		for _, server := range s.running() {
-			metrics, err := readMetrics(ctx, server)
-			if err != nil {
-				return err
-			}
-			if depth, live := metrics["inngest_queue_depth"], metrics["jetstep_runs_live"]; depth > 0 || live > 0 {
-				return fmt.Errorf("%v jobs are queued and %v runs live", depth, live)
-			}
+		if err != nil && time.Since(moved) > stallTimeout {
+			return harness.Permanent(fmt.Errorf("nothing happens: %w", err))
 		}
-		return nil
+		return err
 	})
+}
+
+// quiet tells what is not done yet.
+func (s *site) quiet(ctx context.Context) error {
+	if open := s.ledger.open(s.sender.required); len(open) > 0 {
+		return errors.New(atMost(5, open))
+	}
+	for _, server := range s.running() {
+		metrics, err := readMetrics(ctx, server)
+		if err != nil {
+			return err
+		}
+		if depth, live := metrics["inngest_queue_depth"], metrics["jetstep_runs_live"]; depth > 0 || live > 0 {
+			return fmt.Errorf("%v jobs are queued and %v runs live", depth, live)
+		}
+	}
+	return nil
 }
 
 // check wants that nothing went wrong, and says what happened.

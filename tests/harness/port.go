@@ -1,9 +1,21 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"sync"
+	"syscall"
+)
+
+// Ports are given out of a range that neither Linux nor macOS takes the local
+// ports of outgoing connections from: one of those would be in use by the time
+// that the process it was meant for listens, or listens again after a kill.
+const (
+	firstPort = 12000
+	lastPort  = 32000
 )
 
 var ports struct {
@@ -19,18 +31,20 @@ func FreePort() (int, error) {
 	if ports.given == nil {
 		ports.given = map[int]bool{}
 	}
-	for {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	for len(ports.given) < lastPort-firstPort {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		if ports.given[port] {
+			continue
+		}
+		ports.given[port] = true
+		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
 		if err != nil {
 			return 0, fmt.Errorf("looking for a free port: %w", err)
 		}
-		port := listener.Addr().(*net.TCPAddr).Port
-		if err := listener.Close(); err != nil {
-			return 0, err
-		}
-		if !ports.given[port] {
-			ports.given[port] = true
-			return port, nil
-		}
+		return port, listener.Close()
 	}
+	return 0, errors.New("looking for a free port: all are taken")
 }
