@@ -55,15 +55,18 @@ func TestGoldenTrace(t *testing.T) {
 	require.NoError(t, err)
 
 	failing := &driver.UserError{Name: "Step error", Message: "gobad", Data: json.RawMessage(`5`)}
-	firstPlanned := make(chan struct{}) // p2 ends before p1 does
+	bothCalled := make(chan struct{})   // p2 ends after p1 was called,
+	firstPlanned := make(chan struct{}) // and before p1 ends
 	s2 := func(op driver.Opcode, more ...driver.Opcode) *driver.Response {
 		return answerSteps(2, append([]driver.Opcode{op}, more...)...)
 	}
 	calls := s.execute(func(r *driver.Request) *driver.Response {
 		switch {
 		case r.StepID == p2:
+			<-bothCalled
 			return s2(driver.Opcode{Op: driver.OpStepRun, ID: p2, Data: json.RawMessage(`2`)})
 		case r.StepID == p1:
+			close(bothCalled)
 			<-firstPlanned
 			return s2(driver.Opcode{Op: driver.OpStepRun, ID: p1, Data: json.RawMessage(`1`)})
 		}
