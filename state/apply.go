@@ -2,7 +2,6 @@ package state
 
 import (
 	"cmp"
-	"container/heap"
 	"slices"
 )
 
@@ -55,10 +54,13 @@ func (o *Confirmed) apply(x *Index, _ int64) {
 
 func (o *RunPut) apply(x *Index, _ int64) {
 	if old, ok := x.Run(o.Run.ID); ok {
-		x.size -= old.Size
+		x.drop(old)
 	}
 	x.runs[o.Run.ID] = o.Run.view()
 	x.size += o.Run.Size
+	if flow := o.Run.Flow; flow != nil && flow.Singleton != nil {
+		x.singletons[*flow.Singleton] = o.Run.ID
+	}
 }
 
 func (o *RunChanged) apply(x *Index, _ int64) {
@@ -145,8 +147,19 @@ func (r *Run) putDefer(d Defer) {
 
 func (o *RunFinished) apply(x *Index, _ int64) {
 	if r, ok := x.Run(o.RunID); ok {
-		x.size -= r.Size
-		delete(x.runs, o.RunID)
+		x.drop(r)
+	}
+}
+
+// drop forgets a live run, and what it holds.
+func (x *Index) drop(r *Run) {
+	x.size -= r.Size
+	delete(x.runs, r.ID)
+	if r.Flow == nil || r.Flow.Singleton == nil {
+		return
+	}
+	if key := *r.Flow.Singleton; x.singletons[key] == r.ID {
+		delete(x.singletons, key)
 	}
 }
 
@@ -167,34 +180,8 @@ func (o *CronTicked) apply(x *Index, _ int64) {
 }
 
 func (o *KeyClaimed) apply(x *Index, at int64) {
-	x.forget(at)
-	if old, ok := x.claims[o.Key]; o.Expires <= at || ok && old.expires >= o.Expires {
+	if old := x.claims.entries[o.Key]; old.expires >= o.Expires {
 		return
 	}
-	x.claims[o.Key] = claim{o.RunID, o.Expires}
-	heap.Push(&x.expiry, *o)
-}
-
-// forget drops the claims that ended by at.
-func (x *Index) forget(at int64) {
-	for len(x.expiry) > 0 && x.expiry[0].Expires <= at {
-		old := heap.Pop(&x.expiry).(KeyClaimed)
-		if x.claims[old.Key].expires == old.Expires {
-			delete(x.claims, old.Key)
-		}
-	}
-}
-
-// claimHeap has the claim that ends first on top.
-type claimHeap []KeyClaimed
-
-func (h claimHeap) Len() int           { return len(h) }
-func (h claimHeap) Less(i, j int) bool { return h[i].Expires < h[j].Expires }
-func (h claimHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *claimHeap) Push(v any)        { *h = append(*h, v.(KeyClaimed)) }
-func (h *claimHeap) Pop() any {
-	last := len(*h) - 1
-	v := (*h)[last]
-	*h = (*h)[:last]
-	return v
+	x.claims.put(o.Key, o.RunID, o.Expires, at)
 }

@@ -52,8 +52,10 @@ func (a *author) op() Op {
 	switch n := a.rng.IntN(100); {
 	case n < 15:
 		return a.startRun()
-	case n < 50:
+	case n < 42:
 		return a.changeRun()
+	case n < 50:
+		return a.gate()
 	case n < 58:
 		return a.finishRun()
 	case n < 64:
@@ -73,8 +75,10 @@ func (a *author) op() Op {
 		return a.marks()
 	case n < 95:
 		return &CronTicked{uuid.UUID{byte(a.rng.IntN(2))}, a.name("cron", 2), a.now - a.rng.Int64N(60_000)}
-	case n < 99:
+	case n < 97:
 		return a.claim()
+	case n < 99:
+		return a.gate()
 	}
 	return &Owned{a.name("node", 3)}
 }
@@ -123,6 +127,7 @@ func (a *author) startRun() Op {
 	}
 	if a.coin() {
 		run.Idempotency, run.Correlations, run.Cancels = "key", []string{"parent.step"}, []string{"stop", "halt"}
+		run.Flow = a.flow()
 	}
 	return &RunPut{run}
 }
@@ -224,15 +229,20 @@ func (a *author) message() Message {
 		w := a.watch()
 		m.Watch = &w
 	case 1:
-		m.Start = &Start{
-			RunID: a.ulid(), FunctionID: uuid.UUID{1}, Idempotency: "i", Events: []json.RawMessage{a.json()},
-			EventIDs: []ulid.ULID{a.ulid()}, Trigger: "e", Correlations: []string{"r.s"}, Cron: "* * * * *",
-			NotBefore: a.now, Mark: 7, ClaimFor: 1000,
-		}
+		s := a.start()
+		s.Correlations = []string{"r.s"}
+		m.Start = &s
 	case 2:
 		m.Event = &SentEvent{InternalID: a.ulid(), ID: "id", Name: "e", Data: a.json(), User: a.json(), TS: a.now, V: "1", Meta: a.json()}
 	}
 	return m
+}
+
+func (a *author) start() Start {
+	return Start{
+		RunID: a.ulid(), FunctionID: uuid.UUID{1}, Idempotency: "i", Events: []json.RawMessage{a.json()},
+		EventIDs: []ulid.ULID{a.ulid()}, Trigger: "e", Cron: "* * * * *", NotBefore: a.now, Mark: 7, ClaimFor: 1000,
+	}
 }
 
 func (a *author) confirm() Op {

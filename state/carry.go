@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,8 +20,11 @@ type Carry struct {
 	runs    []ulid.ULID
 	watch   []string
 	signals []string
-	// rest are marks, outboxes, schedules and claims, taken at once: they only
-	// grow or end by themselves, so that an older state does no harm.
+	// debounces and batches are their keys.
+	debounces []GateKey
+	batches   []GateKey
+	// rest are marks, outboxes, schedules, claims and rates, taken at once: they
+	// only grow or end by themselves, so that an older state does no harm.
 	rest []Op
 }
 
@@ -39,6 +43,7 @@ func (x *Index) Carry() *Carry {
 	for name := range x.signals {
 		c.signals = append(c.signals, name)
 	}
+	c.debounces, c.batches = sortedKeys(x.debounces), sortedKeys(x.batches)
 	slices.Sort(c.signals)
 	slices.SortFunc(c.runs, func(a, b ulid.ULID) int { return bytes.Compare(a[:], b[:]) })
 	slices.Sort(c.watch)
@@ -80,6 +85,20 @@ func (c *Carry) next() (Op, int) {
 			return &WatchPut{*w}, 64 + len(w.ID) + len(w.If)
 		}
 	}
+	for len(c.debounces) > 0 {
+		d, ok := c.index.debounces[c.debounces[0]]
+		c.debounces = c.debounces[1:]
+		if ok {
+			return &DebouncePut{*d}, 200 + d.Start.size()
+		}
+	}
+	for len(c.batches) > 0 {
+		b, ok := c.index.batches[c.batches[0]]
+		c.batches = c.batches[1:]
+		if ok {
+			return &BatchPut{*b}, 200 + b.Start.size()
+		}
+	}
 	for len(c.runs) > 0 {
 		r, ok := c.index.View(c.runs[0])
 		c.runs = c.runs[1:]
@@ -88,6 +107,19 @@ func (c *Carry) next() (Op, int) {
 		}
 	}
 	return nil, 0
+}
+
+func sortedKeys[V any](of map[GateKey]V) []GateKey {
+	return slices.SortedFunc(maps.Keys(of), func(a, b GateKey) int { return bytes.Compare(a[:], b[:]) })
+}
+
+// size is about how many bytes the events take.
+func (s *Start) size() int {
+	size := 0
+	for _, event := range s.Events {
+		size += len(event)
+	}
+	return size
 }
 
 func opSize(op Op) int {
@@ -117,12 +149,13 @@ func (x *Index) partitionOps() []Op {
 	for _, key := range keys {
 		ops = append(ops, &CronTicked{key.FunctionID, key.Expr, x.crons[key]})
 	}
-	claims := slices.Clone(x.expiry)
-	slices.SortFunc(claims, func(a, b KeyClaimed) int {
-		return cmp.Or(cmp.Compare(a.Expires, b.Expires), bytes.Compare(a.Key[:], b.Key[:]))
-	})
-	for _, c := range claims {
-		ops = append(ops, &c)
+	for _, key := range x.claims.keys() {
+		c := x.claims.entries[key]
+		ops = append(ops, &KeyClaimed{key, c.value, c.expires})
+	}
+	for _, key := range x.rates.keys() {
+		c := x.rates.entries[key]
+		ops = append(ops, &RateCharged{key, c.value, c.expires})
 	}
 	return ops
 }

@@ -100,6 +100,7 @@ func (r *Run) code(c *coder) {
 	list(c, &r.Defers, codeDefer)
 	c.int(&r.Size)
 	list(c, &r.Cancels, codeString)
+	optional(c, &r.Flow, func(c *coder, f *Flow) { c.block(f.code) })
 }
 
 func codeStep(c *coder, s *Step) {

@@ -32,16 +32,18 @@ func filled() []Op {
 	start := Start{
 		RunID: id, FunctionID: fn, Idempotency: "i", Events: []json.RawMessage{[]byte(`{}`)}, EventIDs: []ulid.ULID{id},
 		Trigger: "e", Correlations: []string{"r.s"}, Cron: "* * * * *", NotBefore: 1, Mark: 2, ClaimFor: 3,
+		BatchID: id,
 	}
 	event := SentEvent{
 		InternalID: id, ID: "mine", Name: "e", Data: json.RawMessage(`{}`), User: json.RawMessage(`{}`), TS: 7, V: "1",
 		Meta: json.RawMessage(`{}`),
 	}
+	flow := Flow{Priority: -9, Keys: []FlowKey{{"e", "v"}}, Singleton: &GateKey{7}, Admitted: true, BatchID: id}
 	run := Run{
 		ID: id, FunctionID: fn, FunctionVersion: 3, Slug: "app-fn", Idempotency: "i", Events: []json.RawMessage{[]byte(`{}`)},
 		EventIDs: []ulid.ULID{id}, Trigger: "e", Correlations: []string{"r.s"}, Cron: "* * * * *", QueuedAt: 1, StartedAt: 2,
 		Version: Undecided, ForcePlan: true, HasAI: true, Steps: []Step{step}, Inputs: []Step{step}, Pending: []string{"p1"},
-		Jobs: []Job{job}, Waits: []Wait{wait}, Defers: []Defer{def}, Cancels: []string{"stop"}, Size: 12,
+		Jobs: []Job{job}, Waits: []Wait{wait}, Defers: []Defer{def}, Cancels: []string{"stop"}, Size: 12, Flow: &flow,
 	}
 	return []Op{
 		&Owned{"node"},
@@ -64,6 +66,14 @@ func filled() []Op {
 		&SignalRemoved{"sig"},
 		&CronTicked{fn, "* * * * *", 1795646534470},
 		&KeyClaimed{[16]byte{1, 2}, id, 1795646534470},
+		&RunAdmitted{id},
+		&RunSkipped{id, fn, 3, "app-fn", []ulid.ULID{id}, "e", "* * * * *", SkipSingleton, id, id},
+		&RateCharged{GateKey{3}, 1795646534470.3333, 1795646534470},
+		&DebouncePut{Debounce{GateKey{4}, id, 1, 2, 3, start}},
+		&DebounceRemoved{GateKey{4}},
+		&BatchPut{Batch{GateKey{5}, id, 1, start, 2}},
+		&BatchAppended{GateKey{5}, id, 1, json.RawMessage(`{}`), id, "r.s"},
+		&BatchRemoved{GateKey{5}},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
@@ -133,6 +134,18 @@ func (c *coder) fixed(v []byte) {
 	}
 	if len(c.b) > 0 || c.whole {
 		copy(v, c.take(uint64(len(v))))
+	}
+}
+
+// float64 takes eight bytes, so that it comes back to the last bit.
+func (c *coder) float64(v *float64) {
+	var b [8]byte
+	if !c.reading {
+		binary.LittleEndian.PutUint64(b[:], math.Float64bits(*v))
+	}
+	c.fixed(b[:])
+	if c.reading {
+		*v = math.Float64frombits(binary.LittleEndian.Uint64(b[:]))
 	}
 }
 

@@ -2,6 +2,7 @@ package state
 
 import (
 	"iter"
+	"maps"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
@@ -23,8 +24,13 @@ type Index struct {
 	watches map[string]*Watch
 	signals map[string]SignalPut
 	crons   map[CronKey]int64
-	claims  map[[16]byte]claim
-	expiry  claimHeap
+	claims  *expiring[ulid.ULID] // runs, by the idempotency keys they hold
+
+	// Of the start gates; see flow.go.
+	rates      *expiring[float64]
+	debounces  map[GateKey]*Debounce
+	batches    map[GateKey]*Batch
+	singletons map[GateKey]ulid.ULID
 
 	size int // bytes of all runs
 }
@@ -33,11 +39,6 @@ type Index struct {
 type CronKey struct {
 	FunctionID uuid.UUID
 	Expr       string
-}
-
-type claim struct {
-	run     ulid.ULID
-	expires int64
 }
 
 // NewIndex is the state before the first record.
@@ -50,7 +51,12 @@ func NewIndex() *Index {
 		watches:  map[string]*Watch{},
 		signals:  map[string]SignalPut{},
 		crons:    map[CronKey]int64{},
-		claims:   map[[16]byte]claim{},
+		claims:   newExpiring[ulid.ULID](),
+
+		rates:      newExpiring[float64](),
+		debounces:  map[GateKey]*Debounce{},
+		batches:    map[GateKey]*Batch{},
+		singletons: map[GateKey]ulid.ULID{},
 	}
 }
 
@@ -177,12 +183,37 @@ func (x *Index) Cron(key CronKey) (int64, bool) {
 
 // Claimed tells which run holds an idempotency key at that time.
 func (x *Index) Claimed(key [16]byte, at int64) (ulid.ULID, bool) {
-	c, ok := x.claims[key]
-	if !ok || c.expires <= at {
-		return ulid.ULID{}, false
-	}
-	return c.run, true
+	return x.claims.get(key, at)
 }
+
+// Rate is the theoretical arrival time of a rate limit or throttle (see
+// RateCharged); ok is false when nothing was charged that matters at that time.
+func (x *Index) Rate(key GateKey, at int64) (tat float64, ok bool) { return x.rates.get(key, at) }
+
+// Singleton is the live run that holds a singleton's key.
+func (x *Index) Singleton(key GateKey) (ulid.ULID, bool) {
+	run, ok := x.singletons[key]
+	return run, ok
+}
+
+// Debounce finds a start that waits for its events to pause. The caller must
+// not change it.
+func (x *Index) Debounce(key GateKey) (*Debounce, bool) {
+	d, ok := x.debounces[key]
+	return d, ok
+}
+
+// Debounces are all debounces, in no order.
+func (x *Index) Debounces() iter.Seq[*Debounce] { return maps.Values(x.debounces) }
+
+// Batch finds a batch that collects events. The caller must not change it.
+func (x *Index) Batch(key GateKey) (*Batch, bool) {
+	b, ok := x.batches[key]
+	return b, ok
+}
+
+// Batches are all batches, in no order.
+func (x *Index) Batches() iter.Seq[*Batch] { return maps.Values(x.batches) }
 
 // Outbox is what is on its way to one destination, in order.
 type Outbox struct {

@@ -214,8 +214,8 @@ func TestClaims(t *testing.T) {
 	require.Equal(t, second, run)
 
 	x.ApplyOp(&KeyClaimed{other, first, 9000}, 6000)
-	require.Len(t, x.claims, 1, "ended claims are dropped")
-	require.Len(t, x.expiry, 1)
+	require.Len(t, x.claims.entries, 1, "ended claims are dropped")
+	require.Len(t, x.claims.ends, 1)
 }
 
 func TestWatchesSignalsAndCrons(t *testing.T) {
@@ -327,4 +327,87 @@ func TestBrokenMemoryIsNotRead(t *testing.T) {
 	x.Freeze(testRun)
 	x.cold[testRun] = "\x01"
 	require.Panics(t, func() { x.Run(testRun) })
+}
+
+func TestSingletonEndsWithItsRun(t *testing.T) {
+	t.Parallel()
+	key := GateKey{1}
+	first, second := ulid.ULID{1}, ulid.ULID{2}
+	holds := func(id ulid.ULID) *RunPut { return &RunPut{Run{ID: id, Flow: &Flow{Singleton: &key}}} }
+	x := indexWith(holds(first))
+	id, ok := x.Singleton(key)
+	require.True(t, ok)
+	require.Equal(t, first, id)
+	x.Freeze(first)
+	x.ApplyOp(&RunFinished{RunID: first}, 1)
+	_, ok = x.Singleton(key)
+	require.False(t, ok)
+	x.ApplyOp(holds(second), 1)
+	x.ApplyOp(holds(second), 1) // carried forward
+	x.ApplyOp(&RunFinished{RunID: first}, 1)
+	id, _ = x.Singleton(key)
+	require.Equal(t, second, id)
+}
+
+func TestRatesOnlyGrow(t *testing.T) {
+	t.Parallel()
+	key := GateKey{1}
+	x := indexWith(&RateCharged{key, 5000.5, 5001}, &RateCharged{key, 4000.5, 4001})
+	tat, ok := x.Rate(key, 5000)
+	require.True(t, ok)
+	require.InDelta(t, 5000.5, tat, 0)
+	for range 100 {
+		x.ApplyOp(&RateCharged{key, tat + 1, 6001}, 1)
+		tat++
+	}
+	require.Len(t, x.rates.ends, 1, "a key is on the heap once, however often it is charged")
+	_, ok = x.Rate(key, 6001)
+	require.False(t, ok, "it no longer matters")
+	x.ApplyOp(&RateCharged{GateKey{2}, 9000, 9000}, 7000)
+	require.Len(t, x.rates.entries, 1)
+}
+
+func TestBatchCollects(t *testing.T) {
+	t.Parallel()
+	key, id := GateKey{1}, ulid.ULID{9}
+	start := Start{Events: []json.RawMessage{[]byte(`1`)}, EventIDs: []ulid.ULID{{1}}}
+	x := indexWith(
+		&BatchAppended{Key: key, ID: id, Event: []byte(`0`)}, // of a batch that is gone
+		&BatchPut{Batch{Key: key, ID: id, Start: start, Size: 1}},
+		&BatchAppended{Key: key, ID: id, After: 1, Event: []byte(`22`), EventID: ulid.ULID{2}, Correlation: "r.s"},
+		&BatchAppended{Key: key, ID: id, After: 1, Event: []byte(`22`)},
+		&BatchAppended{Key: key, ID: ulid.ULID{8}, After: 2, Event: []byte(`0`)},
+		&BatchAppended{Key: key, ID: id, After: 2, Event: []byte(`3`), EventID: ulid.ULID{3}},
+	)
+	b, ok := x.Batch(key)
+	require.True(t, ok)
+	require.Equal(t, []json.RawMessage{[]byte(`1`), []byte(`22`), []byte(`3`)}, b.Start.Events)
+	require.Equal(t, []ulid.ULID{{1}, {2}, {3}}, b.Start.EventIDs)
+	require.Equal(t, []string{"", "r.s", ""}, b.Start.Correlations)
+	require.Equal(t, 4, b.Size)
+	require.Len(t, start.Events, 1, "what was put is not changed")
+	x.ApplyOp(&BatchRemoved{key}, 1)
+	_, ok = x.Batch(key)
+	require.False(t, ok)
+}
+
+func TestRunAdmittedLeavesViewsAlone(t *testing.T) {
+	t.Parallel()
+	id := ulid.ULID{1}
+	x := indexWith(&RunPut{Run{ID: id, Flow: &Flow{Priority: 3}}}, &RunPut{Run{ID: ulid.ULID{2}}})
+	before, _ := x.View(id)
+	x.ApplyOp(&RunAdmitted{id}, 1)
+	x.ApplyOp(&RunAdmitted{ulid.ULID{2}}, 1)
+	x.ApplyOp(&RunAdmitted{ulid.ULID{3}}, 1)
+	after, _ := x.View(id)
+	require.Equal(t, &Flow{Priority: 3}, before.Flow)
+	require.Equal(t, &Flow{Priority: 3, Admitted: true}, after.Flow)
+	other, _ := x.View(ulid.ULID{2})
+	require.True(t, other.Flow.Admitted)
+	value, ok := (&Flow{Keys: []FlowKey{{"e", "v"}}}).Value("e")
+	require.True(t, ok)
+	require.Equal(t, "v", value)
+	var none *Flow
+	_, ok = none.Value("e")
+	require.False(t, ok)
 }

@@ -133,6 +133,7 @@ type Start struct {
 	// ClaimFor is how long, in ms, the idempotency key excludes another run;
 	// 0 when the key cannot come again.
 	ClaimFor int64
+	BatchID  ulid.ULID // of the batch that collected the events, zero for none
 }
 
 func (s *Start) code(c *coder) {
@@ -147,6 +148,7 @@ func (s *Start) code(c *coder) {
 	c.int64(&s.NotBefore)
 	c.uint64(&s.Mark)
 	c.int64(&s.ClaimFor)
+	c.ulid(&s.BatchID)
 }
 
 // SentEvent is an event on its way to EVENTS.

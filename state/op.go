@@ -36,6 +36,14 @@ const (
 	tagSignalRemoved
 	tagCronTicked
 	tagKeyClaimed
+	tagRunAdmitted
+	tagRunSkipped
+	tagRateCharged
+	tagDebouncePut
+	tagDebounceRemoved
+	tagBatchPut
+	tagBatchAppended
+	tagBatchRemoved
 )
 
 func newOp(tag uint8) Op {
@@ -66,6 +74,22 @@ func newOp(tag uint8) Op {
 		return new(CronTicked)
 	case tagKeyClaimed:
 		return new(KeyClaimed)
+	case tagRunAdmitted:
+		return new(RunAdmitted)
+	case tagRunSkipped:
+		return new(RunSkipped)
+	case tagRateCharged:
+		return new(RateCharged)
+	case tagDebouncePut:
+		return new(DebouncePut)
+	case tagDebounceRemoved:
+		return new(DebounceRemoved)
+	case tagBatchPut:
+		return new(BatchPut)
+	case tagBatchAppended:
+		return new(BatchAppended)
+	case tagBatchRemoved:
+		return new(BatchRemoved)
 	}
 	return nil
 }

@@ -54,6 +54,10 @@ type Run struct {
 	// watched as CancelWatchID(ID, i).
 	Cancels []string
 
+	// Flow is nil for a run of a function without flow control. It is never
+	// changed, only replaced.
+	Flow *Flow
+
 	// Size is the number of bytes of events and memos.
 	Size int
 }
