@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/bus"
@@ -83,3 +84,7 @@ func (r *recorder) RunStarted(run ulid.ULID, at time.Time) { r.history.RunStarte
 func (r *recorder) RunFinished(run ulid.ULID, status state.Status, output json.RawMessage, at time.Time) {
 	r.history.RunFinished(run, status, output, at)
 }
+
+func (r *recorder) RunSkipped(op *state.RunSkipped, at time.Time) {}
+
+func (r *recorder) StartDecided(function uuid.UUID, outcome string) {}

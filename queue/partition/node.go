@@ -28,7 +28,23 @@ type Recorder interface {
 	RunScheduled(run *state.Run)
 	RunStarted(run ulid.ULID, at time.Time)
 	RunFinished(run ulid.ULID, status state.Status, output json.RawMessage, at time.Time)
+	// RunSkipped is told instead of RunScheduled when a start made no run.
+	RunSkipped(skipped *state.RunSkipped, at time.Time)
+	// StartDecided says what became of a start of the function: one of the
+	// outcomes below. It is not told again after a restart.
+	StartDecided(function uuid.UUID, outcome string)
 }
+
+// The outcomes of a start (flow-control §8).
+const (
+	StartSuccess     = "success"
+	StartRateLimited = "rate_limited"
+	StartDebounced   = "debounced"
+	StartSkipped     = "skipped"
+	StartIdempotency = "idempotency" // its key has a run already
+	StartBatched     = "batched"
+	StartError       = "error"
+)
 
 // Config of a Node.
 type Config struct {
@@ -221,6 +237,8 @@ func (n *Node) replayed(r *state.Record) {
 			}
 		case *state.RunFinished:
 			n.history.RunFinished(op.RunID, op.Status, op.Output, time.UnixMilli(r.At))
+		case *state.RunSkipped:
+			n.history.RunSkipped(op, time.UnixMilli(r.At))
 		}
 	}
 }

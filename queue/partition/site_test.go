@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
@@ -34,12 +35,15 @@ type recorder struct {
 	events    map[string]int // by name
 	matched   map[string]int // by name, runs started, resumed or ended
 	data      map[string][]json.RawMessage
+	skipped   map[ulid.ULID]*state.RunSkipped
+	decided   map[string]int // starts, by outcome
 }
 
 func newRecorder() *recorder {
 	return &recorder{
 		scheduled: map[ulid.ULID]*state.Run{}, started: map[ulid.ULID]int{}, finished: map[ulid.ULID]ending{},
 		events: map[string]int{}, matched: map[string]int{}, data: map[string][]json.RawMessage{},
+		skipped: map[ulid.ULID]*state.RunSkipped{}, decided: map[string]int{},
 	}
 }
 
@@ -67,6 +71,18 @@ func (r *recorder) RunFinished(id ulid.ULID, status state.Status, output json.Ra
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.finished[id] = ending{status, string(output), r.finished[id].times + 1}
+}
+
+func (r *recorder) RunSkipped(op *state.RunSkipped, _ time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.skipped[op.RunID] = op
+}
+
+func (r *recorder) StartDecided(_ uuid.UUID, outcome string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.decided[outcome]++
 }
 
 func (r *recorder) end(id ulid.ULID) (ending, bool) {

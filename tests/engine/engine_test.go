@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
@@ -63,6 +64,9 @@ func (r *recorder) RunFinished(id ulid.ULID, s state.Status, output json.RawMess
 	default:
 	}
 }
+
+func (r *recorder) RunSkipped(*state.RunSkipped, time.Time) {}
+func (r *recorder) StartDecided(uuid.UUID, string)          {}
 
 func (r *recorder) count() int {
 	r.mu.Lock()
