@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -23,8 +24,12 @@ type App struct {
 
 	Calls     atomic.Int64 // requests to run a function
 	Completed atomic.Int64 // runs that answered their result
-	// Called, if set, is told the run's event data on each first call.
-	Called atomic.Pointer[func(data []byte)]
+	// Called and Resumed, if set, are told the run's event data: on the first
+	// call, and on the one after a sleep or wait. They are not told of functions
+	// that take time: those are there to be in the way.
+	Called, Resumed atomic.Pointer[func(data []byte)]
+	// Keys counts the calls in flight by the key of the event's data.
+	Keys keyCount
 
 	buffers sync.Pool
 }
@@ -34,13 +39,34 @@ var appFunctions = map[string]appFunction{
 	"noop":  {},
 	"three": {steps: 3},
 	"sleep": {sleep: "24h"},
-	"nap":   {sleep: "5s"},
+	"nap":   {sleep: napFor.String()},
+	"wait":  {wait: true},
+	"slow":  {takes: 100 * time.Millisecond},
+	"keyed": {takes: time.Millisecond, config: map[string]any{
+		"concurrency": []map[string]any{{"limit": 1, "key": "event.data.key"}},
+	}},
 }
 
-// appFunction is a function of so many steps, or of one sleep.
+// appFunction is a function of so many steps, of one sleep, or of one wait for
+// an event bench/go with the same data.n.
 type appFunction struct {
-	steps int
-	sleep string
+	steps  int
+	sleep  string
+	wait   bool
+	takes  time.Duration  // of each call
+	config map[string]any // of its registration, beside what all have
+}
+
+// firstOp is what a call answers that finds nothing finished yet, "" for the
+// result.
+func (f appFunction) firstOp() string {
+	switch {
+	case f.sleep != "":
+		return `{"id":"nap","op":"Sleep","name":"` + f.sleep + `","opts":{},"displayName":"nap"}`
+	case f.wait:
+		return `{"id":"go","op":"WaitForEvent","name":"go","opts":{"event":"bench/go","timeout":"24h","if":"event.data.n == async.data.n"},"displayName":"go"}`
+	}
+	return ""
 }
 
 // StartApp serves the app on a free loopback port.
@@ -86,19 +112,27 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	done := finishedSteps(body.Bytes())
-	if done == 0 {
-		if called := a.Called.Load(); called != nil {
-			(*called)(eventData(body.Bytes()))
-		}
+	tell := &a.Called
+	if done > 0 {
+		tell = &a.Resumed
+	}
+	if tell := tell.Load(); tell != nil && fn.takes == 0 {
+		(*tell)(eventData(body.Bytes()))
+	}
+	if fn.takes > 0 {
+		key := eventKey(body.Bytes())
+		a.Keys.begin(key)
+		time.Sleep(fn.takes)
+		a.Keys.end(key)
 	}
 	switch {
 	case done < fn.steps:
 		id := strconv.Itoa(done + 1)
 		w.WriteHeader(http.StatusPartialContent)
 		_, _ = io.WriteString(w, `[{"id":"step-`+id+`","op":"StepRun","name":"step","opts":{},"displayName":"step","data":{"n":`+id+`}}]`)
-	case fn.sleep != "" && done == 0:
+	case done == 0 && fn.firstOp() != "":
 		w.WriteHeader(http.StatusPartialContent)
-		_, _ = io.WriteString(w, `[{"id":"nap","op":"Sleep","name":"`+fn.sleep+`","opts":{},"displayName":"nap"}]`)
+		_, _ = io.WriteString(w, "["+fn.firstOp()+"]")
 	default:
 		_, _ = io.WriteString(w, `{"ok":true}`)
 		a.Completed.Add(1)
@@ -140,15 +174,17 @@ func eventData(body []byte) []byte {
 // bearer token if there is one.
 func (a *App) Register(ctx context.Context, server, bearer string) error {
 	functions := make([]map[string]any, 0, len(appFunctions))
-	for id := range appFunctions {
-		functions = append(functions, map[string]any{
+	for id, fn := range appFunctions {
+		config := map[string]any{
 			"id": a.name + "-" + id, "name": id,
 			"triggers": []map[string]string{{"event": "bench/" + id}},
 			"steps": map[string]any{"step": map[string]any{
 				"id": "step", "name": "step",
 				"runtime": map[string]string{"type": "http", "url": a.URL() + "?fnId=" + a.name + "-" + id + "&stepId=step"},
 			}},
-		})
+		}
+		maps.Copy(config, fn.config)
+		functions = append(functions, config)
 	}
 	body, err := json.Marshal(map[string]any{
 		"url": a.URL(), "deployType": "ping", "framework": "bench", "appName": a.name, "functions": functions, "sdk": "bench:v1.0.0", "v": "0.1",

@@ -15,15 +15,26 @@ import (
 // client keeps connections to the server open.
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, MaxIdleConns: 64}}
 
-// batchOf builds a request body of n events with a payload of a usual size.
-func batchOf(name string, first, n int) []byte {
+// load is events of a name. The data of the i-th has "n": i, and what more
+// says, if it is set: further JSON members with a comma at their end.
+type load struct {
+	name string
+	more func(i int) string
+}
+
+// batch builds a request body of n events with a payload of a usual size.
+func (l load) batch(first, n int) []byte {
 	var b bytes.Buffer
 	b.WriteByte('[')
 	for i := range n {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString(`{"name":"` + name + `","data":{"n":`)
+		b.WriteString(`{"name":"` + l.name + `","data":{`)
+		if l.more != nil {
+			b.WriteString(l.more(first + i))
+		}
+		b.WriteString(`"n":`)
 		b.WriteString(strconv.Itoa(first + i))
 		b.WriteString(`,"customer":"c-1043","email":"someone@example.com","items":[{"sku":"A-17","count":2},{"sku":"B-9","count":1}],"total":41.5}}`)
 	}
@@ -55,6 +66,10 @@ func (t *Target) send(ctx context.Context, body []byte) error {
 // sendAll sends n events of a name in batches over several connections, and
 // returns when all are accepted.
 func (t *Target) sendAll(ctx context.Context, name string, n, batch, connections int) error {
+	return t.sendLoad(ctx, load{name: name}, n, batch, connections)
+}
+
+func (t *Target) sendLoad(ctx context.Context, l load, n, batch, connections int) error {
 	var next atomic.Int64
 	var senders sync.WaitGroup
 	errs := make(chan error, connections)
@@ -65,7 +80,7 @@ func (t *Target) sendAll(ctx context.Context, name string, n, batch, connections
 				if first >= n {
 					return
 				}
-				if err := t.send(ctx, batchOf(name, first, min(batch, n-first))); err != nil {
+				if err := t.send(ctx, l.batch(first, min(batch, n-first))); err != nil {
 					errs <- err
 					return
 				}

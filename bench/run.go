@@ -52,16 +52,22 @@ type scenario struct {
 	name  string
 	about string
 	child bool // needs a server it can look into and kill
+	named bool // measured only when asked for by name
 	run   func(ctx context.Context, m *measurement) error
 }
 
 var scenarios = []scenario{
-	{"start", "cold start of an empty server", true, measureStart},
-	{"ingest", "events accepted, in batches of 100", false, measureIngest},
-	{"noop", "runs without steps, end to end", false, func(ctx context.Context, m *measurement) error { return measureRuns(ctx, m, "noop", 30_000) }},
-	{"three", "runs of three steps, end to end", false, func(ctx context.Context, m *measurement) error { return measureRuns(ctx, m, "three", 10_000) }},
-	{"latency", "event to first call, at 50 events/s", false, measureLatency},
-	{"sleep", "100,000 sleeping runs: memory and recovery", true, measureSleep},
+	{name: "start", about: "cold start of an empty server", child: true, run: measureStart},
+	{name: "ingest", about: "events accepted, in batches of 100", run: measureIngest},
+	{name: "noop", about: "runs without steps, end to end", run: func(ctx context.Context, m *measurement) error { return measureRuns(ctx, m, "noop", 30_000) }},
+	{name: "three", about: "runs of three steps, end to end", run: func(ctx context.Context, m *measurement) error { return measureRuns(ctx, m, "three", 10_000) }},
+	{name: "latency", about: "event to first call, at 50 events/s", run: measureLatency},
+	{name: "keys", about: "runs of a function with a limit of 1 for each of 1,000 keys", run: measureKeys},
+	{name: "fair", about: "event to first call, behind 100,000 queued runs of another function", run: measureFair},
+	{name: "waits", about: "events resume runs, 100,000 of which wait on one name", child: true, run: measureWaits},
+	{name: "sleep", about: "100,000 sleeping runs: memory, recovery, wake-up", child: true, run: func(ctx context.Context, m *measurement) error { return measureSleep(ctx, m, 100_000) }},
+	{name: "million", about: "1,000,000 sleeping runs: memory, recovery, wake-up (takes minutes: only when named)", child: true, named: true,
+		run: func(ctx context.Context, m *measurement) error { return measureSleep(ctx, m, 1_000_000) }},
 }
 
 // Scenarios lists the names and what they measure.
@@ -102,7 +108,7 @@ func Run(ctx context.Context, opts Options, out io.Writer) ([]Result, error) {
 	}
 	var results []Result
 	for _, s := range scenarios {
-		wanted := len(opts.Scenarios) == 0 || slices.Contains(opts.Scenarios, s.name)
+		wanted := len(opts.Scenarios) == 0 && !s.named || slices.Contains(opts.Scenarios, s.name)
 		if !wanted || s.child && opts.URL != "" {
 			continue
 		}
@@ -224,31 +230,31 @@ func measureRuns(ctx context.Context, m *measurement, fn string, n int) error {
 func measureLatency(ctx context.Context, m *measurement) error {
 	const rate = 50
 	n := m.amount(1_000)
-	var mu sync.Mutex
-	sent := make([]time.Time, n)
-	var took []time.Duration
-	called := func(data []byte) {
-		at := time.Now()
-		i, err := strconv.Atoi(strings.Trim(string(data), `{"n:}`))
-		if err != nil || i < 0 || i >= n {
-			return
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		took = append(took, at.Sub(sent[i]))
-	}
+	d := newDelays()
+	called := d.end
 	m.app.Called.Store(&called)
-	pace := time.NewTicker(time.Second / rate)
+	if err := m.sendPaced(ctx, d, "bench/noop", n, rate); err != nil {
+		return err
+	}
+	if err := until(ctx, "calls", time.Minute, func() bool { return d.count() >= n }); err != nil {
+		return err
+	}
+	m.report("event to first call, p50", d.percentile(50), "ms")
+	m.report("event to first call, p99", d.percentile(99), "ms")
+	return nil
+}
+
+// sendPaced sends n single events, so many a second, and notes when.
+func (m *measurement) sendPaced(ctx context.Context, d *delays, name string, n, rate int) error {
+	pace := time.NewTicker(time.Second / time.Duration(rate))
 	defer pace.Stop()
 	var answers sync.WaitGroup
 	failed := make(chan error, n)
 	for i := range n {
 		<-pace.C
 		answers.Go(func() {
-			mu.Lock()
-			sent[i] = time.Now()
-			mu.Unlock()
-			if err := m.target.send(ctx, fmt.Appendf(nil, `{"name":"bench/noop","data":{"n":%d}}`, i)); err != nil {
+			d.begin(i, time.Now())
+			if err := m.target.send(ctx, fmt.Appendf(nil, `{"name":"%s","data":{"n":%d}}`, name, i)); err != nil {
 				failed <- err
 			}
 		})
@@ -258,93 +264,6 @@ func measureLatency(ctx context.Context, m *measurement) error {
 	case err := <-failed:
 		return err
 	default:
+		return nil
 	}
-	err := until(ctx, "calls", time.Minute, func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(took) >= n
-	})
-	if err != nil {
-		return err
-	}
-	slices.Sort(took)
-	m.report("event to first call, p50", float64(took[n/2].Microseconds())/1000, "ms")
-	m.report("event to first call, p99", float64(took[n*99/100].Microseconds())/1000, "ms")
-	return nil
-}
-
-func measureSleep(ctx context.Context, m *measurement) error {
-	n := m.amount(100_000)
-	// Fill what is bounded anyway (the history of ended runs and of events, the
-	// buffers of NATS), so that only the sleeping runs make a difference.
-	warm := m.amount(60_000)
-	if err := m.target.sendAll(ctx, "bench/noop", warm, 100, 2); err != nil {
-		return err
-	}
-	if err := until(ctx, "warm-up runs", 5*time.Minute, func() bool { return int(m.app.Completed.Load()) >= warm }); err != nil {
-		return err
-	}
-	if err := m.settle(ctx, 0); err != nil {
-		return err
-	}
-	before, _ := m.target.Memory()
-	if err := m.target.sendAll(ctx, "bench/sleep", n, 100, 2); err != nil {
-		return err
-	}
-	if err := until(ctx, "first calls", 10*time.Minute, func() bool { return int(m.app.Calls.Load()) >= warm+n }); err != nil {
-		return err
-	}
-	if err := m.settle(ctx, n); err != nil {
-		return err
-	}
-	after, peak := m.target.Memory()
-	m.report("memory per sleeping run", float64(after-before)/float64(n), "bytes")
-	m.report("memory per 100,000 sleeping runs", float64(after-before)/float64(n)*1e5/(1<<20), "MiB")
-	m.report("peak memory", float64(peak)/(1<<20), "MiB")
-	if err := m.target.Kill(); err != nil {
-		return err
-	}
-	took, err := m.target.Restart(ctx, "/ready")
-	if err != nil {
-		return err
-	}
-	m.report("recovery after kill -9", float64(took.Milliseconds()), "ms")
-	if err := m.settle(ctx, n); err != nil {
-		return fmt.Errorf("after recovery: %w", err)
-	}
-	return nil
-}
-
-// settle waits until so many jobs are queued and the memory stays as it is.
-func (m *measurement) settle(ctx context.Context, jobs int) error {
-	var failed error
-	err := until(ctx, fmt.Sprintf("%d queued jobs", jobs), 10*time.Minute, func() bool {
-		depth, err := m.target.Gauge("inngest_queue_depth")
-		failed = err
-		return err == nil && int(depth) >= jobs
-	})
-	if err != nil {
-		return fmt.Errorf("%w (%w)", err, failed)
-	}
-	return m.calm(ctx)
-}
-
-// calm waits until the server has given back the memory that it does not need:
-// until it has not become smaller for a while.
-func (m *measurement) calm(ctx context.Context) error {
-	least, _ := m.target.Memory()
-	quiet := 0
-	for quiet < 6 {
-		select {
-		case <-time.After(4 * time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		now, _ := m.target.Memory()
-		if quiet++; now < least-least/50 {
-			quiet = 0
-		}
-		least = min(least, now)
-	}
-	return nil
 }
