@@ -15,6 +15,7 @@ import (
 type Catalog struct {
 	Apps      []*function.App // active ones, ordered by id
 	all       map[uuid.UUID]*function.App
+	controls  map[uuid.UUID]*function.Control
 	functions map[uuid.UUID]*Registered
 	archived  map[uuid.UUID]archived
 	bySlug    map[string]*Registered
@@ -35,9 +36,10 @@ type archived struct {
 }
 
 // newCatalog indexes the apps; archived apps contribute nothing but their id.
-func newCatalog(apps map[uuid.UUID]*function.App) *Catalog {
+func newCatalog(apps map[uuid.UUID]*function.App, controls map[uuid.UUID]*function.Control) *Catalog {
 	c := &Catalog{
 		all:       apps,
+		controls:  controls,
 		functions: map[uuid.UUID]*Registered{},
 		archived:  map[uuid.UUID]archived{},
 		bySlug:    map[string]*Registered{},

@@ -32,7 +32,7 @@ func catalogOf(apps ...*function.App) *Catalog {
 	for _, app := range apps {
 		byID[app.ID] = app
 	}
-	return newCatalog(byID)
+	return newCatalog(byID, nil)
 }
 
 func slugs(list []*Registered) []string {

@@ -27,7 +27,8 @@ const (
 )
 
 // Registry is the source of truth for apps and their functions: a key-value
-// bucket with one value for each app, followed by every process.
+// bucket, followed by every process. It has one value for each app, and one for
+// each function that people decided something about (function.Control).
 type Registry struct {
 	bus     *Bus
 	kv      jetstream.KeyValue
@@ -37,7 +38,8 @@ type Registry struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
 	apps     map[uuid.UUID]*function.App
-	seen     map[uuid.UUID]uint64 // revision shown by the catalog
+	controls map[uuid.UUID]*function.Control
+	seen     map[string]uint64 // revision shown by the catalog, by key
 	watchers map[int]func(*Catalog)
 	nextID   int
 	closed   bool
@@ -45,9 +47,12 @@ type Registry struct {
 
 // openRegistry loads all apps and keeps following changes.
 func openRegistry(ctx context.Context, b *Bus) (*Registry, error) {
-	r := &Registry{bus: b, apps: map[uuid.UUID]*function.App{}, seen: map[uuid.UUID]uint64{}, watchers: map[int]func(*Catalog){}}
+	r := &Registry{
+		bus: b, apps: map[uuid.UUID]*function.App{}, controls: map[uuid.UUID]*function.Control{},
+		seen: map[string]uint64{}, watchers: map[int]func(*Catalog){},
+	}
 	r.changed = sync.NewCond(&r.mu)
-	r.catalog.Store(newCatalog(r.apps))
+	r.catalog.Store(newCatalog(r.apps, r.controls))
 	if err := r.open(ctx); err != nil {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
@@ -90,15 +95,16 @@ type follower struct {
 func (f *follower) handle(seq uint64, _ time.Time, m jetstream.Msg) {
 	r := f.registry
 	key := strings.TrimPrefix(m.Subject(), registryKeys)
-	app, err := readApp(key, m.Headers(), m.Data())
+	change, err := r.read(key, m.Headers(), m.Data())
 	switch {
 	case err != nil:
-		// A value nobody of us wrote: keep what we had for that app.
-		r.bus.log.Error("registry holds an unreadable app", "key", key, "error", err)
+		// A value nobody of us wrote: keep what we had for that key.
+		r.bus.log.Error("registry holds an unreadable value", "key", key, "error", err)
 	case f.ready:
-		r.changeCatalog(func() { r.apps[app.ID], r.seen[app.ID] = app, seq })
+		r.changeCatalog(func() { change(); r.seen[key] = seq })
 	default:
-		r.apps[app.ID], r.seen[app.ID] = app, seq
+		change()
+		r.seen[key] = seq
 	}
 	if !f.ready && (seq >= f.last || isLast(m)) {
 		f.finishLoading()
@@ -123,7 +129,7 @@ func (r *Registry) changeCatalog(change func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change()
-	catalog := newCatalog(maps.Clone(r.apps))
+	catalog := newCatalog(maps.Clone(r.apps), maps.Clone(r.controls))
 	r.catalog.Store(catalog)
 	r.changed.Broadcast()
 	for _, fn := range r.watchers {
@@ -131,11 +137,21 @@ func (r *Registry) changeCatalog(change func()) {
 	}
 }
 
-// readApp decodes a stored app, which must be the one that its key names.
-func readApp(key string, header nats.Header, value []byte) (*function.App, error) {
+// read decodes a stored value; change makes it what is known of its key.
+func (r *Registry) read(key string, header nats.Header, value []byte) (change func(), err error) {
 	if header.Get(headerOperation) != "" {
 		return nil, errors.New("the key was deleted, which jetstep never does")
 	}
+	if strings.HasPrefix(key, controlPrefix) {
+		control, err := readControl(key, value)
+		return func() { r.controls[control.FunctionID] = control }, err
+	}
+	app, err := readApp(key, value)
+	return func() { r.apps[app.ID] = app }, err
+}
+
+// readApp decodes a stored app, which must be the one that its key names.
+func readApp(key string, value []byte) (*function.App, error) {
 	var app function.App
 	if err := json.Unmarshal(value, &app); err != nil {
 		return nil, err
@@ -168,88 +184,6 @@ func (r *Registry) Watch(fn func(*Catalog)) (stop func()) {
 		defer r.mu.Unlock()
 		delete(r.watchers, id)
 	}
-}
-
-// Update changes one app by compare-and-set: change gets the stored app (nil
-// when there is none) and returns the new one, or nil for no change. It may
-// run several times. Update returns the stored app once the local catalog
-// shows it.
-func (r *Registry) Update(ctx context.Context, id uuid.UUID, change func(*function.App) (*function.App, error)) (*function.App, error) {
-	for {
-		old, revision, err := r.get(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		app, err := change(old)
-		if err != nil {
-			return nil, err
-		}
-		if app == nil {
-			return old, nil
-		}
-		app.ID = id
-		value, err := json.Marshal(app)
-		if err != nil {
-			return nil, fmt.Errorf("registry: app %s: %w", id, err)
-		}
-		revision, err = r.store(ctx, id, value, revision)
-		if isWrongSequence(err) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("registry: store app %s: %w", id, err)
-		}
-		return app, r.await(ctx, id, revision)
-	}
-}
-
-// store writes an app that is stored as revision, 0 for not at all.
-func (r *Registry) store(ctx context.Context, id uuid.UUID, value []byte, revision uint64) (uint64, error) {
-	return query(ctx, func(ctx context.Context) (uint64, error) {
-		if revision == 0 {
-			return r.kv.Create(ctx, id.String(), value)
-		}
-		return r.kv.Update(ctx, id.String(), value, revision)
-	})
-}
-
-func (r *Registry) get(ctx context.Context, id uuid.UUID) (*function.App, uint64, error) {
-	entry, err := query(ctx, func(ctx context.Context) (jetstream.KeyValueEntry, error) {
-		return r.kv.Get(ctx, id.String())
-	})
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("registry: load app %s: %w", id, err)
-	}
-	app, err := readApp(entry.Key(), nil, entry.Value())
-	if err != nil {
-		return nil, 0, fmt.Errorf("registry: app %s is unreadable: %w", id, err)
-	}
-	return app, entry.Revision(), nil
-}
-
-// await blocks until the catalog shows that revision.
-func (r *Registry) await(ctx context.Context, id uuid.UUID, revision uint64) error {
-	stop := context.AfterFunc(ctx, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.changed.Broadcast()
-	})
-	defer stop()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for r.seen[id] < revision {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("registry: app %s is stored but not yet seen: %w", id, err)
-		}
-		if r.closed {
-			return fmt.Errorf("registry: app %s is stored but not seen: %w", id, errBusClosed)
-		}
-		r.changed.Wait()
-	}
-	return nil
 }
 
 // stop ends following; the catalog stays as it is.

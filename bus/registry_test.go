@@ -202,7 +202,7 @@ func TestRegistryUpdateWaitsNoLongerThanItsContext(t *testing.T) {
 	r.mu.Lock() // the watcher cannot show anything
 	done := make(chan error, 1)
 	go func() {
-		done <- r.await(ctx, uuid.New(), 1)
+		done <- r.await(ctx, "key", 1)
 	}()
 	cancel()
 	r.mu.Unlock()

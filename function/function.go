@@ -189,10 +189,3 @@ type Driver struct {
 	URI      string            `json:"uri"`
 	Metadata map[string]string `json:"metadata,omitempty"`
 }
-
-// HasFunctionFlowControl tells whether all runs of the function must be
-// decided by one partition owner (DESIGN §2).
-func (f *Function) HasFunctionFlowControl() bool {
-	return !f.Concurrency.IsZero() || f.Throttle != nil || f.RateLimit != nil || f.Debounce != nil ||
-		f.EventBatch != nil || f.Singleton != nil || (f.Priority != nil && f.Priority.Run != "")
-}
