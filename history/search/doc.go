@@ -1,0 +1,3 @@
+package search
+
+type Query struct{}

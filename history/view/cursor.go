@@ -1,0 +1,122 @@
+package view
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// RunCursor is the place of a run in a sorted list (graphql §9).
+type RunCursor struct {
+	ID   string                 `json:"id"`
+	Keys map[string]CursorValue `json:"c"`
+}
+
+// CursorValue is a sort key of the run: microseconds in lists from spans, else
+// milliseconds, since 1970.
+type CursorValue struct {
+	Field string `json:"f"`
+	Value int64  `json:"v"`
+}
+
+// Column is the name by which cursors know a time.
+func (s Source) Column(field TimeField) string {
+	switch {
+	case field == EndedAt && s == FromSpans:
+		return "end_time"
+	case field == EndedAt:
+		return "ended_at"
+	case s == FromSpans:
+		return "start_time"
+	case field == StartedAt:
+		return "started_at"
+	default:
+		return "queued_at"
+	}
+}
+
+// Key is the time as a cursor has it.
+func (s Source) Key(t time.Time) int64 {
+	if s == FromSpans {
+		return t.UnixMicro()
+	}
+	return t.UnixMilli()
+}
+
+// Time is one of the run's times.
+func (r *Run) Time(field TimeField) time.Time {
+	switch field {
+	case EndedAt:
+		return r.EndedAt
+	case StartedAt:
+		return r.StartedAt
+	default:
+		return r.QueuedAt
+	}
+}
+
+// Cursor is the place of a run in the list that q asks for.
+func (q *RunQuery) Cursor(run *Run) RunCursor {
+	c := RunCursor{ID: run.ID.String(), Keys: map[string]CursorValue{}}
+	for _, order := range q.Orders {
+		column := q.Source.Column(order.Field)
+		c.Keys[column] = CursorValue{Field: column, Value: q.Source.Key(run.Time(order.Field))}
+	}
+	return c
+}
+
+// Encode is the opaque form that clients get.
+func (c RunCursor) Encode() string {
+	text, _ := json.Marshal(c) // of text and numbers
+	return base64.StdEncoding.EncodeToString(text)
+}
+
+// ParseRunCursor reads a cursor that a client hands back.
+func ParseRunCursor(text string) (*RunCursor, error) {
+	var c RunCursor
+	if err := decode(text, &c); err != nil {
+		return nil, err
+	}
+	if _, err := ulid.ParseStrict(c.ID); err != nil {
+		return nil, fmt.Errorf("invalid cursor: %w", err)
+	}
+	return &c, nil
+}
+
+// eventCursor is the place of an event in the list of events (graphql §8).
+type eventCursor struct {
+	ID string `json:"ID"`
+}
+
+// EventCursor is the opaque place of an event.
+func EventCursor(id ulid.ULID) string {
+	text, _ := json.Marshal(eventCursor{id.String()}) // of text
+	return base64.StdEncoding.EncodeToString(text)
+}
+
+// ParseEventCursor reads what EventCursor made.
+func ParseEventCursor(text string) (ulid.ULID, error) {
+	var c eventCursor
+	if err := decode(text, &c); err != nil {
+		return ulid.ULID{}, err
+	}
+	id, err := ulid.ParseStrict(c.ID)
+	if err != nil {
+		return ulid.ULID{}, fmt.Errorf("invalid cursor: %w", err)
+	}
+	return id, nil
+}
+
+func decode(text string, into any) error {
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return fmt.Errorf("invalid cursor: %w", err)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("invalid cursor: %w", err)
+	}
+	return nil
+}
