@@ -32,7 +32,9 @@ func TestPreviewGolden(t *testing.T) {
 			var golden struct {
 				Variables struct{ R string }
 				Response  struct {
-					Data struct{ Run struct{ Trace map[string]any } }
+					Data struct {
+						Run struct{ Trace map[string]any }
+					}
 				}
 			}
 			require.NoError(t, json.Unmarshal(text, &golden))

@@ -9,8 +9,8 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// RunCursor is the place of a run in a sorted list (graphql §9).
-type RunCursor struct {
+// Cursor is the place of a run in a sorted list (graphql §9).
+type Cursor struct {
 	ID   string                 `json:"id"`
 	Keys map[string]CursorValue `json:"c"`
 }
@@ -59,8 +59,8 @@ func (r *Run) Time(field TimeField) time.Time {
 }
 
 // Cursor is the place of a run in the list that q asks for.
-func (q *RunQuery) Cursor(run *Run) RunCursor {
-	c := RunCursor{ID: run.ID.String(), Keys: map[string]CursorValue{}}
+func (q *RunQuery) Cursor(run *Run) Cursor {
+	c := Cursor{ID: run.ID.String(), Keys: map[string]CursorValue{}}
 	for _, order := range q.Orders {
 		column := q.Source.Column(order.Field)
 		c.Keys[column] = CursorValue{Field: column, Value: q.Source.Key(run.Time(order.Field))}
@@ -69,14 +69,14 @@ func (q *RunQuery) Cursor(run *Run) RunCursor {
 }
 
 // Encode is the opaque form that clients get.
-func (c RunCursor) Encode() string {
+func (c Cursor) Encode() string {
 	text, _ := json.Marshal(c) // of text and numbers
 	return base64.StdEncoding.EncodeToString(text)
 }
 
-// ParseRunCursor reads a cursor that a client hands back.
-func ParseRunCursor(text string) (*RunCursor, error) {
-	var c RunCursor
+// ParseCursor reads a cursor that a client hands back.
+func ParseCursor(text string) (*Cursor, error) {
+	var c Cursor
 	if err := decode(text, &c); err != nil {
 		return nil, err
 	}
@@ -119,4 +119,38 @@ func decode(text string, into any) error {
 		return fmt.Errorf("invalid cursor: %w", err)
 	}
 	return nil
+}
+
+// Column is the name by which cursors know a time of a connection.
+func (f WorkerField) Column() string {
+	switch f {
+	case LastHeartbeatAt:
+		return "last_heartbeat_at"
+	case DisconnectedAt:
+		return "disconnected_at"
+	default:
+		return "connected_at"
+	}
+}
+
+// Time is one of the connection's times.
+func (w *Worker) Time(field WorkerField) time.Time {
+	switch field {
+	case LastHeartbeatAt:
+		return w.LastHeartbeatAt
+	case DisconnectedAt:
+		return w.DisconnectedAt
+	default:
+		return w.ConnectedAt
+	}
+}
+
+// Cursor is the place of a connection in the list that q asks for.
+func (q *WorkerQuery) Cursor(worker *Worker) Cursor {
+	c := Cursor{ID: worker.ID.String(), Keys: map[string]CursorValue{}}
+	for _, order := range q.Orders {
+		column := order.Field.Column()
+		c.Keys[column] = CursorValue{Field: column, Value: worker.Time(order.Field).UnixMilli()}
+	}
+	return c
 }

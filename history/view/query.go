@@ -67,7 +67,7 @@ type RunFilter struct {
 type RunQuery struct {
 	RunFilter
 	Orders []Order
-	After  *RunCursor // nil for the first page
+	After  *Cursor // nil for the first page
 	Limit  int
 }
 
@@ -78,7 +78,7 @@ type WorkerQuery struct {
 	Statuses    []string
 	AppIDs      []uuid.UUID
 	Orders      []WorkerOrder
-	After       *RunCursor
+	After       *Cursor
 	Limit       int
 }
 
