@@ -54,6 +54,7 @@ func (q queries) EventsV2(ctx context.Context, first int, after *string, filter 
 		PageInfo: &generated.PageInfo{HasNextPage: len(events) == selected.Limit, HasPreviousPage: after != nil},
 	}
 	for _, event := range events {
+		event.User = nil // which lists leave out
 		node, err := toEventV2(event)
 		if err != nil {
 			return nil, err
