@@ -98,7 +98,7 @@ func legacyGroups(root *span) []legacyGroup {
 	var groups []legacyGroup
 	place := map[string]int{}
 	for _, s := range rows {
-		key := first(s.attrs.text(attrGroup), s.id)
+		key := groupOf(s)
 		if s.name == NameStep && shared[key] > 1 {
 			key = s.id // reported together, but not attempts of each other
 		}
@@ -126,13 +126,24 @@ func legacyRows(root *span) (rows []*span, steps map[string]int) {
 			}
 		case s.name == NameStep && takesTime(stepOpOf(s.attrs.text(attrStepOp))):
 			rows = append(rows, s)
-			steps[s.attrs.text(attrGroup)]++
+			steps[groupOf(s)]++
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b *span) int {
 		return cmp.Compare(a.start.UnixMilli(), b.start.UnixMilli())
 	})
 	return rows, steps
+}
+
+// groupOf is the group id that a span began with; its end may have been noted by
+// a request of another group.
+func groupOf(s *span) string {
+	for _, row := range s.rows {
+		if group := parseAttributes(row.Attributes).text(attrGroup); group != "" {
+			return group
+		}
+	}
+	return s.id
 }
 
 // showsRequest tells whether a request is more than the announcement of steps.

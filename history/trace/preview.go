@@ -135,12 +135,14 @@ func becomeGroup(n *Node, s *span) (named bool) {
 	}
 	for _, child := range attempts {
 		n.Attempts = max(n.Attempts, child.Attempts)
-		n.Name = first(n.Name, child.Name)
 		n.OutputID = first(child.OutputID, n.OutputID)
 	}
 	last := attempts[len(attempts)-1]
 	n.StartedAt, n.EndedAt, n.Status = attempts[0].StartedAt, last.EndedAt, last.Status
 	n.StepOp, n.StepID, n.StepInfo, n.StepType = last.StepOp, last.StepID, last.StepInfo, last.StepType
+	for _, child := range s.children {
+		n.Name = first(n.Name, child.attrs.text(attrStepName))
+	}
 	if slices.ContainsFunc(s.children, func(child *span) bool { return child.attrs.is(attrFuncOutput) }) {
 		n.Name, n.StepID, n.OutputID, n.StepType = finalization, "", "", "FINALIZATION"
 	}
