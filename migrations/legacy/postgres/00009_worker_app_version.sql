@@ -1,0 +1,1 @@
+ALTER TABLE worker_connections RENAME COLUMN build_id TO app_version;

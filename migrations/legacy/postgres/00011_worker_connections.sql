@@ -1,0 +1,30 @@
+-- Its rows are of connections that ended with the server that made them.
+DROP TABLE worker_connections;
+CREATE TABLE worker_connections (
+  account_id             uuid     NOT NULL,
+  workspace_id           uuid     NOT NULL,
+  app_name               varchar  NOT NULL,
+  app_id                 uuid,
+  id                     bytea    NOT NULL,
+  gateway_id             bytea    NOT NULL,
+  instance_id            varchar  NOT NULL,
+  status                 smallint NOT NULL,
+  worker_ip              varchar  NOT NULL,
+  connected_at           bigint   NOT NULL,
+  last_heartbeat_at      bigint,
+  disconnected_at        bigint,
+  recorded_at            bigint   NOT NULL,
+  inserted_at            bigint   NOT NULL,
+  disconnect_reason      varchar,
+  group_hash             bytea    NOT NULL,
+  sdk_lang               varchar  NOT NULL,
+  sdk_version            varchar  NOT NULL,
+  sdk_platform           varchar  NOT NULL,
+  sync_id                uuid,
+  app_version            varchar,
+  function_count         integer  NOT NULL,
+  cpu_cores              integer  NOT NULL,
+  mem_bytes              bigint   NOT NULL,
+  os                     varchar  NOT NULL,
+  PRIMARY KEY (id, app_name)
+);

@@ -1,0 +1,1 @@
+ALTER TABLE function_runs ADD COLUMN workspace_id UUID;

@@ -1,0 +1,37 @@
+-- What lists need of a run, kept from its span rows: the tables of the original
+-- answer "the failed runs of a function, newest first" only by reading them all.
+
+-- +goose Up
+CREATE TABLE jetstep_runs (
+  run_id          text    PRIMARY KEY,
+  account_id      text    NOT NULL,
+  env_id          text    NOT NULL,
+  app_id          text    NOT NULL,
+  function_id     text    NOT NULL,
+  trace_id        text    NOT NULL,
+  started_at      INTEGER,             -- of the row executor.run, Unix µs; NULL: not seen yet
+  ended_at        INTEGER  NOT NULL,   -- greatest end_time of the run's rows, Unix µs
+  last_span_id    text    NOT NULL,   -- of the row that ended_at and status are of
+  status          text    NOT NULL,   -- span status (database §11.3)
+  is_deferred     BOOLEAN NOT NULL,
+  is_debug        BOOLEAN NOT NULL,
+  cron            text,
+  batch_id        text
+);
+CREATE INDEX jetstep_runs_started  ON jetstep_runs (started_at DESC, run_id);
+CREATE INDEX jetstep_runs_status   ON jetstep_runs (status, started_at DESC, run_id);
+CREATE INDEX jetstep_runs_function ON jetstep_runs (function_id, status, started_at DESC, run_id);
+
+CREATE TABLE jetstep_run_events (
+  event_id text NOT NULL,
+  run_id   text NOT NULL,
+  PRIMARY KEY (event_id, run_id)
+);
+CREATE INDEX jetstep_run_events_run ON jetstep_run_events (run_id);
+
+-- How far each source of records has been written, in the same transaction.
+CREATE TABLE jetstep_positions (
+  source     text   PRIMARY KEY,
+  position   INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL -- Unix ms
+);

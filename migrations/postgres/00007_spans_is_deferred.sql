@@ -1,0 +1,2 @@
+-- +goose Up
+ALTER TABLE spans ADD COLUMN IF NOT EXISTS is_deferred boolean;
