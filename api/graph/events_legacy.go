@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -175,7 +176,7 @@ func streamItems(ctx context.Context, events []view.Event, internal bool) ([]*ge
 		if err != nil {
 			return nil, err
 		}
-		if !internal && len(runs) == 0 && len(event.Name) > len(internalPrefix) && event.Name[:len(internalPrefix)] == internalPrefix {
+		if !internal && len(runs) == 0 && strings.HasPrefix(event.Name, internalPrefix) {
 			continue
 		}
 		item := &generated.StreamItem{

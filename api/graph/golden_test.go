@@ -86,7 +86,9 @@ func foundRuns(t *testing.T, answer string) []string {
 		Data struct {
 			Runs struct {
 				TotalCount int
-				Edges      []struct{ Node struct{ ID, Status, TraceID string } }
+				Edges      []struct {
+					Node struct{ ID, Status, TraceID string }
+				}
 			}
 		}
 	}

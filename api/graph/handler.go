@@ -18,18 +18,13 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
 	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"jetstep/api/graph/generated"
 )
 
-// Bounds of a request. The largest documents of known clients have about 500
-// fields and 10 kB.
-const (
-	maxBody       = 4 << 20 // bytes
-	maxTokens     = 20_000
-	maxComplexity = 10_000 // fields
-	cachedQueries = 1000
-)
+// cachedQueries is how many parsed documents are kept.
+const cachedQueries = 1000
 
 // Config is what the API is made of.
 type Config struct {
@@ -60,15 +55,26 @@ func New(config Config) http.Handler {
 	server.SetQueryCache(lru.New[*ast.QueryDocument](cachedQueries))
 	server.SetParserTokenLimit(maxTokens)
 	server.Use(extension.Introspection{})
-	server.Use(extension.FixedComplexityLimit(maxComplexity))
+	server.Use(sizeLimit{})
 	server.AroundOperations(func(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 		return next(withOperation(ctx, config.Reader))
 	})
+	server.AroundFields(countField)
+	server.SetErrorPresenter(present)
 	server.SetRecoverFunc(func(_ context.Context, failure any) error {
 		config.Log.Error("graphql: resolver panicked", "failure", failure, "stack", string(debug.Stack()))
 		return errors.New("internal system error")
 	})
 	return bounded(server)
+}
+
+// present shows an error of a resolver as the original does: by its path only.
+func present(ctx context.Context, err error) *gqlerror.Error {
+	shown := graphql.DefaultErrorPresenter(ctx, err)
+	if shown.Path != nil && shown.Extensions["code"] == nil {
+		shown.Locations = nil
+	}
+	return shown
 }
 
 // bounded refuses bodies that are too large, and lists of operations.

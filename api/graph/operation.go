@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
@@ -17,6 +18,8 @@ import (
 type operation struct {
 	reader  Reader
 	catalog func() (*catalog, error)
+
+	answered atomic.Int64 // fields
 
 	mu     sync.Mutex
 	events map[ulid.ULID]view.Event // that were looked for

@@ -63,7 +63,8 @@ type RunFilter struct {
 }
 
 // RunQuery asks for one page of runs. Without an order, runs from spans come
-// latest first, others by id.
+// latest first, others by id; their cursors have no keys, so that the place of
+// the run they name has to be looked up.
 type RunQuery struct {
 	RunFilter
 	Orders []Order

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 )
 
@@ -27,6 +28,20 @@ func UnmarshalULID(v any) (ulid.ULID, error) {
 		return ulid.ULID{}, errors.New("ULIDs must be strings")
 	}
 	return ulid.ParseStrict(text)
+}
+
+// MarshalUUID writes the 36 lower-case characters of an id, also of the nil one.
+func MarshalUUID(id uuid.UUID) graphql.Marshaler {
+	return graphql.WriterFunc(func(w io.Writer) { _, _ = io.WriteString(w, strconv.Quote(id.String())) })
+}
+
+// UnmarshalUUID reads an id.
+func UnmarshalUUID(v any) (uuid.UUID, error) {
+	text, ok := v.(string)
+	if !ok {
+		return uuid.UUID{}, errors.New("UUIDs must be strings")
+	}
+	return uuid.Parse(text)
 }
 
 // MarshalJSON writes stored JSON, null when there is none.

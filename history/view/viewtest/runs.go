@@ -24,7 +24,8 @@ func (s *Store) Runs(_ context.Context, q view.RunQuery) ([]view.Run, error) {
 	}
 	slices.SortFunc(runs, func(a, b view.Run) int { return compare(q.Source, orders, place(q, &a), place(q, &b)) })
 	if q.After != nil {
-		runs = slices.DeleteFunc(runs, func(run view.Run) bool { return compare(q.Source, q.Orders, place(q, &run), *q.After) <= 0 })
+		after := complete(q, runs)
+		runs = slices.DeleteFunc(runs, func(run view.Run) bool { return compare(q.Source, orders, place(q, &run), after) <= 0 })
 	}
 	return runs[:min(q.Limit, len(runs))], nil
 }
@@ -32,6 +33,16 @@ func (s *Store) Runs(_ context.Context, q view.RunQuery) ([]view.Run, error) {
 // CountRuns counts runs.
 func (s *Store) CountRuns(_ context.Context, f view.RunFilter) (int, error) {
 	return len(s.selectRuns(f)), nil
+}
+
+// complete adds the sort keys that a cursor of a list without an order lacks.
+func complete(q view.RunQuery, runs []view.Run) view.Cursor {
+	for i := range runs {
+		if len(q.After.Keys) == 0 && runs[i].ID.String() == q.After.ID {
+			return place(q, &runs[i])
+		}
+	}
+	return *q.After
 }
 
 func place(q view.RunQuery, run *view.Run) view.Cursor {
