@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"context"
 	"time"
 
 	"jetstep/api/graph/generated"
@@ -54,29 +53,6 @@ func (r *resolver) ConnectV1WorkerConnection() generated.ConnectV1WorkerConnecti
 }
 func (r *resolver) ConnectV1WorkerConnectionsConnection() generated.ConnectV1WorkerConnectionsConnectionResolver {
 	return workersFields{r}
-}
-
-func (f deferFields) Function(ctx context.Context, obj *generated.RunDefer) (*generated.Function, error) {
-	return functionOfSlug(ctx, obj.FnSlug)
-}
-
-func (f deferFields) Run(ctx context.Context, obj *generated.RunDefer) (*generated.FunctionRunV2, error) {
-	if obj.RunID == nil {
-		return nil, nil
-	}
-	return f.run(ctx, *obj.RunID)
-}
-
-func (f deferredFromFields) Function(ctx context.Context, obj *generated.RunDeferredFrom) (*generated.Function, error) {
-	run, err := f.reader.Run(ctx, obj.RunID)
-	if err != nil {
-		return nil, err
-	}
-	return functionOf(ctx, run.FunctionID)
-}
-
-func (f deferredFromFields) Run(ctx context.Context, obj *generated.RunDeferredFrom) (*generated.FunctionRunV2, error) {
-	return f.run(ctx, obj.RunID)
 }
 
 // timePtr is nil for the zero time.

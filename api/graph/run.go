@@ -52,7 +52,6 @@ func toListedRun(row view.Run) *generated.FunctionRunV2 {
 		QueuedAt: row.QueuedAt.UTC(), StartedAt: timePtr(row.StartedAt), EndedAt: timePtr(row.EndedAt),
 		Status: generated.FunctionRunStatus(row.Status), TriggerIDs: row.TriggerIDs,
 		IsBatch: row.BatchID != nil, CronSchedule: row.Cron, HasAi: row.HasAI, IsDeferred: row.Deferred,
-		Defers: []*generated.RunDefer{}, SiblingDefers: []*generated.RunDefer{}, DeferredFrom: []*generated.RunDeferredFrom{},
 		Row: row, Listed: true,
 	}
 	if row.TriggerIDs == nil {

@@ -36,7 +36,7 @@ func combine(s *span) (m Metadata, ok bool) {
 		attrs := parseAttributes(row.Attributes)
 		m.Scope = cmp.Or(attrs.text(attrMetaScope), m.Scope)
 		m.Kind = cmp.Or(attrs.text(attrMetaKind), m.Kind)
-		m.UpdatedAt = row.Start
+		m.UpdatedAt = row.End
 		m.apply(attrs.text(attrMetaOp), attrs.nested(attrMetaValues))
 	}
 	return m, m.Kind != ""

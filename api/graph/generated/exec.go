@@ -666,6 +666,10 @@ type FunctionRunV2Resolver interface {
 	EventName(ctx context.Context, obj *FunctionRunV2) (*string, error)
 
 	Trace(ctx context.Context, obj *FunctionRunV2, preview *bool) (*RunTraceSpan, error)
+
+	Defers(ctx context.Context, obj *FunctionRunV2) ([]*RunDefer, error)
+	SiblingDefers(ctx context.Context, obj *FunctionRunV2) ([]*RunDefer, error)
+	DeferredFrom(ctx context.Context, obj *FunctionRunV2) ([]*RunDeferredFrom, error)
 }
 type MutationResolver interface {
 	CreateApp(ctx context.Context, input CreateAppInput) (*App, error)
@@ -9894,7 +9898,7 @@ func (ec *executionContext) _FunctionRunV2_defers(ctx context.Context, field gra
 			return ec.fieldContext_FunctionRunV2_defers(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Defers, nil
+			return ec.Resolvers.FunctionRunV2().Defers(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*RunDefer) graphql.Marshaler {
@@ -9908,8 +9912,8 @@ func (ec *executionContext) fieldContext_FunctionRunV2_defers(_ context.Context,
 	fc = &graphql.FieldContext{
 		Object:     "FunctionRunV2",
 		Field:      field,
-		IsMethod:   false,
-		IsResolver: false,
+		IsMethod:   true,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_RunDefer(ctx, field)
 		},
@@ -9926,7 +9930,7 @@ func (ec *executionContext) _FunctionRunV2_siblingDefers(ctx context.Context, fi
 			return ec.fieldContext_FunctionRunV2_siblingDefers(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.SiblingDefers, nil
+			return ec.Resolvers.FunctionRunV2().SiblingDefers(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*RunDefer) graphql.Marshaler {
@@ -9940,8 +9944,8 @@ func (ec *executionContext) fieldContext_FunctionRunV2_siblingDefers(_ context.C
 	fc = &graphql.FieldContext{
 		Object:     "FunctionRunV2",
 		Field:      field,
-		IsMethod:   false,
-		IsResolver: false,
+		IsMethod:   true,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_RunDefer(ctx, field)
 		},
@@ -9958,7 +9962,7 @@ func (ec *executionContext) _FunctionRunV2_deferredFrom(ctx context.Context, fie
 			return ec.fieldContext_FunctionRunV2_deferredFrom(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.DeferredFrom, nil
+			return ec.Resolvers.FunctionRunV2().DeferredFrom(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*RunDeferredFrom) graphql.Marshaler {
@@ -9972,8 +9976,8 @@ func (ec *executionContext) fieldContext_FunctionRunV2_deferredFrom(_ context.Co
 	fc = &graphql.FieldContext{
 		Object:     "FunctionRunV2",
 		Field:      field,
-		IsMethod:   false,
-		IsResolver: false,
+		IsMethod:   true,
+		IsResolver: true,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_RunDeferredFrom(ctx, field)
 		},
@@ -19368,20 +19372,23 @@ func (ec *executionContext) _FunctionRunV2(ctx context.Context, sel ast.Selectio
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "defers":
-			out.Values[i] = ec._FunctionRunV2_defers(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._FunctionRunV2_defers(ctx, field, obj)
+				})
 		case "siblingDefers":
-			out.Values[i] = ec._FunctionRunV2_siblingDefers(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._FunctionRunV2_siblingDefers(ctx, field, obj)
+				})
 		case "deferredFrom":
-			out.Values[i] = ec._FunctionRunV2_deferredFrom(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._FunctionRunV2_deferredFrom(ctx, field, obj)
+				})
 		case "isDeferred":
 			out.Values[i] = ec._FunctionRunV2_isDeferred(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
