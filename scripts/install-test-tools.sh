@@ -36,6 +36,17 @@ need() {
 	fi
 }
 
+# PostgreSQL for the read model's tests. They start servers of their own, so
+# Debian's package is told not to make and start one.
+if [ -z "$(command -v initdb || ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ]; then
+	if command -v apt-get >/dev/null; then
+		apt_install postgresql-common
+		echo "create_main_cluster = false" | as_root tee /etc/postgresql-common/createcluster.d/no-main.conf >/dev/null
+	fi
+	need initdb postgresql postgresql@17
+else
+	echo "have PostgreSQL"
+fi
 need cc "gcc libc6-dev" gcc # the race detector is cgo
 need node nodejs node
 need npm npm node

@@ -17,6 +17,8 @@ type Command struct {
 	Args []string
 	Dir  string
 	Env  []string
+	// Credential is the account to run as; nil for that of this process.
+	Credential *syscall.Credential
 }
 
 // Process is a running command, in a process group of its own.
@@ -35,7 +37,7 @@ func Start(c Command) (*Process, error) {
 	cmd := exec.Command(c.Path, c.Args...)
 	cmd.Dir, cmd.Env = c.Dir, c.Env
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: c.Credential}
 	dieWithParent(cmd.SysProcAttr)
 	// A grandchild that keeps the pipe open must not keep Wait from returning.
 	cmd.WaitDelay = time.Second

@@ -3,31 +3,32 @@
 
 -- +goose Up
 CREATE TABLE jetstep_runs (
-  run_id          text    PRIMARY KEY,
-  account_id      text    NOT NULL,
-  env_id          text    NOT NULL,
-  app_id          text    NOT NULL,
-  function_id     text    NOT NULL,
-  trace_id        text    NOT NULL,
-  started_at      INTEGER,             -- of the row executor.run, Unix µs; NULL: not seen yet
-  ended_at        INTEGER  NOT NULL,   -- greatest end_time of the run's rows, Unix µs
-  last_span_id    text    NOT NULL,   -- of the row that ended_at and status are of
-  status          text    NOT NULL,   -- span status (database §11.3)
-  is_deferred     BOOLEAN NOT NULL,
-  is_debug        BOOLEAN NOT NULL,
-  cron            text,
-  batch_id        text
+  run_id       text    PRIMARY KEY,
+  app_id       text    NOT NULL,
+  function_id  text    NOT NULL,
+  trace_id     text    NOT NULL,
+  started_at   INTEGER,           -- start of the row executor.run, Unix µs; NULL: not seen yet
+  ended_at     INTEGER  NOT NULL, -- greatest end_time of the run's rows, Unix µs
+  last_span_id text    NOT NULL, -- the row that ended_at and status are of
+  status       text    NOT NULL, -- Scheduled, Running, Completed, Failed, Cancelled, Skipped
+  is_deferred  BOOLEAN NOT NULL,
+  is_debug     BOOLEAN NOT NULL,
+  cron         text    NOT NULL, -- '' for none
+  batch_id     text    NOT NULL  -- '' for none
 );
 CREATE INDEX jetstep_runs_started  ON jetstep_runs (started_at DESC, run_id);
 CREATE INDEX jetstep_runs_status   ON jetstep_runs (status, started_at DESC, run_id);
 CREATE INDEX jetstep_runs_function ON jetstep_runs (function_id, status, started_at DESC, run_id);
 
+-- The events of each run, in their order: the original finds the runs of a batch
+-- by searching in text.
 CREATE TABLE jetstep_run_events (
-  event_id text NOT NULL,
-  run_id   text NOT NULL,
+  event_id BLOB    NOT NULL, -- ULID
+  run_id   text    NOT NULL,
+  place    integer NOT NULL,
   PRIMARY KEY (event_id, run_id)
 );
-CREATE INDEX jetstep_run_events_run ON jetstep_run_events (run_id);
+CREATE INDEX jetstep_run_events_run ON jetstep_run_events (run_id, place);
 
 -- How far each source of records has been written, in the same transaction.
 CREATE TABLE jetstep_positions (

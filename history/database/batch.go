@@ -1,0 +1,138 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Records is a batch of rows: those that the records From+1 … To of one source,
+// of the stream EVENTS or of a partition's log, led to. Apps and functions replace what has their id, the
+// rest is added.
+type Records struct {
+	Source   string // '' for rows that no source has the positions of
+	From, To uint64 // positions: those after From, up to and with To
+
+	Apps      []App
+	Functions []Function
+	Events    []Event
+	Batches   []Batch
+	Runs      []FunctionRun
+	Finishes  []FunctionFinish
+	History   []HistoryEntry
+	TraceRuns []TraceRun
+	Spans     []Span
+}
+
+// PositionError is returned for a batch that does not begin where its source was
+// left off: the source is to be read again from Stored.
+type PositionError struct {
+	Source       string
+	Stored, From uint64
+}
+
+func (e *PositionError) Error() string {
+	return fmt.Sprintf("records of %s after %d were offered, those after %d are next", e.Source, e.From, e.Stored)
+}
+
+// Write stores a batch whole. A batch that is stored already changes nothing. It
+// fails with a [PositionError] for one that leaves a gap or overlaps.
+func (s *Store) Write(ctx context.Context, r *Records) error {
+	if r.To > math.MaxInt64 {
+		return fmt.Errorf("position %d of %s is out of range", r.To, r.Source)
+	}
+	err := s.transact(ctx, func(tx *sql.Tx) error {
+		known, err := s.advance(ctx, tx, r)
+		if err != nil || known {
+			return err
+		}
+		return s.insertAll(ctx, tx, r)
+	})
+	if err != nil {
+		return fmt.Errorf("writing records of %s: %w", r.Source, err)
+	}
+	return nil
+}
+
+func (s *Store) transact(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := do(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// advance moves the source's position, and tells whether the batch was known.
+// The row is locked first, so that of two writers one waits and then sees.
+func (s *Store) advance(ctx context.Context, tx *sql.Tx, r *Records) (known bool, err error) {
+	if r.Source == "" {
+		return false, nil
+	}
+	const touch = `INSERT INTO jetstep_positions (source, position, updated_at) VALUES (?, 0, ?)
+		ON CONFLICT (source) DO UPDATE SET updated_at = excluded.updated_at RETURNING position`
+	var stored int64
+	if err := tx.QueryRowContext(ctx, s.enc.rebind(touch), r.Source, time.Now().UnixMilli()).Scan(&stored); err != nil {
+		return false, fmt.Errorf("reading the position: %w", err)
+	}
+	switch {
+	case uint64(stored) >= r.To:
+		return true, nil
+	case uint64(stored) != r.From:
+		return false, &PositionError{Source: r.Source, Stored: uint64(stored), From: r.From}
+	}
+	const move = `UPDATE jetstep_positions SET position = ? WHERE source = ?`
+	_, err = tx.ExecContext(ctx, s.enc.rebind(move), int64(r.To), r.Source)
+	return false, err
+}
+
+// Position is how far a source has been written, 0 if never.
+func (s *Store) Position(ctx context.Context, source string) (uint64, error) {
+	var position int64
+	err := s.db.QueryRowContext(ctx, s.enc.rebind(`SELECT position FROM jetstep_positions WHERE source = ?`), source).Scan(&position)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("reading the position of %s: %w", source, err)
+	}
+	return uint64(position), nil
+}
+
+// SetPosition moves a source without rows, as when its stream was restored and
+// has given numbers again.
+func (s *Store) SetPosition(ctx context.Context, source string, position uint64) error {
+	const text = `INSERT INTO jetstep_positions (source, position, updated_at) VALUES (?, ?, ?)
+		ON CONFLICT (source) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at`
+	_, err := s.db.ExecContext(ctx, s.enc.rebind(text), source, int64(position), time.Now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("setting the position of %s: %w", source, err)
+	}
+	return nil
+}
+
+func (s *Store) insertAll(ctx context.Context, tx *sql.Tx, r *Records) error {
+	changes, err := runChanges(r.Spans)
+	if err != nil {
+		return err
+	}
+	for _, write := range []func() error{
+		func() error { return insert(ctx, tx, s.enc, apps, r.Apps) },
+		func() error { return insert(ctx, tx, s.enc, functions, r.Functions) },
+		func() error { return insert(ctx, tx, s.enc, events, r.Events) },
+		func() error { return insert(ctx, tx, s.enc, batches, r.Batches) },
+		func() error { return insert(ctx, tx, s.enc, functionRuns(s.enc), r.Runs) },
+		func() error { return insert(ctx, tx, s.enc, finishes, r.Finishes) },
+		func() error { return insert(ctx, tx, s.enc, historyEntries, r.History) },
+		func() error { return insert(ctx, tx, s.enc, traceRuns, latestTraceRuns(r.TraceRuns)) },
+		func() error { return insert(ctx, tx, s.enc, spans, r.Spans) },
+		func() error { return insertRunChanges(ctx, tx, s.enc, changes) },
+	} {
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

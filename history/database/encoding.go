@@ -1,0 +1,229 @@
+package database
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/migrations"
+)
+
+// encoding is how a dialect stores values (database §4). Only what differs
+// between the dialects is here; the rest is the same in both.
+type encoding struct {
+	dialect migrations.Dialect
+	// time is a timestamp: UTC, µs on PostgreSQL. SQLite compares them as text.
+	time func(time.Time) any
+	// ulidText is a ULID in a CHAR(26) column.
+	ulidText func(ulid.ULID) any
+	// rebind turns the placeholders ? of a statement into the dialect's own.
+	rebind func(string) string
+	// maxParameters of a statement.
+	maxParameters int
+}
+
+func encodingOf(d migrations.Dialect) encoding {
+	if d == migrations.SQLite {
+		return encoding{
+			dialect:       d,
+			time:          func(t time.Time) any { return t.UTC().Format(goTime) },
+			ulidText:      func(id ulid.ULID) any { return id.Bytes() },
+			rebind:        func(text string) string { return text },
+			maxParameters: 4000,
+		}
+	}
+	return encoding{
+		dialect:       d,
+		time:          func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
+		ulidText:      func(id ulid.ULID) any { return id.String() },
+		rebind:        numbered,
+		maxParameters: 20000,
+	}
+}
+
+// goTime is the form of time.Time.String, without a monotonic suffix.
+const goTime = "2006-01-02 15:04:05.999999999 -0700 MST"
+
+// sqliteDefault is the form of CURRENT_TIMESTAMP.
+const sqliteDefault = "2006-01-02 15:04:05"
+
+func numbered(text string) string {
+	var b strings.Builder
+	for n := 1; ; n++ {
+		before, after, found := strings.Cut(text, "?")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("$" + strconv.Itoa(n))
+		text = after
+	}
+}
+
+// timeOf scans a timestamp of either dialect.
+type timeOf struct{ to *time.Time }
+
+func (t timeOf) Scan(value any) error {
+	switch v := value.(type) {
+	case nil:
+		*t.to = time.Time{}
+		return nil
+	case time.Time:
+		*t.to = v.UTC()
+		return nil
+	case []byte:
+		return t.parse(string(v))
+	case string:
+		return t.parse(v)
+	}
+	return fmt.Errorf("a time is stored as %T", value)
+}
+
+func (t timeOf) parse(text string) error {
+	text, _, _ = strings.Cut(text, " m=")
+	for _, layout := range []string{goTime, sqliteDefault, time.RFC3339Nano} {
+		if parsed, err := time.Parse(layout, text); err == nil {
+			*t.to = parsed.UTC()
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no time", text)
+}
+
+// ulidOf scans a ULID, stored as 16 bytes or 26 characters. NULL is the zero id.
+type ulidOf struct{ to *ulid.ULID }
+
+func (u ulidOf) Scan(value any) error {
+	*u.to = ulid.ULID{}
+	var raw []byte
+	switch v := value.(type) {
+	case nil:
+		return nil
+	case []byte:
+		raw = v
+	case string:
+		raw = []byte(v)
+	default:
+		return fmt.Errorf("a ULID is stored as %T", value)
+	}
+	if len(raw) == 16 {
+		copy(u.to[:], raw)
+		return nil
+	}
+	id, err := ulid.ParseStrict(string(raw))
+	*u.to = id
+	return err
+}
+
+// uuidOf scans a UUID, stored as text. NULL and ” are the zero id.
+type uuidOf struct{ to *uuid.UUID }
+
+func (u uuidOf) Scan(value any) error {
+	*u.to = uuid.UUID{}
+	if text, ok := value.(string); ok && strings.TrimSpace(text) == "" {
+		return nil
+	}
+	return u.to.Scan(value)
+}
+
+// jsonOf scans a JSON column; SQL NULL is nil, JSON null is "null".
+type jsonOf struct{ to *json.RawMessage }
+
+func (j jsonOf) Scan(value any) error {
+	switch v := value.(type) {
+	case nil:
+		*j.to = nil
+	case []byte:
+		*j.to = append(json.RawMessage{}, v...)
+	case string:
+		*j.to = json.RawMessage(v)
+	default:
+		return fmt.Errorf("JSON is stored as %T", value)
+	}
+	return nil
+}
+
+// textOf scans text that may be NULL, which is ”.
+type textOf struct{ to *string }
+
+func (t textOf) Scan(value any) error {
+	var s sql.NullString
+	err := s.Scan(value)
+	*t.to = s.String
+	return err
+}
+
+// The encoders of what is alike in both dialects.
+
+func orNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
+
+func uuidOrNull(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return id.String()
+}
+
+func jsonOrNull(value json.RawMessage) any {
+	if value == nil {
+		return nil
+	}
+	return string(value)
+}
+
+// jsonText is for columns that say "null" as JSON.
+func jsonText(value json.RawMessage) string {
+	if value == nil {
+		return "null"
+	}
+	return string(value)
+}
+
+func (e encoding) timeOrNull(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return e.time(t)
+}
+
+// joined is a list of event ids as bytes.
+func joined(ids []ulid.ULID) []byte {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	return []byte(strings.Join(texts, ","))
+}
+
+// joinedOf scans what joined made.
+type joinedOf struct{ to *[]ulid.ULID }
+
+func (j joinedOf) Scan(value any) error {
+	var text string
+	if err := (textOf{&text}).Scan(value); err != nil {
+		return err
+	}
+	*j.to = nil
+	for part := range strings.SplitSeq(text, ",") {
+		if part == "" {
+			continue
+		}
+		id, err := ulid.ParseStrict(part)
+		if err != nil {
+			return fmt.Errorf("list of event ids: %w", err)
+		}
+		*j.to = append(*j.to, id)
+	}
+	return nil
+}

@@ -1,0 +1,251 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/migrations"
+)
+
+// table says how rows of type R are written. Its columns are in the order of bind.
+type table[R any] struct {
+	name     string
+	columns  string
+	conflict string // "on conflict" clause
+	bind     func(encoding, *R) ([]any, error)
+}
+
+// insert writes rows, as many in one statement as its parameters allow.
+func insert[R any](ctx context.Context, tx *sql.Tx, enc encoding, t table[R], rows []R) error {
+	width := strings.Count(t.columns, ",") + 1
+	size := enc.maxParameters / width
+	for len(rows) > 0 {
+		chunk := rows[:min(size, len(rows))]
+		rows = rows[len(chunk):]
+		args := make([]any, 0, len(chunk)*width)
+		for i := range chunk {
+			values, err := t.bind(enc, &chunk[i])
+			if err != nil {
+				return fmt.Errorf("encoding a row of %s: %w", t.name, err)
+			}
+			args = append(args, values...)
+		}
+		if _, err := tx.ExecContext(ctx, enc.rebind(t.statement(width, len(chunk))), args...); err != nil {
+			return fmt.Errorf("writing %s: %w", t.name, err)
+		}
+	}
+	return nil
+}
+
+func (t table[R]) statement(width, rows int) string {
+	row := ", (?" + strings.Repeat(", ?", width-1) + ")"
+	return "INSERT INTO " + t.name + " (" + t.columns + ") VALUES " + strings.Repeat(row, rows)[2:] + " " + t.conflict
+}
+
+const appColumns = `id, name, sdk_language, sdk_version, framework, metadata, status, error, checksum, created_at, archived_at, url, method, app_version`
+
+var apps = table[App]{
+	name: "apps", columns: appColumns, conflict: `ON CONFLICT (id) DO UPDATE SET name = excluded.name,
+		sdk_language = excluded.sdk_language, sdk_version = excluded.sdk_version, framework = excluded.framework,
+		metadata = excluded.metadata, error = excluded.error, checksum = excluded.checksum,
+		archived_at = excluded.archived_at, url = excluded.url, method = excluded.method, app_version = excluded.app_version`,
+	bind: func(enc encoding, a *App) ([]any, error) {
+		return []any{
+			a.ID.String(), a.Name, a.SDKLanguage, a.SDKVersion, orNull(a.Framework), string(a.Metadata), "", orNull(a.Error),
+			a.Checksum, enc.time(a.CreatedAt), enc.timeOrNull(a.ArchivedAt), a.URL, a.Method, orNull(a.AppVersion),
+		}, nil
+	},
+}
+
+const functionColumns = `id, app_id, name, slug, config, created_at, archived_at`
+
+// functions keep the name and slug that they were first registered with
+// (database §5).
+var functions = table[Function]{
+	name: "functions", columns: functionColumns,
+	conflict: `ON CONFLICT (id) DO UPDATE SET config = excluded.config, archived_at = excluded.archived_at`,
+	bind: func(enc encoding, f *Function) ([]any, error) {
+		return []any{
+			f.ID.String(), uuidOrNull(f.AppID), f.Name, f.Slug, string(f.Config), enc.time(f.CreatedAt), enc.timeOrNull(f.ArchivedAt),
+		}, nil
+	},
+}
+
+const eventColumns = `internal_id, received_at, event_id, event_name, event_data, event_user, event_v, event_ts`
+
+var events = table[Event]{
+	name: "events", columns: eventColumns,
+	bind: func(enc encoding, e *Event) ([]any, error) {
+		return []any{
+			e.InternalID.Bytes(), enc.time(e.ReceivedAt), e.ID, e.Name, jsonText(e.Data), jsonText(e.User),
+			orNull(e.Version), enc.time(e.Timestamp),
+		}, nil
+	},
+}
+
+const batchColumns = `id, account_id, workspace_id, app_id, workflow_id, run_id, started_at, executed_at, event_ids`
+
+var batches = table[Batch]{
+	name: "event_batches", columns: batchColumns, conflict: `ON CONFLICT (id) DO NOTHING`,
+	bind: func(enc encoding, b *Batch) ([]any, error) {
+		return []any{
+			enc.ulidText(b.ID), uuidOrNull(b.AccountID), uuidOrNull(b.WorkspaceID), uuidOrNull(b.AppID), uuidOrNull(b.FunctionID),
+			enc.ulidText(b.RunID), enc.time(b.StartedAt), enc.time(b.ExecutedAt), joined(b.EventIDs),
+		}, nil
+	},
+}
+
+const functionRunColumns = `run_id, run_started_at, function_id, function_version, trigger_type, event_id, batch_id, original_run_id, cron`
+
+// functionRuns have the environment on SQLite only (database §7).
+func functionRuns(enc encoding) table[FunctionRun] {
+	t := table[FunctionRun]{name: "function_runs", columns: functionRunColumns}
+	if enc.dialect == migrations.SQLite {
+		t.columns += ", workspace_id"
+	}
+	t.bind = func(enc encoding, r *FunctionRun) ([]any, error) {
+		row := []any{
+			r.RunID.Bytes(), enc.time(r.StartedAt), uuidOrNull(r.FunctionID), r.FunctionVersion, r.TriggerType,
+			r.EventID.Bytes(), r.BatchID.Bytes(), r.OriginalRunID.Bytes(), orNull(r.Cron),
+		}
+		if enc.dialect == migrations.SQLite {
+			row = append(row, uuidOrNull(r.WorkspaceID))
+		}
+		return row, nil
+	}
+	return t
+}
+
+const finishColumns = `run_id, status, output, completed_step_count, created_at`
+
+var finishes = table[FunctionFinish]{
+	name: "function_finishes", columns: finishColumns,
+	bind: func(enc encoding, f *FunctionFinish) ([]any, error) {
+		return []any{f.RunID.Bytes(), f.Status, f.Output, f.CompletedStepCount, enc.time(f.CreatedAt)}, nil
+	},
+}
+
+const historyColumns = `id, created_at, run_started_at, function_id, function_version, run_id, event_id, batch_id, group_id,
+	idempotency_key, type, attempt, latency_ms, step_name, step_id, url, step_type,
+	cancel_request, sleep, wait_for_event, wait_result, invoke_function, invoke_function_result, result`
+
+var historyEntries = table[HistoryEntry]{
+	name: "history", columns: historyColumns,
+	bind: func(enc encoding, h *HistoryEntry) ([]any, error) {
+		return []any{
+			h.ID.Bytes(), enc.time(h.CreatedAt), enc.time(h.RunStartedAt), uuidOrNull(h.FunctionID), h.FunctionVersion,
+			h.RunID.Bytes(), h.EventID.Bytes(), h.BatchID.Bytes(), orNull(h.GroupID), h.IdempotencyKey, h.Type, h.Attempt,
+			h.LatencyMS, orNull(h.StepName), orNull(h.StepID), orNull(h.URL), orNull(h.StepType),
+			jsonText(h.CancelRequest), jsonText(h.Sleep), jsonText(h.WaitForEvent), jsonText(h.WaitResult),
+			jsonText(h.InvokeFunction), jsonText(h.InvokeResult), jsonText(h.Result),
+		}, nil
+	},
+}
+
+const traceRunColumns = `run_id, account_id, workspace_id, app_id, function_id, trace_id, queued_at, started_at, ended_at,
+	status, source_id, trigger_ids, output, is_debounce, batch_id, cron_schedule, has_ai`
+
+// traceRuns that have ended do not become unended (database §9).
+var traceRuns = table[TraceRun]{
+	name: "trace_runs", columns: traceRunColumns, conflict: `ON CONFLICT (run_id) DO UPDATE SET
+		account_id = excluded.account_id, workspace_id = excluded.workspace_id, app_id = excluded.app_id,
+		function_id = excluded.function_id, trace_id = excluded.trace_id, queued_at = excluded.queued_at,
+		started_at = excluded.started_at, ended_at = excluded.ended_at, status = excluded.status,
+		trigger_ids = excluded.trigger_ids, output = excluded.output, batch_id = excluded.batch_id,
+		cron_schedule = excluded.cron_schedule, has_ai = trace_runs.has_ai OR excluded.has_ai
+		WHERE trace_runs.status NOT IN (50, 300, 400, 500, 600) OR excluded.status IN (50, 300, 400, 500, 600)`,
+	bind: func(enc encoding, r *TraceRun) ([]any, error) {
+		return []any{
+			enc.ulidText(r.RunID), r.AccountID.String(), r.WorkspaceID.String(), r.AppID.String(), r.FunctionID.String(),
+			[]byte(r.TraceID), unixMilli(r.QueuedAt), unixMilli(r.StartedAt), unixMilli(r.EndedAt), r.Status, "",
+			joined(r.TriggerIDs), r.Output, false, r.BatchID.Bytes(), orNull(r.Cron), r.HasAI,
+		}, nil
+	},
+}
+
+// unixMilli of the zero time is that of the year 1, as the original has it.
+func unixMilli(t time.Time) int64 { return t.UnixMilli() }
+
+const spanColumns = `span_id, trace_id, parent_span_id, name, start_time, end_time, attributes, links, dynamic_span_id,
+	account_id, app_id, function_id, run_id, env_id, output, debug_run_id, debug_session_id, status, input, event_ids, is_deferred`
+
+var spans = table[Span]{
+	name: "spans", columns: spanColumns, conflict: `ON CONFLICT DO NOTHING`,
+	bind: func(enc encoding, s *Span) ([]any, error) {
+		eventIDs, err := idList(s.EventIDs)
+		if err != nil {
+			return nil, err
+		}
+		var deferred any
+		if s.IsDeferred {
+			deferred = true
+		}
+		return []any{
+			s.SpanID, s.TraceID, orNull(s.ParentSpanID), s.Name, enc.time(s.StartTime), enc.time(s.EndTime),
+			jsonOrNull(s.Attributes), jsonText(s.Links), orNull(s.DynamicSpanID),
+			s.AccountID.String(), s.AppID.String(), s.FunctionID.String(), s.RunID.String(), s.EnvID.String(),
+			jsonOrNull(s.Output), orNull(s.DebugRunID), orNull(s.DebugSessionID), orNull(s.Status), jsonOrNull(s.Input),
+			eventIDs, deferred,
+		}, nil
+	},
+}
+
+// idList is a JSON array of ULIDs, NULL for none.
+func idList(ids []ulid.ULID) (any, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	text, err := json.Marshal(ids)
+	return string(text), err
+}
+
+// idListOf scans what idList made, and what the original has encoded twice: a
+// JSON string that holds the array (database §4).
+type idListOf struct{ to *[]ulid.ULID }
+
+func (l idListOf) Scan(value any) error {
+	*l.to = nil
+	var raw json.RawMessage
+	if err := (jsonOf{&raw}).Scan(value); err != nil || raw == nil {
+		return err
+	}
+	var inner string
+	if json.Unmarshal(raw, &inner) == nil {
+		raw = json.RawMessage(inner)
+	}
+	return json.Unmarshal(raw, l.to)
+}
+
+// ended tells whether a code of trace_runs is final (database §9).
+func ended(status int) bool {
+	switch status {
+	case 50, 300, 400, 500, 600:
+		return true
+	}
+	return false
+}
+
+// latestTraceRuns leaves one row of each run, by the rule of the upsert: a
+// statement cannot change a row twice.
+func latestTraceRuns(rows []TraceRun) []TraceRun {
+	places := map[ulid.ULID]int{}
+	var latest []TraceRun
+	for _, r := range rows {
+		i, ok := places[r.RunID]
+		switch {
+		case !ok:
+			places[r.RunID] = len(latest)
+			latest = append(latest, r)
+		case ended(r.Status) || !ended(latest[i].Status):
+			r.HasAI = r.HasAI || latest[i].HasAI
+			latest[i] = r
+		}
+	}
+	return latest
+}

@@ -1,0 +1,136 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// Retention says what to keep. Runs that have not ended, and their events, are
+// always kept.
+type Retention struct {
+	Before time.Time // what is older is deleted; zero to keep any age
+	Runs   int       // so many of the latest runs are kept; 0 for any number
+}
+
+// retentionChunk is how many runs or events are deleted in one transaction, so
+// that writers never wait for long.
+const retentionChunk = 500
+
+// Deleted counts what Retain has deleted.
+type Deleted struct{ Runs, Events int }
+
+// Retain deletes ended runs, with all that is known of them, and events.
+func (s *Store) Retain(ctx context.Context, r Retention) (Deleted, error) {
+	var d Deleted
+	cutoff, err := s.cutoff(ctx, r)
+	if err != nil || cutoff.IsZero() {
+		return d, err
+	}
+	for {
+		n, err := s.deleteRuns(ctx, cutoff)
+		d.Runs += n
+		if err != nil {
+			return d, err
+		}
+		if n < retentionChunk {
+			break
+		}
+	}
+	for {
+		n, err := s.deleteEvents(ctx, cutoff)
+		d.Events += n
+		if err != nil || n < retentionChunk {
+			return d, err
+		}
+	}
+}
+
+// cutoff is the time before which everything is to go: the later of the limits.
+func (s *Store) cutoff(ctx context.Context, r Retention) (time.Time, error) {
+	if r.Runs == 0 {
+		return r.Before, nil
+	}
+	started, err := first(ctx, s, "oldest run to keep", `SELECT started_at FROM jetstep_runs WHERE started_at IS NOT NULL
+		ORDER BY started_at DESC, run_id LIMIT 1 OFFSET ?`, []any{r.Runs - 1}, scanInt)
+	if errors.Is(err, ErrNotFound) {
+		return r.Before, nil // there are fewer
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	if at := time.UnixMicro(int64(started)); at.After(r.Before) {
+		return at, nil
+	}
+	return r.Before, nil
+}
+
+// runTables name a run in the three ways of database §4.
+var (
+	tablesByText  = []string{"spans", "jetstep_run_events", "jetstep_runs"}
+	tablesByChar  = []string{"trace_runs", "event_batches", "traces"}
+	tablesByBytes = []string{"function_runs", "function_finishes", "history"}
+)
+
+func (s *Store) deleteRuns(ctx context.Context, cutoff time.Time) (int, error) {
+	ids, err := collect(ctx, s, "old runs", `SELECT run_id FROM jetstep_runs
+		WHERE started_at < ? AND status NOT IN ('Scheduled', 'Running') ORDER BY started_at LIMIT ?`,
+		[]any{cutoff.UnixMicro(), retentionChunk}, func(row scanner, id *ulid.ULID) error { return row.Scan(ulidOf{id}) })
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	text, char, raw := make([]any, len(ids)), make([]any, len(ids)), make([]any, len(ids))
+	for i, id := range ids {
+		text[i], char[i], raw[i] = id.String(), s.enc.ulidText(id), id.Bytes()
+	}
+	err = s.transact(ctx, func(tx *sql.Tx) error {
+		for _, group := range []struct {
+			tables []string
+			ids    []any
+		}{{tablesByText, text}, {tablesByChar, char}, {tablesByBytes, raw}} {
+			marks, args := inList(group.ids)
+			for _, table := range group.tables {
+				if _, err := tx.ExecContext(ctx, s.enc.rebind(`DELETE FROM `+table+` WHERE run_id IN (`+marks+`)`), args...); err != nil {
+					return fmt.Errorf("deleting old runs from %s: %w", table, err)
+				}
+			}
+		}
+		return nil
+	})
+	return len(ids), err
+}
+
+func (s *Store) deleteEvents(ctx context.Context, cutoff time.Time) (int, error) {
+	const text = `DELETE FROM events WHERE internal_id IN (
+		SELECT internal_id FROM events AS e WHERE received_at < ?
+		AND NOT EXISTS (SELECT 1 FROM jetstep_run_events AS r WHERE r.event_id = e.internal_id) LIMIT ?)`
+	result, err := s.db.ExecContext(ctx, s.enc.rebind(text), s.enc.time(cutoff), retentionChunk)
+	if err != nil {
+		return 0, fmt.Errorf("deleting old events: %w", err)
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
+// projected are the tables that are made again from the logs.
+var projected = []string{
+	"events", "event_batches", "function_runs", "function_finishes", "history", "trace_runs", "traces", "spans",
+	"jetstep_runs", "jetstep_run_events", "jetstep_positions",
+}
+
+// Clear deletes everything that can be projected again, and all positions; apps,
+// functions and connections stay.
+func (s *Store) Clear(ctx context.Context) error {
+	return s.transact(ctx, func(tx *sql.Tx) error {
+		for _, table := range projected {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table); err != nil {
+				return fmt.Errorf("clearing %s: %w", table, err)
+			}
+		}
+		return nil
+	})
+}
