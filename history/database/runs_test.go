@@ -1,0 +1,195 @@
+package database_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+
+	"jetstep/history/database"
+)
+
+// manyRuns are runs of three functions in every state, five in each second.
+func manyRuns(n int) []database.Span {
+	statuses := []string{"Queued", "Running", "Completed", "Errored", "Cancelled", "Skipped", "Sleeping"}
+	var rows []database.Span
+	for i := range n {
+		row := runSpan(i, statuses[i%len(statuses)])
+		row.StartTime = began.Add(time.Duration(i/5) * time.Second)
+		row.FunctionID = uuid.UUID{byte(i % 3)}
+		row.IsDeferred = i%4 == 0
+		rows = append(rows, row)
+	}
+	rows[0].DebugRunID = id(99).String()
+	return rows
+}
+
+// wanted is the list by the definition, from all rows.
+func wanted(rows []database.Span, q database.RunQuery) []ulid.ULID {
+	sorted := slices.Clone(rows)
+	slices.SortFunc(sorted, func(a, b database.Span) int {
+		c := b.StartTime.Compare(a.StartTime)
+		if q.OldestFirst {
+			c = -c
+		}
+		if c == 0 {
+			c = a.RunID.Compare(b.RunID)
+		}
+		return c
+	})
+	var list []ulid.ULID
+	for _, r := range sorted {
+		status := database.RunStatusOf(r.Status)
+		if r.DebugRunID != "" || len(q.Statuses) == 0 && status == database.Skipped ||
+			len(q.Statuses) > 0 && !slices.Contains(q.Statuses, status) ||
+			len(q.FunctionIDs) > 0 && !slices.Contains(q.FunctionIDs, r.FunctionID) ||
+			q.Deferred != nil && *q.Deferred != r.IsDeferred ||
+			!q.From.IsZero() && r.StartTime.Before(q.From) || !q.Until.IsZero() && r.StartTime.After(q.Until) ||
+			len(q.AppIDs) > 0 && !slices.Contains(q.AppIDs, r.AppID) {
+			continue
+		}
+		list = append(list, r.RunID)
+	}
+	return list
+}
+
+// TestRunLists pages through each list and compares it with its definition.
+func TestRunLists(t *testing.T) {
+	t.Parallel()
+	rows := manyRuns(90)
+	deferred := true
+	var manyFunctions []uuid.UUID
+	for i := range 80 {
+		manyFunctions = append(manyFunctions, uuid.UUID{byte(i + 1)})
+	}
+	filters := map[string]database.RunFilter{
+		"all":                {},
+		"failed":             {Statuses: []database.RunStatus{database.Failed}},
+		"skipped":            {Statuses: []database.RunStatus{database.Skipped}},
+		"two states":         {Statuses: []database.RunStatus{database.Completed, database.Running}},
+		"a function":         {FunctionIDs: []uuid.UUID{{1}}},
+		"function and state": {FunctionIDs: []uuid.UUID{{1}, {2}}, Statuses: []database.RunStatus{database.Cancelled}},
+		"too many branches":  {FunctionIDs: manyFunctions},
+		"deferred":           {Deferred: &deferred},
+		"time":               {From: began.Add(2 * time.Second), Until: began.Add(9 * time.Second)},
+		"app":                {AppIDs: []uuid.UUID{app}},
+		"another app":        {AppIDs: []uuid.UUID{function}},
+	}
+	each(t, func(t *testing.T, s *database.Store) {
+		require.NoError(t, s.Write(t.Context(), &database.Records{Spans: rows}))
+		for name, filter := range filters {
+			for _, oldest := range []bool{false, true} {
+				q := database.RunQuery{RunFilter: filter, OldestFirst: oldest, Limit: 4}
+				want := wanted(rows, q)
+				require.Equal(t, want, pages(t, s, q), "%s %v", name, oldest)
+				n, err := s.CountRuns(t.Context(), filter)
+				require.NoError(t, err)
+				require.Len(t, want, n, name)
+			}
+		}
+	})
+}
+
+func pages(t *testing.T, s *database.Store, q database.RunQuery) []ulid.ULID {
+	t.Helper()
+	var list []ulid.ULID
+	for {
+		page, err := s.Runs(t.Context(), q)
+		require.NoError(t, err)
+		for _, run := range page {
+			list = append(list, run.ID)
+		}
+		if len(page) < q.Limit {
+			return list
+		}
+		last := page[len(page)-1]
+		q.After = &database.RunCursor{StartedAt: last.StartedAt, ID: last.ID}
+	}
+}
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *database.Store) {
+		ctx := t.Context()
+		r := &database.Records{}
+		for i := 1; i <= 9; i++ {
+			r.Events = append(r.Events, anEvent(i))
+			r.Spans = append(r.Spans, runSpan(i, "Completed"))
+			r.Runs = append(r.Runs, database.FunctionRun{RunID: id(i), EventID: id(i), TriggerType: "event", StartedAt: began})
+			r.History = append(r.History, database.HistoryEntry{ID: id(i), RunID: id(i), Type: "FunctionScheduled", CreatedAt: began, RunStartedAt: began})
+			r.TraceRuns = append(r.TraceRuns, database.TraceRun{RunID: id(i), Status: 300})
+		}
+		r.Spans[1].Status = "Sleeping" // run 2 has not ended
+		require.NoError(t, s.Write(ctx, r))
+
+		none, err := s.Retain(ctx, database.Retention{})
+		require.NoError(t, err)
+		require.Zero(t, none)
+		none, err = s.Retain(ctx, database.Retention{Runs: 10})
+		require.NoError(t, err)
+		require.Zero(t, none)
+
+		got, err := s.Retain(ctx, database.Retention{Before: began.Add(4 * time.Second)})
+		require.NoError(t, err)
+		require.Equal(t, database.Deleted{Runs: 2, Events: 2}, got, "1 and 3")
+		got, err = s.Retain(ctx, database.Retention{Before: began, Runs: 3})
+		require.NoError(t, err)
+		require.Equal(t, database.Deleted{Runs: 3, Events: 3}, got, "4, 5 and 6")
+
+		require.Equal(t, []ulid.ULID{id(9), id(8), id(7), id(2)}, pages(t, s, database.RunQuery{Limit: 100}))
+		for i := 1; i <= 9; i++ {
+			kept := i == 2 || i > 6
+			_, runErr := s.FunctionRun(ctx, id(i))
+			_, traceErr := s.TraceRun(ctx, id(i))
+			_, eventErr := s.Event(ctx, id(i))
+			history, err := s.History(ctx, id(i))
+			require.NoError(t, err)
+			spans, err := s.Spans(ctx, id(i))
+			require.NoError(t, err)
+			what := fmt.Sprintf("run %d", i)
+			require.Equal(t, []bool{kept, kept, kept, kept, kept},
+				[]bool{runErr == nil, traceErr == nil, eventErr == nil, len(history) == 1, len(spans) == 1}, what)
+		}
+	})
+}
+
+func TestRegistry(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *database.Store) {
+		ctx := t.Context()
+		a := database.App{
+			ID: app, Name: "shop", SDKLanguage: "js", SDKVersion: "v4", Metadata: []byte("{}"), Checksum: "c",
+			CreatedAt: began, URL: "http://localhost:3000/api", Method: "serve",
+		}
+		f := database.Function{ID: function, AppID: app, Name: "Pay", Slug: "shop-pay", Config: []byte(`{"fv":1}`), CreatedAt: began}
+		require.NoError(t, s.Write(ctx, &database.Records{Apps: []database.App{a}, Functions: []database.Function{f}}))
+		changedApp, changed := a, f
+		changedApp.Error, changed.Name, changed.Config = "unreachable", "Renamed", []byte(`{"fv":2}`)
+		require.NoError(t, s.Write(ctx, &database.Records{Apps: []database.App{changedApp}, Functions: []database.Function{changed}}))
+		changed.Name = "Pay" // as of the first sync
+
+		gotApp, err := s.App(ctx, app)
+		require.NoError(t, err)
+		require.Equal(t, changedApp, gotApp)
+		gotApp, err = s.AppNamed(ctx, "shop")
+		require.NoError(t, err)
+		require.Equal(t, changedApp, gotApp)
+		got, err := s.Function(ctx, function)
+		require.NoError(t, err)
+		require.Equal(t, changed, got)
+		got, err = s.FunctionWithSlug(ctx, app, "shop-pay")
+		require.NoError(t, err)
+		require.Equal(t, changed, got)
+
+		changed.ArchivedAt = began
+		require.NoError(t, s.Write(ctx, &database.Records{Functions: []database.Function{changed}}))
+		_, err = s.FunctionWithSlug(ctx, app, "shop-pay")
+		require.ErrorIs(t, err, database.ErrNotFound)
+		_, err = s.App(ctx, function)
+		require.ErrorIs(t, err, database.ErrNotFound)
+	})
+}
