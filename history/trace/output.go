@@ -91,3 +91,41 @@ func parseError(raw json.RawMessage) *StepError {
 	}
 	return &StepError{Stack: &text}
 }
+
+// RunResult is what a run returned, or its error, from its rows; nil while
+// there is none. The function's own result wins over those of its steps
+// (database §13.3).
+func RunResult(rows []Row) json.RawMessage {
+	var best *Row
+	own := false
+	for i := range rows {
+		row := &rows[i]
+		if row.Output == nil {
+			continue
+		}
+		result := parseAttributes(row.Attributes).is(attrFuncOutput)
+		if best == nil || (result && !own) || (result == own && row.End.After(best.End)) {
+			best, own = row, result
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	return Inner(best.Output)
+}
+
+// Inner is the value in the column output: below data or error, if that is how
+// it is stored.
+func Inner(column json.RawMessage) json.RawMessage {
+	column = unquote(column)
+	var object map[string]json.RawMessage
+	if json.Unmarshal(column, &object) != nil || isEvent(object) {
+		return column
+	}
+	for _, key := range []string{"error", "data"} {
+		if inner, ok := object[key]; ok && (key == "data" || string(inner) != "null") {
+			return inner
+		}
+	}
+	return column
+}

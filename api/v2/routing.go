@@ -1,0 +1,112 @@
+package v2
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// handler answers a request, given the values of the parameters in its path.
+type handler func(r *http.Request, path []string) (*answer, error)
+
+// route is a row of http-api §14. A segment * of the pattern is a parameter.
+type route struct {
+	method, pattern string
+	handle          handler
+}
+
+func (s *server) table() []route {
+	return append([]route{
+		{http.MethodGet, "/health", s.health},
+		{http.MethodGet, "/account", s.account},
+		{http.MethodGet, "/envs", s.environments},
+		{http.MethodGet, "/keys/signing", s.keys(s.Keys.Signing)},
+		{http.MethodGet, "/keys/events", s.keys(s.Keys.Event)},
+		{http.MethodGet, "/apps", s.apps},
+		{http.MethodGet, "/apps/*", s.app},
+		{http.MethodGet, "/apps/*/functions", s.functions},
+		{http.MethodGet, "/apps/*/functions/*", s.function},
+		{http.MethodGet, "/apps/*/functions/*/runs", s.functionRuns},
+		{http.MethodGet, "/events/*/runs", s.eventRuns},
+		{http.MethodGet, "/runs", s.runs},
+		{http.MethodGet, "/runs/*", s.run},
+		{http.MethodGet, "/runs/*/trace", s.trace},
+		{http.MethodPost, "/runs/*/rerun", s.rerun},
+		{http.MethodPost, "/runs/*/cancel", s.cancel},
+	}, unimplemented()...)
+}
+
+// matched are the values of a path, or why there is no route.
+type matched struct {
+	values  []string
+	problem *problem
+}
+
+func (s *server) match(method, path string) (handler, matched) {
+	known := false
+	for _, r := range s.routes {
+		values, ok := fit(r.pattern, path)
+		if !ok {
+			continue
+		}
+		known = true
+		if r.method == method {
+			return r.handle, matched{values: values}
+		}
+	}
+	if known {
+		return nil, matched{problem: &problem{http.StatusNotImplemented, "api_error", "Method Not Allowed"}}
+	}
+	return nil, matched{problem: &problem{http.StatusNotFound, "api_error", "Not Found"}}
+}
+
+// fit compares a path, still escaped, with a pattern.
+func fit(pattern, path string) ([]string, bool) {
+	want, have := strings.Split(pattern, "/"), strings.Split(path, "/")
+	if len(want) != len(have) {
+		return nil, false
+	}
+	var values []string
+	for i := range want {
+		if want[i] != "*" {
+			if want[i] != have[i] {
+				return nil, false
+			}
+			continue
+		}
+		value, err := url.PathUnescape(have[i])
+		if err != nil || value == "" {
+			return nil, false
+		}
+		values = append(values, value)
+	}
+	return values, true
+}
+
+// unimplemented are the routes that a server on its own does not have.
+func unimplemented() []route {
+	refuse := func(message string) handler {
+		return func(*http.Request, []string) (*answer, error) {
+			return nil, &problem{http.StatusNotImplemented, "not_implemented", message}
+		}
+	}
+	var routes []route
+	for _, r := range []struct{ method, pattern, message string }{
+		{http.MethodPatch, "/envs/*", "Environments not implemented in OSS"},
+		{http.MethodPost, "/apps/*/syncs", "App sync not implemented in OSS"},
+		{http.MethodGet, "/partner/accounts", "Accounts not implemented in OSS"},
+		{http.MethodPost, "/partner/accounts", "Accounts not implemented in OSS"},
+		{http.MethodGet, "/insights/tables", "Insights not implemented in OSS"},
+		{http.MethodGet, "/insights/events/schemas", "Insights not implemented in OSS"},
+		{http.MethodPost, "/insights/query", "Insights not implemented in OSS"},
+		{http.MethodPost, "/insights/query/prompt", "Insights not implemented in OSS"},
+		{http.MethodGet, "/experiments", "Experiments not implemented in OSS"},
+		{http.MethodGet, "/apps/*/functions/*/experiments/*", "Experiments not implemented in OSS"},
+		{http.MethodGet, "/sessions", "Sessions not implemented in OSS"},
+		{http.MethodGet, "/sessions/*", "Sessions not implemented in OSS"},
+		{http.MethodGet, "/sessions/*/*/runs", "Sessions not implemented in OSS"},
+	} {
+		routes = append(routes, route{r.method, r.pattern, refuse(r.message)})
+	}
+	return routes
+}
