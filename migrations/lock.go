@@ -69,9 +69,11 @@ var inMemory sync.Mutex
 // lockSQLite locks an empty database beside the file: SQLite has no advisory
 // locks, but its file locks work everywhere and end with the process.
 func lockSQLite(ctx context.Context, db *sql.DB) (func(), error) {
-	var file string
-	err := db.QueryRowContext(ctx, `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&file)
-	if err != nil {
+	var place int
+	var name, file string
+	// The pragma itself, unlike the table function, does not read the schema, for
+	// which it would have to wait for a writer. The first row is "main".
+	if err := db.QueryRowContext(ctx, `PRAGMA database_list`).Scan(&place, &name, &file); err != nil {
 		return nil, fmt.Errorf("asking for the database's file: %w", err)
 	}
 	if file == "" {
