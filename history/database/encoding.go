@@ -43,7 +43,7 @@ func encodingOf(d migrations.Dialect) encoding {
 		time:          func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
 		ulidText:      func(id ulid.ULID) any { return id.String() },
 		rebind:        numbered,
-		maxParameters: 20000,
+		maxParameters: 2000,
 	}
 }
 
