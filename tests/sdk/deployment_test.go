@@ -32,6 +32,8 @@ var mounts = map[string]string{
 	"-other":      "/api/other",
 	"-stream":     "/api/stream",
 	"-checkpoint": "/api/checkpoint",
+	"-flow":       "/api/flow",
+	"-departing":  "/api/departing",
 }
 
 var sdks = []sdk{

@@ -5,7 +5,11 @@
 //   /api/other        a second app, target of invocations across apps
 //   /api/stream       served with streamed responses
 //   /api/checkpoint   with checkpointing on, where the SDK has it
+//   /api/flow         functions with flow control
+//   /api/departing    an app that can lose a function (see departing.mjs)
 //   /calls?token=T    the call log (see calls.mjs)
+//   /let?token=T&n=N  lets N more steps through their gate (see gates.mjs)
+//   /depart?gone=1    takes the function away; gone=0 brings it back
 //   /health           200 once the app listens
 //
 // The two SDK versions differ in a few signatures only, which their main.mjs
@@ -14,8 +18,10 @@
 import http from "node:http";
 
 import { CallLog } from "./calls.mjs";
+import { departingApp } from "./departing.mjs";
 import { checkpointFunctions } from "./functions/checkpoint.mjs";
 import { errorFunctions } from "./functions/errors.mjs";
+import { departing, flowFunctions } from "./functions/flow.mjs";
 import { gatewayFunctions } from "./functions/gateway.mjs";
 import { invokeFunctions, otherFunctions } from "./functions/invoke.mjs";
 import { lifecycleFunctions } from "./functions/lifecycle.mjs";
@@ -24,6 +30,7 @@ import { stepFunctions } from "./functions/steps.mjs";
 import { streamFunctions } from "./functions/stream.mjs";
 import { triggerFunctions } from "./functions/triggers.mjs";
 import { waitFunctions } from "./functions/waits.mjs";
+import { Gates } from "./gates.mjs";
 
 // start serves the app `sdk.app` on 127.0.0.1:$PORT.
 //
@@ -37,13 +44,20 @@ import { waitFunctions } from "./functions/waits.mjs";
 // }
 export function start(sdk) {
   const calls = new CallLog(process.env.CALLS_FILE);
+  const gates = new Gates();
 
   const mount = (suffix, groups, { stream = false, checkpointing = false } = {}) => {
     const client = sdk.client(sdk.app + suffix, { checkpointing });
-    const app = { ...sdk, calls, client_: client, events: sdk.app + suffix };
+    const app = { ...sdk, calls, gates, client_: client, events: sdk.app + suffix };
     const functions = groups.flatMap((group) => group(app)).map((fn) => define(app, fn));
     return sdk.serve({ client, functions, stream });
   };
+
+  const { serve: serveDeparting, depart } = departingApp(
+    mount("-departing", [departing]),
+    mount("-departing", [(app) => departing(app).slice(0, 1)]),
+  );
+  const parameter = (req, name) => new URL(req.url, "http://app").searchParams.get(name) ?? "";
 
   const routes = new Map([
     ["/api/inngest", mount("", [
@@ -52,11 +66,20 @@ export function start(sdk) {
     ])],
     ["/api/other", mount("-other", [otherFunctions])],
     ["/api/stream", mount("-stream", [streamFunctions], { stream: true })],
+    ["/api/flow", mount("-flow", [flowFunctions])],
+    ["/api/departing", serveDeparting],
+    ["/let", (req, res) => {
+      gates.let(parameter(req, "token"), Number(parameter(req, "n")));
+      res.writeHead(200).end();
+    }],
+    ["/depart", (req, res) => {
+      depart(parameter(req, "gone") === "1");
+      res.writeHead(200).end();
+    }],
     ["/health", (_, res) => res.writeHead(200).end("ok")],
     ["/calls", (req, res) => {
-      const token = new URL(req.url, "http://app").searchParams.get("token") ?? "";
       res.writeHead(200, { "content-type": "application/json" });
-      res.end(JSON.stringify(calls.of(token)));
+      res.end(JSON.stringify(calls.of(parameter(req, "token"))));
     }],
   ]);
   if (sdk.checkpointing) {
@@ -74,12 +97,13 @@ export function start(sdk) {
 }
 
 // define turns one entry of ./functions into a function of the SDK:
-// {id, on?, retries?, cancelOn?, onFailure?, body}. `on` lists its triggers;
-// by default the event "<app>/<id>". `retries` is 0 unless given, so that an
-// unexpected error fails the run at once.
+// {id, on?, retries?, cancelOn?, flow?, onFailure?, body}. `on` lists its
+// triggers; by default the event "<app>/<id>". `retries` is 0 unless given, so
+// that an unexpected error fails the run at once. `flow` holds the SDK's own
+// options of flow control.
 function define(app, fn) {
-  const { id, on, retries = 0, cancelOn, onFailure, body } = fn;
-  const options = { id, retries };
+  const { id, on, retries = 0, cancelOn, flow, onFailure, body } = fn;
+  const options = { id, retries, ...flow };
   if (cancelOn) options.cancelOn = cancelOn;
   if (onFailure) options.onFailure = (ctx) => onFailure(contextOf(app, ctx));
   const triggers = on ?? [{ event: `${app.events}/${id}` }];
