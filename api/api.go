@@ -51,13 +51,14 @@ type Config struct {
 	StartOptions any  // shown by GET /dev as they are; optional
 	UI           bool // serve the page at /
 
-	Events  Events
-	Apps    Apps
-	Catalog Catalog
-	History history.Reader
-	Runs    Runs
-	Signals Signals
-	Limits  Limits
+	Events   Events
+	Apps     Apps
+	Catalog  Catalog
+	Controls Controls
+	History  history.Reader
+	Runs     Runs
+	Signals  Signals
+	Limits   Limits
 	// NotReady says why the server cannot work yet; nothing when it can.
 	NotReady func() []string
 	// QueueDepth is the number of jobs that are due or will be.

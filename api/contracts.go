@@ -14,6 +14,7 @@ import (
 	"jetstep/api/appsync"
 	"jetstep/api/ingest"
 	"jetstep/bus"
+	"jetstep/function"
 )
 
 // What the contracts below fail with. Errors wrap one of them where callers
@@ -45,6 +46,15 @@ type Apps interface {
 // Catalog shows what is registered.
 type Catalog interface {
 	Catalog() *bus.Catalog
+}
+
+// Controls changes what people decide about functions; see bus.Registry. The
+// catalog shows a change when the call returns.
+type Controls interface {
+	SetPaused(ctx context.Context, fn uuid.UUID, paused bool) error
+	AddCancellation(ctx context.Context, added function.Cancellation) error
+	// RemoveCancellation fails with bus.ErrNoCancellation.
+	RemoveCancellation(ctx context.Context, id ulid.ULID) error
 }
 
 // Runs is the live state of runs, wherever in the cluster they are.

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +57,7 @@ func newFixture(t *testing.T, configure ...func(*Config)) *fixture {
 		runs: &fakeRuns{}, signals: &fakeSignals{}, limits: &fakeLimits{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{},
 	}
 	cfg := Config{
-		Mode: Dev, Version: "1.2.3", UI: true, Apps: f.apps, Catalog: f.catalog, History: f.history, Runs: f.runs,
+		Mode: Dev, Version: "1.2.3", UI: true, Apps: f.apps, Catalog: f.catalog, Controls: f.catalog, History: f.history, Runs: f.runs,
 		Signals: f.signals, Limits: f.limits, NotReady: func() []string { return f.notReady },
 		QueueDepth: func() float64 { return 2 }, Metrics: f.metrics,
 		Logger: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return now },
@@ -131,10 +133,46 @@ func (a *fakeApps) Remove(_ context.Context, url string) error {
 	return a.err
 }
 
-// fakeCatalog shows apps.
-type fakeCatalog struct{ apps []*function.App }
+// fakeCatalog shows apps, and what is decided about their functions.
+type fakeCatalog struct {
+	apps     []*function.App
+	controls map[uuid.UUID]*function.Control
+	err      error
+}
 
-func (c *fakeCatalog) Catalog() *bus.Catalog { return &bus.Catalog{Apps: c.apps} }
+func (c *fakeCatalog) Catalog() *bus.Catalog {
+	return bus.NewCatalog(c.apps, slices.Collect(maps.Values(c.controls))...)
+}
+
+func (c *fakeCatalog) control(id uuid.UUID) *function.Control {
+	if c.controls == nil {
+		c.controls = map[uuid.UUID]*function.Control{}
+	}
+	if c.controls[id] == nil {
+		c.controls[id] = &function.Control{FunctionID: id}
+	}
+	return c.controls[id]
+}
+
+func (c *fakeCatalog) SetPaused(_ context.Context, id uuid.UUID, paused bool) error {
+	c.control(id).Paused = paused
+	return c.err
+}
+
+func (c *fakeCatalog) AddCancellation(_ context.Context, added function.Cancellation) error {
+	*c.control(added.FunctionID) = c.control(added.FunctionID).WithCancellation(added)
+	return c.err
+}
+
+func (c *fakeCatalog) RemoveCancellation(_ context.Context, id ulid.ULID) error {
+	for _, control := range c.controls {
+		if changed, ok := control.WithoutCancellation(id); ok {
+			*control = changed
+			return c.err
+		}
+	}
+	return bus.ErrNoCancellation
+}
 
 // demoApp has one function.
 func demoApp() *function.App {

@@ -46,6 +46,7 @@ type appView struct {
 
 type functionView struct {
 	Slug, Name, Triggers string
+	Paused               bool
 }
 
 type runView struct {
@@ -67,12 +68,15 @@ func (s *Server) page(c echo.Context) error {
 	}
 	view := pageView{Version: s.cfg.Version, NotReady: s.cfg.NotReady()}
 	slugs := map[uuid.UUID]string{}
-	for _, app := range s.cfg.Catalog.Catalog().Apps {
+	catalog := s.cfg.Catalog.Catalog()
+	for _, app := range catalog.Apps {
 		shown := appView{App: app}
 		for i := range app.Functions {
 			fn := &app.Functions[i]
 			slugs[fn.ID] = fn.Slug
-			shown.Functions = append(shown.Functions, functionView{Slug: fn.Slug, Name: fn.Name, Triggers: showTriggers(fn.Triggers)})
+			shown.Functions = append(shown.Functions, functionView{
+				Slug: fn.Slug, Name: fn.Name, Triggers: showTriggers(fn.Triggers), Paused: catalog.Paused(fn.ID),
+			})
 		}
 		for i := range app.Archived {
 			slugs[app.Archived[i].ID] = app.Archived[i].Slug

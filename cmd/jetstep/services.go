@@ -178,6 +178,7 @@ func apiConfig(opts config.Options, e *engine, events *ingest.Ingester, syncer *
 		Events:       events,
 		Apps:         syncer,
 		Catalog:      e.bus.Registry(),
+		Controls:     e.bus.Registry(),
 		History:      e.history,
 		Runs:         runs{e},
 		Signals:      signals{e},
