@@ -3,6 +3,8 @@ package main
 import (
 	"net/http"
 	"sync/atomic"
+
+	"github.com/inngest/inngestgo"
 )
 
 // departingApp loses a function while it goes on to answer calls of it, as a
@@ -30,10 +32,12 @@ func (d *departingApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.whole.ServeHTTP(w, r)
 }
 
-// departing are its functions: the second one is that which goes away.
-func departing(*app) []function {
+// departing are its functions: the second one is that which goes away. The
+// other one has the same event, and so tells when an event has been looked at.
+func departing(a *app) []function {
+	leaves := inngestgo.MultipleTriggers{inngestgo.EventTrigger(a.id+"/leaves", nil)}
 	return []function{
-		{id: "stays", body: func(r *run) (any, error) { return do(r, "stayed", give(0)) }},
+		{id: "stays", on: leaves, body: func(r *run) (any, error) { return do(r, "stayed", give(0)) }},
 		{id: "leaves", body: func(r *run) (any, error) {
 			_, err := do(r, "before", func() (any, error) { return nil, r.app.gates.Pass(r.ctx, r.token()) })
 			if err != nil {

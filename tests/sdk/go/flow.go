@@ -23,6 +23,7 @@ func flowFunctions(a *app) []function {
 		{id: "plain", body: plain},
 		{id: "bulk", body: naps},
 		{id: "pausable", body: plain},
+		{id: "unpaused", on: inngestgo.MultipleTriggers{inngestgo.EventTrigger(a.id+"/pausable", nil)}, body: plain},
 		{id: "timeout-finish", body: naps, flow: options{
 			Timeouts: &inngestgo.ConfigTimeouts{Finish: in(2 * time.Second)},
 		}},
@@ -101,9 +102,9 @@ func gatherFunctions() []function {
 	}
 	token, k, bulk := byToken, byK, "event.data.bulk == true"
 	return []function{
-		debounce("debounce", 2*time.Second, nil, byK),
+		debounce("debounce", 4*time.Second, nil, byK),
 		debounce("debounce-capped", 4*time.Second, in(6*time.Second), byToken),
-		debounce("debounce-invoked", 2*time.Second, nil, byToken),
+		debounce("debounce-invoked", 5*time.Second, nil, byToken),
 		batch("batch-size", inngestgo.ConfigBatchEvents{MaxSize: 3, Timeout: time.Minute, Key: &token}),
 		batch("batch-time", inngestgo.ConfigBatchEvents{MaxSize: 3, Timeout: 3 * time.Second}),
 		batch("batch-keyed", inngestgo.ConfigBatchEvents{MaxSize: 2, Timeout: time.Minute, Key: &k}),

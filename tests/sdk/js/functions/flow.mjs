@@ -62,9 +62,9 @@ export const flowFunctions = ({ events, gates }) => {
     { id: "rate-invoked", flow: { rateLimit: { limit: 1, period: "1h", key: byToken } }, body: plain },
     { id: "idempotent", flow: { idempotency: byK }, body: plain },
 
-    { id: "debounce", flow: { debounce: { period: "2s", key: byK } }, body: plain },
+    { id: "debounce", flow: { debounce: { period: "4s", key: byK } }, body: plain },
     { id: "debounce-capped", flow: { debounce: { period: "4s", timeout: "6s", key: byToken } }, body: plain },
-    { id: "debounce-invoked", flow: { debounce: { period: "2s", key: byToken } }, body: plain },
+    { id: "debounce-invoked", flow: { debounce: { period: "5s", key: byToken } }, body: plain },
 
     { id: "batch-size", flow: { batchEvents: { maxSize: 3, timeout: "60s", key: byToken } }, body: plain },
     { id: "batch-time", flow: { batchEvents: { maxSize: 3, timeout: "3s" } }, body: plain },
@@ -95,12 +95,14 @@ export const flowFunctions = ({ events, gates }) => {
 
     { id: "bulk", body: naps("1h") },
     { id: "pausable", body: plain },
+    { id: "unpaused", on: [{ event: `${events}/pausable` }], body: plain },
   ];
 };
 
-// departing are the functions of an app of which one goes away.
-export const departing = ({ gates }) => [
-  { id: "stays", body: async ({ run }) => { await run("stayed"); } },
+// departing are the functions of an app of which the second one goes away. The
+// other one has the same event, and so tells when an event has been looked at.
+export const departing = ({ events, gates }) => [
+  { id: "stays", on: [{ event: `${events}/leaves` }], body: async ({ run }) => { await run("stayed"); } },
   {
     id: "leaves",
     body: async ({ run, token }) => {
