@@ -34,12 +34,14 @@ type run struct {
 	Output          json.RawMessage `json:"output,omitempty"`
 	// Reason is an addition: why the run waits, or was skipped.
 	Reason string `json:"reason,omitempty"`
+	// ExistingRunID is an addition: the run because of which this was skipped.
+	ExistingRunID *ulid.ULID `json:"existing_run_id,omitempty"`
 }
 
 func showRun(r *history.Run) run {
 	shown := run{ID: r.ID, StartedAt: r.StartedAt.UTC(), FunctionID: r.FunctionID, FunctionVersion: r.FunctionVersion,
 		EnvironmentID: function.EnvironmentID, EventID: r.EventID(), BatchID: r.BatchID, OriginalRunID: r.OriginalRunID,
-		Cron: r.Cron, Status: r.Status.String(), Output: r.Output, Reason: r.Reason}
+		Cron: r.Cron, Status: r.Status.String(), Output: r.Output, Reason: r.Reason, ExistingRunID: r.ExistingRunID}
 	if r.StartedAt.IsZero() {
 		shown.StartedAt = r.QueuedAt.UTC()
 	}

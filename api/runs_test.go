@@ -63,6 +63,18 @@ func TestGetRunThatIsRare(t *testing.T) {
 	require.Contains(t, body, `"event_id":"00000000000000000000000000","batch_id":"`+eventText+`","original_run_id":"`+goneRun+`","cron":"* * * * *","status":"Skipped"`)
 }
 
+func TestSkippedRun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	skipped, existing := ranRun(), ulid.MustParse(goneRun)
+	skipped.Status, skipped.Reason, skipped.EndedAt, skipped.ExistingRunID = state.Skipped, "Singleton", now, &existing
+	f.history.RunScheduled(skipped)
+	body := f.do(t, "GET", "/v1/runs/"+knownRun, "").Body.String()
+	require.Contains(t, body, `"run_started_at":"2026-11-25T23:00:52.088Z"`)
+	require.Contains(t, body, `"status":"Skipped","ended_at":"2026-11-25T23:00:52.088Z","reason":"Singleton","existing_run_id":"`+goneRun+`"}`)
+	require.Contains(t, f.do(t, "GET", "/v1/events/"+eventText+"/runs", "").Body.String(), `{"data":[],`)
+}
+
 func TestGetRunErrors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -46,6 +46,11 @@ const (
 	StartError       = "error"
 )
 
+// StartOutcomes are all of them.
+var StartOutcomes = []string{
+	StartSuccess, StartRateLimited, StartDebounced, StartSkipped, StartIdempotency, StartBatched, StartError,
+}
+
 // Config of a Node.
 type Config struct {
 	Bus     *bus.Bus
