@@ -69,6 +69,9 @@ type Runs interface {
 	// Jobs are the queued jobs of a run; none for a run that has none or is
 	// not known.
 	Jobs(ctx context.Context, run ulid.ULID) ([]Job, error)
+	// WaitingFor names the limit that a due job of the run waits for (flow
+	// control); not ok when it waits for none, or is in another process.
+	WaitingFor(run ulid.ULID) (limit string, ok bool)
 	// Checkpoint records the steps that an SDK reports while it is being
 	// called. It fails with ErrRunNotFound, ErrRefusedStep, ErrStepTooLarge,
 	// ErrStateTooLarge or ErrStaleDispatch.

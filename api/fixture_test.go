@@ -191,6 +191,7 @@ type fakeRuns struct {
 	events     []json.RawMessage
 	steps      map[string]json.RawMessage
 	jobs       []Job
+	waiting    map[ulid.ULID]string
 	cancelled  []ulid.ULID
 	checkpoint CheckpointRequest
 }
@@ -209,6 +210,11 @@ func (r *fakeRuns) Steps(context.Context, ulid.ULID) (map[string]json.RawMessage
 }
 
 func (r *fakeRuns) Jobs(context.Context, ulid.ULID) ([]Job, error) { return r.jobs, r.err }
+
+func (r *fakeRuns) WaitingFor(run ulid.ULID) (string, bool) {
+	limit, ok := r.waiting[run]
+	return limit, ok
+}
 
 func (r *fakeRuns) Checkpoint(ctx context.Context, req CheckpointRequest) error {
 	if err := ctx.Err(); err != nil {

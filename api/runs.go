@@ -36,9 +36,11 @@ type run struct {
 	Reason string `json:"reason,omitempty"`
 	// ExistingRunID is an addition: the run because of which this was skipped.
 	ExistingRunID *ulid.ULID `json:"existing_run_id,omitempty"`
+	// WaitingFor is an addition: the limit that holds a due job of the run up.
+	WaitingFor string `json:"waiting_for,omitempty"`
 }
 
-func showRun(r *history.Run) run {
+func (s *Server) showRun(r *history.Run) run {
 	shown := run{ID: r.ID, StartedAt: r.StartedAt.UTC(), FunctionID: r.FunctionID, FunctionVersion: r.FunctionVersion,
 		EnvironmentID: function.EnvironmentID, EventID: r.EventID(), BatchID: r.BatchID, OriginalRunID: r.OriginalRunID,
 		Cron: r.Cron, Status: r.Status.String(), Output: r.Output, Reason: r.Reason, ExistingRunID: r.ExistingRunID}
@@ -48,6 +50,9 @@ func showRun(r *history.Run) run {
 	if !r.EndedAt.IsZero() {
 		ended := r.EndedAt.UTC()
 		shown.EndedAt = &ended
+	}
+	if !r.Status.Ended() {
+		shown.WaitingFor, _ = s.cfg.Runs.WaitingFor(r.ID)
 	}
 	return shown
 }
@@ -79,7 +84,7 @@ func (s *Server) getRun(c echo.Context) error {
 	case err != nil:
 		return err
 	}
-	return s.sendData(c, showRun(&found), cacheRun)
+	return s.sendData(c, s.showRun(&found), cacheRun)
 }
 
 // maxJobs is how many jobs of a run are shown.

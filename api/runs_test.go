@@ -75,6 +75,20 @@ func TestSkippedRun(t *testing.T) {
 	require.Contains(t, f.do(t, "GET", "/v1/events/"+eventText+"/runs", "").Body.String(), `{"data":[],`)
 }
 
+func TestRunThatWaitsForALimit(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.history.RunScheduled(ranRun())
+	f.runs.waiting = map[ulid.ULID]string{ulid.MustParse(knownRun): "concurrency by event.data.a"}
+	const want = `"status":"Scheduled","ended_at":null,"waiting_for":"concurrency by event.data.a"}`
+	require.Contains(t, f.do(t, "GET", "/v1/runs/"+knownRun, "").Body.String(), want)
+	require.Contains(t, f.do(t, "GET", "/v1/events/"+eventText+"/runs", "").Body.String(), want)
+	require.Contains(t, f.do(t, "GET", "/", "").Body.String(), "waits for its limit of concurrency by event.data.a")
+
+	f.history.RunFinished(ulid.MustParse(knownRun), state.Completed, nil, now)
+	require.NotContains(t, f.do(t, "GET", "/v1/runs/"+knownRun, "").Body.String(), "waiting_for", "it has ended")
+}
+
 func TestGetRunErrors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -95,6 +95,9 @@ func (r runs) Jobs(ctx context.Context, id ulid.ULID) ([]api.Job, error) {
 	return jobs, nil
 }
 
+// WaitingFor implements api.Runs.
+func (r runs) WaitingFor(ulid.ULID) (limit string, ok bool) { return "", false }
+
 // Checkpoint implements api.Runs.
 func (r runs) Checkpoint(ctx context.Context, req api.CheckpointRequest) error {
 	list, err := json.Marshal(req.Steps)
