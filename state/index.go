@@ -146,6 +146,22 @@ func (x *Index) Runs() iter.Seq[*Run] {
 	}
 }
 
+// RunIDs are the ids of all live runs, in no order. Nothing is decoded for them.
+func (x *Index) RunIDs() iter.Seq[ulid.ULID] {
+	return func(yield func(ulid.ULID) bool) {
+		for id := range x.runs {
+			if !yield(id) {
+				return
+			}
+		}
+		for id := range x.cold {
+			if !yield(id) {
+				return
+			}
+		}
+	}
+}
+
 // RunCount is the number of live runs.
 func (x *Index) RunCount() int { return len(x.runs) + len(x.cold) }
 

@@ -262,7 +262,15 @@ func TestIterationsStop(t *testing.T) {
 			}
 		}
 		require.Equal(t, limit, n)
+		n = 0
+		for range x.RunIDs() {
+			if n++; n == limit {
+				break
+			}
+		}
+		require.Equal(t, limit, n)
 	}
+	require.ElementsMatch(t, []ulid.ULID{{1}, {2}, {3}, {4}}, slices.Collect(x.RunIDs()))
 	n := 0
 	for range x.Watches() {
 		n++
