@@ -19,6 +19,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"jetstep/api/realtime"
 	"jetstep/history"
 )
 
@@ -57,6 +58,7 @@ type Config struct {
 	Controls Controls
 	History  history.Reader
 	Runs     Runs
+	Realtime *realtime.Server // closed by its owner
 	Signals  Signals
 	Limits   Limits
 	// NotReady says why the server cannot work yet; nothing when it can.

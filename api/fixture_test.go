@@ -21,6 +21,7 @@ import (
 
 	"jetstep/api/appsync"
 	"jetstep/api/ingest"
+	"jetstep/api/realtime"
 	"jetstep/bus"
 	"jetstep/function"
 	"jetstep/history"
@@ -65,6 +66,7 @@ func newFixture(t *testing.T, configure ...func(*Config)) *fixture {
 	for _, change := range configure {
 		change(&cfg)
 	}
+	cfg.Realtime = realtime.New(realtime.Config{Broker: lostMessages{}, SigningKeys: cfg.SigningKeys, Now: cfg.Now})
 	if cfg.Events == nil {
 		keys := ingest.AnyKey()
 		if cfg.Mode == Start {
