@@ -26,6 +26,7 @@ import { gatewayFunctions } from "./functions/gateway.mjs";
 import { invokeFunctions, otherFunctions } from "./functions/invoke.mjs";
 import { lifecycleFunctions } from "./functions/lifecycle.mjs";
 import { parallelFunctions } from "./functions/parallel.mjs";
+import { realtimeFunctions } from "./functions/realtime.mjs";
 import { stepFunctions } from "./functions/steps.mjs";
 import { streamFunctions } from "./functions/stream.mjs";
 import { triggerFunctions } from "./functions/triggers.mjs";
@@ -41,6 +42,7 @@ import { Gates } from "./gates.mjs";
 //   serve({client, functions, stream})  makes a Node request listener
 //   referenceFunction, NonRetriableError, RetryAfterError   as in the SDK
 //   checkpointing                       whether the SDK has it
+//   realtime                            its module for that, if it has one
 // }
 export function start(sdk) {
   const calls = new CallLog(process.env.CALLS_FILE);
@@ -62,7 +64,7 @@ export function start(sdk) {
   const routes = new Map([
     ["/api/inngest", mount("", [
       stepFunctions, waitFunctions, invokeFunctions, parallelFunctions, errorFunctions,
-      gatewayFunctions, lifecycleFunctions, triggerFunctions,
+      gatewayFunctions, lifecycleFunctions, triggerFunctions, realtimeFunctions,
     ])],
     ["/api/other", mount("-other", [otherFunctions])],
     ["/api/stream", mount("-stream", [streamFunctions], { stream: true })],
