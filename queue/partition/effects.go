@@ -147,6 +147,9 @@ func (o *Owner) lease(ref jobRef) (queue.Lease, bool) {
 	if _, taken := o.leased[ref]; taken {
 		return queue.Lease{}, false
 	}
+	if !o.inTime(run, job, o.node.now()) {
+		return queue.Lease{}, false
+	}
 	token := o.node.leases.Add(1)
 	o.leased[ref] = token
 	if job.Kind == state.JobStart && run.StartedAt == 0 {

@@ -23,6 +23,7 @@ func (t *tx) finish(run *state.Run, f *state.Finish) {
 		t.o.dropTimer(&run.Jobs[i], t.now)
 	}
 	delete(t.o.checkpoints, run.ID)
+	t.o.endTimeouts(run, t.now)
 	correlations := run.Correlations
 	t.do(&state.RunFinished{RunID: run.ID, Status: f.Status, Output: f.Output})
 	for _, correlation := range correlations {

@@ -39,10 +39,15 @@ type Owner struct {
 	watches watchIndex
 	recent  recentEvents
 	crons   cronTable
-	compact compaction
-	closing bool
-	failed  error
-	over    atomic.Bool // failed is set
+	// Of flow control: what is due, and what is to be cancelled.
+	deadlines  deadlines
+	timeouts   timeouts
+	sweeps     sweeps
+	complaints complaints
+	compact    compaction
+	closing    bool
+	failed     error
+	over       atomic.Bool // failed is set
 
 	marks   pendingMarks
 	courier *courier
@@ -122,6 +127,7 @@ func (o *Owner) start(ctx context.Context) error {
 	var settled []*state.Run
 	for run := range o.index.Runs() {
 		o.scheduleAll(run, run.Jobs, now)
+		o.watchTimeouts(run)
 		settled = append(settled, run)
 	}
 	for _, run := range settled {
@@ -267,7 +273,8 @@ func (o *Owner) tick() time.Duration {
 	}
 	now := o.node.now()
 	o.fireTimers(now)
-	cronDue := o.fireCrons(now)
+	dues := [...]int64{o.fireCrons(now), o.fireDeadlines(now), o.fireTimeouts(now)}
+	sweeping := o.sweepSome()
 	if !o.marks.empty() && o.writer.idle() {
 		o.begin().commit(nil)
 	}
@@ -276,8 +283,13 @@ func (o *Owner) tick() time.Duration {
 	if due, ok := o.timers.Next(); ok {
 		wait = min(wait, time.Duration(due-now)*time.Millisecond)
 	}
-	if cronDue > 0 {
-		wait = min(wait, time.Duration(cronDue-now)*time.Millisecond)
+	for _, due := range dues {
+		if due > 0 {
+			wait = min(wait, time.Duration(due-now)*time.Millisecond)
+		}
+	}
+	if sweeping {
+		wait = min(wait, sweepPause)
 	}
 	return max(wait, 0)
 }

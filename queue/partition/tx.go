@@ -22,7 +22,14 @@ func (o *Owner) begin() *tx { return &tx{o: o, now: o.node.now()} }
 func (t *tx) do(op state.Op) {
 	t.o.index.ApplyOp(op, t.now)
 	t.ops = append(t.ops, op)
+	if t.o.deadlines.follow(op) {
+		t.o.poke()
+	}
 	switch op := op.(type) {
+	case *state.RunChanged:
+		if op.StartedAt != 0 {
+			t.o.startedTimeouts(op.RunID)
+		}
 	case *state.WatchPut:
 		if err := t.o.watches.add(&op.Watch); err != nil {
 			t.o.log.Error("watch holds an unusable expression", "run_id", op.Watch.RunID, "error", err)

@@ -139,6 +139,9 @@ func (w *writer) failed(err error) {
 	}
 }
 
+// full tells whether too much is decided but not sent.
+func (w *writer) full() bool { return w.encoder.Len() >= maxBacklog }
+
 // backpressure waits while too much is decided but not sent.
 func (w *writer) backpressure() {
 	for w.encoder.Len() >= maxBacklog && w.o.failed == nil {
