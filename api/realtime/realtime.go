@@ -5,7 +5,7 @@
 // Messages travel over core NATS, so publisher and subscriber need not be
 // connected to the same process. Nothing is stored: who is not subscribed when
 // a message is published never sees it. The package guarantees that a message
-// is delivered at most once and, of one publisher, in order, that a subscriber
+// is delivered at most once and, of one publisher and topic, in order; that a subscriber
 // who does not keep up is cut off with a reason instead of holding up anybody
 // else, and that a token opens the topics it names and no others. It must not
 // touch runs.
