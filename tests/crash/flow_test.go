@@ -1,0 +1,191 @@
+package crash_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// flowTrial is a trial of functions with flow control.
+type flowTrial struct {
+	seed       uint64
+	kills      int
+	victims    []victim // in turn
+	partitions int
+}
+
+// flowSite is a site whose events are those of functions with flow control.
+type flowSite struct {
+	*site
+	flow  *flowLedger
+	lanes []*lane
+}
+
+func newFlowSite(t *testing.T, seed uint64, c siteConfig) *flowSite {
+	s := &flowSite{site: newSite(t, c), lanes: newLanes(seed)}
+	s.flow = newFlowLedger(s.ledger)
+	return s
+}
+
+// TestFlowServerKilled kills the server, also while it starts, while limits
+// are reached, batches are collected, debounces and timeouts run.
+func TestFlowServerKilled(t *testing.T) {
+	t.Parallel()
+	for _, c := range flowsInFull([]flowTrial{
+		{seed: 61, kills: 12, partitions: 3},
+		{seed: 62, kills: 12, partitions: 1},
+	}) {
+		c.victims = []victim{theServer}
+		t.Run(fmt.Sprintf("seed %d", c.seed), func(t *testing.T) {
+			t.Parallel()
+			c.run(t)
+		})
+	}
+}
+
+// TestFlowBothKilled kills the server, the app, and both.
+func TestFlowBothKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one trial is enough")
+	}
+	t.Parallel()
+	flowTrial{seed: 71, kills: 9, partitions: 4, victims: []victim{theApp, theServer, both}}.run(t)
+}
+
+// TestFlowTwoServers runs two servers on one NATS. The one that serves more is
+// killed, or both are: another owner goes on with what the limits count.
+func TestFlowTwoServers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one trial is enough")
+	}
+	t.Parallel()
+	const rounds = 4
+	url := []string{"--nats-url", startNATS(t)}
+	s := newFlowSite(t, 81, siteConfig{servers: [][]string{url, url}, partitions: 6})
+	rng := rand.New(rand.NewPCG(81, *seedOffset))
+	events := s.start(3 * rounds)
+	for round := range rounds {
+		for range 3 {
+			events.round()
+			pause(s.site, time.Duration(rng.Int64N(int64(time.Second))))
+		}
+		away := span{from: time.Now()}
+		if round%2 == 0 {
+			s.takenOver(s.busier(), s.killServer, func(i int) { require.NoError(t, s.servers[i].Restart(s.ctx)) })
+		} else {
+			s.killBoth()
+		}
+		away.to = time.Now()
+		s.flow.outages = append(s.flow.outages, away)
+	}
+	require.NoError(t, events.wait())
+	s.finish()
+}
+
+// flowsInFull is all trials, or with -short the first, made small.
+func flowsInFull(trials []flowTrial) []flowTrial {
+	if testing.Short() {
+		trials[0].kills = 3
+		return trials[:1]
+	}
+	return trials
+}
+
+func (c flowTrial) run(t *testing.T) {
+	config := siteConfig{servers: [][]string{nil}, partitions: c.partitions, childApp: trial{victims: c.victims}.needsChildApp()}
+	s := newFlowSite(t, c.seed, config)
+	rng := rand.New(rand.NewPCG(c.seed, *seedOffset))
+	events := s.start(c.kills)
+	for round := range c.kills {
+		events.round()
+		pause(s.site, time.Duration(rng.Int64N(int64(time.Second))))
+		s.killAny(rng, c.victims[round%len(c.victims)])
+	}
+	require.NoError(t, events.wait())
+	s.finish()
+	s.autopsy()
+	s.auditCharges()
+}
+
+// finish waits until all is done, shows that all limits can be reached once
+// more, and wants nothing to be wrong.
+func (s *flowSite) finish() {
+	s.t.Helper()
+	s.awaitFlows()
+	pause(s.site, rateEmission) // then no event need be dropped for those before
+	s.fillLimits()
+	s.awaitFlows()
+	wrong := s.flow.wholeVerdict()
+	require.Empty(s.t, wrong, atMost(20, wrong))
+	s.logFlows()
+	s.stop()
+}
+
+func (s *flowSite) awaitFlows() {
+	s.t.Helper()
+	s.awaitDone(s.flow.catchUp, s.flow.pending)
+}
+
+// fillLimits sends events of which as many have to be executed at the same
+// time as the limits allow, so that none can be smaller than it was.
+func (s *flowSite) fillLimits() {
+	errs := make(chan error, len(s.lanes))
+	for _, l := range s.lanes {
+		go func() {
+			for range 2 * max(keyLimit, allLimit, batchSize) {
+				if err := s.send(l, meetingOf(l)); err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range s.lanes {
+		require.NoError(s.t, <-errs)
+	}
+}
+
+// killAny kills a victim and starts it again.
+func (s *flowSite) killAny(rng *rand.Rand, v victim) {
+	away := span{from: time.Now()}
+	if v != theServer {
+		s.killApp()
+	}
+	if v != theApp {
+		s.killServer(0)
+		for rng.IntN(3) == 0 {
+			require.NoError(s.t, s.flow.successor())
+			s.killStarting(0, time.Duration(rng.Int64N(int64(400*time.Millisecond))))
+		}
+		require.NoError(s.t, s.flow.successor())
+		s.restartServer(0)
+	}
+	if v != theServer {
+		pause(s.site, time.Duration(rng.Int64N(int64(300*time.Millisecond))))
+		s.restartApp()
+	}
+	away.to = time.Now()
+	if v != theServer {
+		away.to = farAway // calls that failed are made again after their back-off
+	}
+	s.flow.outages = append(s.flow.outages, away)
+}
+
+// farAway is after all trials.
+var farAway = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// logFlows says what happened.
+func (s *flowSite) logFlows() {
+	runs, cancelled := map[string]int{}, map[string]int{}
+	for _, r := range s.flow.lives {
+		if runs[r.function]++; r.status == "Cancelled" {
+			cancelled[r.function]++
+		}
+	}
+	s.t.Logf("%d kills, %d events accepted (%d requests sent again), runs %v, of them cancelled %v, most calls at the same time %v, %d step bodies repeated, recovery %s",
+		s.kills, s.sender.accepted.Load(), s.sender.again.Load(), runs, cancelled, s.flow.most, s.ledger.repeated, spread(s.recoveries))
+}
