@@ -31,8 +31,10 @@ func (t *tx) goOn(s *state.Start) {
 }
 
 func (t *tx) pass(s *state.Start, through func(*starting) string) {
-	if _, live := t.o.index.Run(s.RunID); live {
-		return // the same start again
+	if t.o.index.Live(s.RunID) {
+		// The same start again, or one with the same key in the same millisecond.
+		t.o.node.history.StartDecided(s.FunctionID, StartIdempotency)
+		return
 	}
 	catalog := t.o.node.bus.Registry().Catalog()
 	outcome := StartError

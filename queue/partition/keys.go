@@ -93,7 +93,10 @@ func (in *inputs) priority(expression string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	factor, _ := result.Whole()
+	factor, ok := result.Whole()
+	if !ok {
+		return 0, nil
+	}
 	return int(min(max(factor, -maxPriority), maxPriority)), nil
 }
 
