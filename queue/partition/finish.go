@@ -19,7 +19,6 @@ func (t *tx) finish(run *state.Run, f *state.Finish) {
 		t.send(t.o.node.partitionOf(event), state.Message{Kind: state.MessageUnwatch, Name: state.CancelWatchID(run.ID, i)})
 	}
 	for i := range run.Jobs {
-		delete(t.o.leased, jobRef{run.ID, run.Jobs[i].ID})
 		t.o.dropTimer(&run.Jobs[i], t.now)
 	}
 	delete(t.o.checkpoints, run.ID)

@@ -70,7 +70,7 @@ type Node struct {
 	compactBytes int
 	eventLimit   int // bytes of data that an event may have to be publishable
 
-	lanes  [2]*queue.Ready[readyJob] // by queue.Lane
+	lanes  [2]*queue.Ready[readyJob] // by queue.Lane; LaneFirst shares one
 	owners []atomic.Pointer[Owner]
 
 	cancel  context.CancelFunc
@@ -86,8 +86,9 @@ const eventRoom = 16 << 10
 
 // readyJob is a due job with the owner it belongs to.
 type readyJob struct {
-	owner *Owner
-	ref   jobRef
+	owner    *Owner
+	ref      jobRef
+	function uuid.UUID
 }
 
 var (
@@ -133,9 +134,9 @@ func (n *Node) StopLeasing() {
 	}
 }
 
-// push puts a due job into its lane.
-func (n *Node) push(o *Owner, run *state.Run, job *state.Job) {
-	n.lanes[queue.LaneOf(job.Kind)].Push(run.FunctionID, readyJob{o, jobRef{run.ID, job.ID}})
+// push puts a due job into its lane, where the least score comes first.
+func (n *Node) push(o *Owner, lane queue.Lane, function uuid.UUID, score int64, ref jobRef) {
+	n.lanes[lane].Push(function, score, readyJob{o, ref, function})
 }
 
 // Close gives all partitions up, after what was decided is durable.

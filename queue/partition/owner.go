@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/queue"
+	"jetstep/queue/gate"
 	"jetstep/state"
 )
 
@@ -32,13 +33,15 @@ type Owner struct {
 	index   *state.Index
 	writer  *writer
 	timers  queue.Timers
-	stale   int               // timers of jobs that are gone
-	leased  map[jobRef]uint64 // token of the lease
-	held    func() bool       // whether the lease of the partition lasts
-	lasts   func() bool       // leads, made once
+	stale   int // timers of jobs that are gone
+	leased  map[jobRef]leased
+	held    func() bool // whether the lease of the partition lasts
+	lasts   func() bool // leads, made once
 	watches watchIndex
-	recent  recentEvents
-	crons   cronTable
+	// admission decides about due jobs of functions with limits.
+	admission admission
+	recent    recentEvents
+	crons     cronTable
 	// Of flow control: what is due, and what is to be cancelled.
 	deadlines  deadlines
 	timeouts   timeouts
@@ -67,10 +70,7 @@ type Owner struct {
 }
 
 // jobRef identifies a job in the process.
-type jobRef struct {
-	run ulid.ULID
-	job string
-}
+type jobRef = gate.Ref
 
 // pendingMarks are inputs consumed since the last record: each record takes
 // them along, and an idle owner writes them by themselves.
@@ -93,7 +93,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 		node:        n,
 		id:          id,
 		log:         n.log.With("partition", id),
-		leased:      map[jobRef]uint64{},
+		leased:      map[jobRef]leased{},
 		held:        func() bool { return true },
 		watches:     watchIndex{},
 		durable:     map[int]uint64{},
@@ -102,6 +102,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 		broken:      make(chan error, 1),
 	}
 	o.lasts = o.leads
+	o.admission = newAdmission(o)
 	log, err := n.bus.OpenLog(id)
 	if err != nil {
 		return nil, err
@@ -126,6 +127,7 @@ func (o *Owner) start(ctx context.Context) error {
 	now := o.node.now()
 	var settled []*state.Run
 	for run := range o.index.Runs() {
+		o.holdPlace(run)
 		o.scheduleAll(run, run.Jobs, now)
 		o.watchTimeouts(run)
 		settled = append(settled, run)
@@ -134,6 +136,7 @@ func (o *Owner) start(ctx context.Context) error {
 		o.settle(run, now)
 	}
 	o.crons.load(o, now)
+	o.admit()
 	after := o.index.Events()
 	commands := o.index.Commands()
 	o.mu.Unlock()
@@ -174,6 +177,7 @@ func (o *Owner) stop(ctx context.Context) error {
 		o.begin().commit(nil)
 	}
 	o.mu.Unlock()
+	o.loseLeases()
 	err := o.writer.drain(ctx)
 	o.writer.log.Close()
 	return err
@@ -223,6 +227,7 @@ func (o *Owner) do(ctx context.Context, decide func(*tx) error) error {
 	t := o.begin()
 	err := decide(t)
 	if err == nil && t.empty() {
+		o.admit() // a lease may have ended
 		o.mu.Unlock()
 		return nil
 	}
@@ -272,6 +277,7 @@ func (o *Owner) tick() time.Duration {
 		return idleTick
 	}
 	now := o.node.now()
+	o.refreshLimits()
 	o.fireTimers(now)
 	dues := [...]int64{o.fireCrons(now), o.fireDeadlines(now), o.fireTimeouts(now)}
 	sweeping := o.sweepSome()
@@ -279,9 +285,14 @@ func (o *Owner) tick() time.Duration {
 		o.begin().commit(nil)
 	}
 	o.compactSome(now)
+	o.admit()
+	o.tellWaiting(now)
 	wait := idleTick
 	if due, ok := o.timers.Next(); ok {
 		wait = min(wait, time.Duration(due-now)*time.Millisecond)
+	}
+	if at, ok := o.admission.gate.NextAt(); ok {
+		wait = min(wait, time.Duration(at-now)*time.Millisecond)
 	}
 	for _, due := range dues {
 		if due > 0 {
