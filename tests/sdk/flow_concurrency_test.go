@@ -19,7 +19,9 @@ var concurrencyScenarios = []scenario{
 	{name: "two limits of concurrency", whole: concurrencyTwoLimits},
 	{name: "concurrency of an environment", whole: concurrencyAcross("conc-env-a", "conc-env-b")},
 	{name: "concurrency of an account", whole: concurrencyAcross("conc-account-a", "conc-account-b")},
-	{name: "sleeping runs are not concurrent", whole: concurrencyAsleep},
+	{name: "concurrency of parallel steps", whole: concurrencyOfSteps},
+	{name: "sleeping runs are not concurrent", whole: concurrencyIdle("conc-asleep")},
+	{name: "runs between attempts are not concurrent", whole: concurrencyIdle("conc-retrying")},
 	{
 		name:  "concurrency of runs",
 		whole: concurrencyOfRuns,
@@ -105,15 +107,28 @@ func concurrencyAcross(a, b string) func(*trial) {
 	}
 }
 
-// concurrencyAsleep has a second run execute while the first one sleeps.
-func concurrencyAsleep(t *trial) {
-	runs := t.runsOf(t.send(t.flow("conc-asleep", nil), t.flow("conc-asleep", nil))...)
-	t.called("started", 2)
-	for _, id := range runs {
-		t.running(id)
-		require.NoError(t, t.client.Cancel(t.ctx, id))
+// concurrencyOfSteps has two of one run's parallel steps execute at a time.
+func concurrencyOfSteps(t *trial) {
+	runs := t.held(2, t.flow("conc-steps", map[string]any{"n": 5}))
+	t.let(5)
+	t.endAs("Completed", runs...)
+	require.Len(t, t.called("work", 5), 5)
+	inAll, _ := t.inFlight()
+	require.Equal(t, 2, inAll)
+}
+
+// concurrencyIdle has a second run execute while the first one does not, but
+// goes on later.
+func concurrencyIdle(fn string) func(*trial) {
+	return func(t *trial) {
+		runs := t.runsOf(t.send(t.flow(fn, nil), t.flow(fn, nil))...)
+		t.called("started", 2)
+		for _, id := range runs {
+			t.running(id)
+			require.NoError(t, t.client.Cancel(t.ctx, id))
+		}
+		t.endAs("Cancelled", runs...)
 	}
-	t.endAs("Cancelled", runs...)
 }
 
 // concurrencyOfRuns has two runs of one key, of which one begins when the

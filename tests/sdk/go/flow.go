@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/inngest/inngestgo"
+	"github.com/inngest/inngestgo/group"
 	"github.com/inngest/inngestgo/step"
 )
 
@@ -59,6 +62,10 @@ func concurrencyFunctions(a *app) []function {
 		shared("conc-account-a", account),
 		shared("conc-account-b", account),
 		{id: "conc-asleep", flow: options{Concurrency: limits(limit(1, byToken))}, body: naps},
+		{id: "conc-retrying", retries: 1, flow: options{Concurrency: limits(limit(1, byToken))}, body: func(r *run) (any, error) {
+			return do(r, "started", fail(inngestgo.RetryAtError(errors.New("not now"), time.Now().Add(time.Hour))))
+		}},
+		{id: "conc-steps", flow: options{Concurrency: limits(limit(2, byToken))}, body: heldInParallel},
 		{
 			id:     "conc-cancel",
 			flow:   options{Concurrency: limits(limit(1, byToken))},
@@ -130,11 +137,26 @@ func orderFunctions() []function {
 	}
 }
 
-// held has one step that ends when the test lets it through its gate. The call
-// log thus has what was in flight: each "work" until its "worked".
+// held has one step that ends when the test lets it through its gate.
 func held(r *run) (any, error) {
+	_, err := work(r.ctx, r, "work")
+	return map[string]any{"k": r.input.Event.Data["k"]}, err
+}
+
+// heldInParallel has as many such steps as the event says.
+func heldInParallel(r *run) (any, error) {
+	branches := make([]branch, r.data.N)
+	for i := range branches {
+		branches[i] = func(ctx context.Context) (any, error) { return work(ctx, r, fmt.Sprintf("work%d", i)) }
+	}
+	return nil, group.Parallel(r.ctx, branches...).AnyError()
+}
+
+// work is a step that ends when the test lets it through its gate. The call log
+// thus has what was in flight: each "work" until its "worked".
+func work(ctx context.Context, r *run, id string) (any, error) {
 	k := map[string]any{"k": r.input.Event.Data["k"]}
-	_, err := step.Run(r.ctx, "work", func(ctx context.Context) (any, error) {
+	return step.Run(ctx, id, func(ctx context.Context) (any, error) {
 		r.note("work", k)
 		if err := r.app.gates.Pass(ctx, r.token()); err != nil {
 			return nil, err
@@ -142,7 +164,6 @@ func held(r *run) (any, error) {
 		r.note("worked", k)
 		return nil, nil
 	})
-	return k, err
 }
 
 // plain tells at once with which events it was called.

@@ -6,16 +6,21 @@
 
 import { about, tells } from "./lifecycle.mjs";
 
-export const flowFunctions = ({ events, gates }) => {
-  // held has one step that ends when the test lets it through its gate. The
-  // call log thus has what was in flight: each "work" until its "worked".
-  const held = async ({ data, note, step, token }) => {
-    await step.run("work", async () => {
+export const flowFunctions = ({ events, gates, RetryAfterError }) => {
+  // work is a step that ends when the test lets it through its gate. The call
+  // log thus has what was in flight: each "work" until its "worked".
+  const work = (id, { data, note, step, token }) =>
+    step.run(id, async () => {
       note("work", { k: data.k });
       await gates.pass(token);
       note("worked", { k: data.k });
     });
-    return { k: data.k };
+  const held = async (ctx) => {
+    await work("work", ctx);
+    return { k: ctx.data.k };
+  };
+  const heldInParallel = async (ctx) => {
+    await Promise.all(Array.from({ length: ctx.data.n }, (_, i) => work(`work${i}`, ctx)));
   };
   // plain tells at once with which events it was called.
   const plain = async ({ events: batch, note }) => {
@@ -43,6 +48,13 @@ export const flowFunctions = ({ events, gates }) => {
     shared("conc-account-a", "account"),
     shared("conc-account-b", "account"),
     { id: "conc-asleep", flow: { concurrency: { limit: 1, key: byToken } }, body: naps("1h") },
+    {
+      id: "conc-retrying",
+      retries: 1,
+      flow: { concurrency: { limit: 1, key: byToken } },
+      body: ({ run }) => run("started", () => { throw new RetryAfterError("not now", "1h"); }),
+    },
+    { id: "conc-steps", flow: { concurrency: { limit: 2, key: byToken } }, body: heldInParallel },
     { id: "conc-runs", flow: { concurrency: { fn: [{ limit: 1, key: byK }] } }, body: naps("1s") },
     {
       id: "conc-cancel",
