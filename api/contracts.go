@@ -86,6 +86,8 @@ type Job struct {
 	Kind     string          `json:"kind"`
 	Attempt  int             `json:"attempt"`
 	Raw      json.RawMessage `json:"Raw"` // the engine's own form; may be nil
+	// WaitingFor is an addition: the limit that holds the job up.
+	WaitingFor string `json:"waiting_for,omitempty"`
 }
 
 // CheckpointRequest is the body of POST /v1/checkpoint/{run}/async
