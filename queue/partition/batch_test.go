@@ -184,11 +184,11 @@ func TestBatchOfManyBytes(t *testing.T) {
 		s.numbered("e", fmt.Sprintf(`,"text":%q`, text), n)
 	}
 	s.decided(fmt.Sprintf("batched:%d", events-1))
-	s.reload()
+	s.replaceOwner(0)
 	s.numbered("e", fmt.Sprintf(`,"text":%q`, text), events-1)
 	run := s.only("fn")
 	require.Len(t, run.Events, events)
-	s.reload()
+	s.replaceOwner(0)
 	require.Len(t, s.load(run.ID).Events, events)
 	lease := s.call()
 	s.commit(complete(lease, `1`))

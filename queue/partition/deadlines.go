@@ -96,14 +96,22 @@ func (o *Owner) fireDeadlines(now int64) (next int64) {
 			return now + whenFull
 		}
 		t := o.begin()
-		if debounce, ok := o.index.Debounce(key); ok {
-			t.endDebounce(debounce)
-		} else if batch, ok := o.index.Batch(key); ok {
-			t.endBatch(batch)
-		}
+		t.fire(key)
 		t.commit(nil)
+		if t.err != nil {
+			return 0 // the owner fails
+		}
 	}
 	return now
+}
+
+// fire starts the run of a debounce or batch.
+func (t *tx) fire(key state.GateKey) {
+	if debounce, ok := t.o.index.Debounce(key); ok {
+		t.endDebounce(debounce)
+	} else if batch, ok := t.o.index.Batch(key); ok {
+		t.endBatch(batch)
+	}
 }
 
 // dueHeap has what is due first on top.
