@@ -127,7 +127,7 @@ func (o *Owner) holdPlace(run *state.Run) {
 
 // gateJob is a job of a live run as the gate sees it.
 func gateJob(run *state.Run, job *state.Job) gate.Job {
-	j := gate.Job{Ref: jobRef{Run: run.ID, Job: job.ID}, Score: score(run), Due: job.Due}
+	j := gate.Job{Ref: jobRef{Run: run.ID, Job: job.ID}, Score: score(run, job), Due: job.Due}
 	j.Start = job.Kind == state.JobStart && run.StartedAt == 0 && (run.Flow == nil || !run.Flow.Admitted)
 	if run.Flow != nil {
 		j.Priority, j.Keys = run.Flow.Priority, run.Flow.Keys
@@ -136,9 +136,13 @@ func gateJob(run *state.Run, job *state.Job) gate.Job {
 }
 
 // score orders the calls of a function: older runs first, moved by their
-// priority, in milliseconds (flow-control §13).
-func score(run *state.Run) int64 {
+// priority, in milliseconds (flow-control §13). Of runs that events of one
+// request started, those that have begun go on before others begin.
+func score(run *state.Run, job *state.Job) int64 {
 	score := int64(run.ID.Time())
+	if job.Kind != state.JobStart || job.Generation > 0 {
+		score--
+	}
 	if run.Flow != nil {
 		score -= int64(run.Flow.Priority) * 1000
 	}
@@ -159,7 +163,7 @@ func (o *Owner) due(run *state.Run, job *state.Job) {
 		o.admission.gate.Offer(plan, &j)
 		return
 	}
-	o.node.push(o, lane, run.FunctionID, score(run), ref)
+	o.node.push(o, lane, run.FunctionID, score(run, job), ref)
 }
 
 // admit hands out what the gate lets pass. It is to be called after jobs
@@ -208,8 +212,9 @@ func (o *Owner) admitted(id ulid.ULID) {
 		return // cancelled meanwhile, which freed its slots
 	}
 	for i := range run.Jobs {
-		if ref := (jobRef{Run: id, Job: run.Jobs[i].ID}); run.Jobs[i].Kind == state.JobStart && o.admission.gate.Admitted(ref) {
-			o.node.push(o, queue.LaneCall, run.FunctionID, score(run), ref)
+		job := &run.Jobs[i]
+		if ref := (jobRef{Run: id, Job: job.ID}); job.Kind == state.JobStart && o.admission.gate.Admitted(ref) {
+			o.node.push(o, queue.LaneCall, run.FunctionID, score(run, job), ref)
 		}
 	}
 }
