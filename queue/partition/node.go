@@ -31,7 +31,8 @@ type Recorder interface {
 	// RunSkipped is told instead of RunScheduled when a start made no run.
 	RunSkipped(skipped *state.RunSkipped, at time.Time)
 	// StartDecided says what became of a start of the function: one of the
-	// outcomes below. It is not told again after a restart.
+	// outcomes below. Unlike the others it is told at once, since most outcomes
+	// leave nothing to record, and not again after a restart.
 	StartDecided(function uuid.UUID, outcome string)
 }
 

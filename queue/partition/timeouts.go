@@ -42,13 +42,11 @@ func (l limits) deadline(run *state.Run, began int64) int64 {
 	case began > 0 && l.finish > 0:
 		return began + l.finish
 	case began == 0 && l.start > 0 && (run.Flow == nil || run.Flow.BatchID == ulid.ULID{}):
-		from := run.QueuedAt
 		for i := range run.Jobs {
 			if run.Jobs[i].Kind == state.JobStart {
-				from = max(from, run.Jobs[i].Due)
+				return max(run.QueuedAt, run.Jobs[i].Due) + l.start
 			}
 		}
-		return from + l.start
 	}
 	return 0
 }

@@ -14,7 +14,7 @@ import (
 
 func TestDeadlineOfARun(t *testing.T) {
 	t.Parallel()
-	start := []state.Job{{Kind: state.JobStart, Due: 1_500}}
+	now, start := []state.Job{{Kind: state.JobStart, Due: 900}}, []state.Job{{Kind: state.JobStart, Due: 1_500}}
 	for name, c := range map[string]struct {
 		limits limits
 		run    state.Run
@@ -22,11 +22,12 @@ func TestDeadlineOfARun(t *testing.T) {
 		want   int64
 	}{
 		"none":                   {limits{}, state.Run{QueuedAt: 1_000, Jobs: start}, 0, 0},
-		"to start":               {limits{start: 100}, state.Run{QueuedAt: 1_000}, 0, 1_100},
+		"to start":               {limits{start: 100}, state.Run{QueuedAt: 1_000, Jobs: now}, 0, 1_100},
 		"to start, put off":      {limits{start: 100}, state.Run{QueuedAt: 1_000, Jobs: start}, 0, 1_600},
-		"to start, of a batch":   {limits{start: 100}, state.Run{QueuedAt: 1_000, Flow: &state.Flow{BatchID: ulid.ULID{1}}}, 0, 0},
-		"to start, with keys":    {limits{start: 100}, state.Run{QueuedAt: 1_000, Flow: &state.Flow{}}, 0, 1_100},
-		"being called":           {limits{start: 100}, state.Run{QueuedAt: 1_000}, 1_050, 0},
+		"to start, of a batch":   {limits{start: 100}, state.Run{QueuedAt: 1_000, Jobs: now, Flow: &state.Flow{BatchID: ulid.ULID{1}}}, 0, 0},
+		"to start, with keys":    {limits{start: 100}, state.Run{QueuedAt: 1_000, Jobs: now, Flow: &state.Flow{}}, 0, 1_100},
+		"being called":           {limits{start: 100}, state.Run{QueuedAt: 1_000, Jobs: now}, 1_050, 0},
+		"no start job":           {limits{start: 100}, state.Run{QueuedAt: 1_000, Jobs: []state.Job{{Kind: state.JobEdge}}}, 0, 0},
 		"started":                {limits{start: 100}, state.Run{QueuedAt: 1_000, StartedAt: 1_050}, 0, 0},
 		"to finish, not started": {limits{finish: 200}, state.Run{QueuedAt: 1_000}, 0, 0},
 		"to finish, called":      {limits{100, 200}, state.Run{QueuedAt: 1_000}, 1_050, 1_250},
