@@ -44,7 +44,8 @@ func (t *tx) pass(s *state.Start, through func(*starting) string) {
 		t.skip(s, fn, state.SkipDrained, ulid.ULID{})
 		outcome = StartSkipped
 	} else {
-		t.o.log.Warn("function was removed before its run started", "function_id", s.FunctionID, "run_id", s.RunID)
+		t.o.log.Warn("function was removed before its run started",
+			"function_id", s.FunctionID, "run_id", s.RunID, "event_ids", s.EventIDs)
 		t.refuse(s.Correlations, unknownFunction(s.FunctionID.String()))
 	}
 	t.o.node.history.StartDecided(s.FunctionID, outcome)
