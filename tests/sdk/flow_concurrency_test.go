@@ -167,6 +167,7 @@ func concurrencyCancel(t *trial) {
 func TestConcurrencyAcrossSDKs(t *testing.T) {
 	t.Parallel()
 	d := sharedDeployment(t)
+	startApps(t, d)
 	var trials []*trial
 	var runs []string
 	for _, s := range sdks {

@@ -19,10 +19,7 @@ func TestServerCrashInFlowControl(t *testing.T) {
 	}
 	t.Parallel()
 	d := ownDeployment(t, deploymentConfig{mode: harness.ModeStart, signingKey: hexKey, eventKey: eventKey})
-	for _, s := range sdks { // before the time of the first trial begins
-		_, err := d.apps[s.name]()
-		require.NoError(t, err)
-	}
+	startApps(t, d)
 	crossings := make([]*crossing, len(sdks))
 	for i, s := range sdks {
 		crossings[i] = &crossing{
@@ -74,9 +71,13 @@ func (c *crossing) before() {
 }
 
 func (c *crossing) after() {
-	t := c.throttled // first, as its minute passes
-	require.Len(t, t.called("plain", 1), 1)
+	t := c.throttled
+	_, err := harness.Await(t.ctx, "the run after the restart", func(ctx context.Context) (harness.Run, error) {
+		return t.client.Run(ctx, c.waiting)
+	})
+	require.NoError(t, err)
 	t.running(c.waiting)
+	require.Len(t, t.called("plain", 1), 1)
 	require.NoError(t, t.client.Cancel(t.ctx, c.waiting))
 	t.endAs("Cancelled", c.waiting)
 

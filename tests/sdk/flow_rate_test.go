@@ -26,7 +26,7 @@ func throttleBurst(t *trial) {
 	runs := t.runsOf(t.send(t.flowNumbered("throttle-burst", 5, nil)...)...)
 	calls := t.called("plain", 3)
 	t.probe()
-	require.Len(t, t.called("plain", 3), 3, "the next one is due after 30 s")
+	require.Len(t, t.called("plain", 3), 3, "the next one is due after 5 minutes")
 	var waiting []string
 	for _, id := range runs {
 		if !slices.ContainsFunc(calls, ranIn(id)) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -38,6 +39,16 @@ func (t *trial) flowNumbered(fn string, n int, data map[string]any) []harness.Ev
 		events[i].Data.(map[string]any)["n"] = i + 1
 	}
 	return events
+}
+
+// startApps starts all apps, so that it does not take from the time of trials
+// that need several.
+func startApps(t *testing.T, d *deployment) {
+	t.Helper()
+	for _, s := range sdks {
+		_, err := d.apps[s.name]()
+		require.NoError(t, err)
+	}
 }
 
 // own makes a key that no other test uses.

@@ -31,7 +31,7 @@ func flowFunctions(a *app) []function {
 			Timeouts: &inngestgo.ConfigTimeouts{Finish: in(2 * time.Second)},
 		}},
 		{id: "timeout-start", body: held, flow: options{
-			Timeouts:    &inngestgo.ConfigTimeouts{Start: in(2 * time.Second)},
+			Timeouts:    &inngestgo.ConfigTimeouts{Start: in(5 * time.Second)},
 			Concurrency: limits(limit(1, byToken)),
 		}},
 		{id: "on-finished", on: about(a, "inngest/function.finished", "timeout-finish"), body: tells("finished")},
@@ -86,9 +86,9 @@ func rateFunctions() []function {
 		return function{id: id, flow: options{RateLimit: c}, body: plain}
 	}
 	return []function{
-		throttle("throttle-burst", 2, time.Minute, 1, byToken),
+		throttle("throttle-burst", 2, 10*time.Minute, 1, byToken),
 		throttle("throttle-steady", 1, 2*time.Second, 0, byToken),
-		throttle("throttle-keyed", 1, time.Minute, 0, byK),
+		throttle("throttle-keyed", 1, 10*time.Minute, 0, byK),
 		rate("rate", 1, time.Hour, byK),
 		rate("rate-shared", 1, 10*time.Second, byK),
 		rate("rate-spread", 5, 20*time.Second, byToken),

@@ -63,9 +63,9 @@ export const flowFunctions = ({ events, gates, RetryAfterError }) => {
       body: held,
     },
 
-    { id: "throttle-burst", flow: { throttle: { limit: 2, period: "60s", burst: 1, key: byToken } }, body: plain },
+    { id: "throttle-burst", flow: { throttle: { limit: 2, period: "10m", burst: 1, key: byToken } }, body: plain },
     { id: "throttle-steady", flow: { throttle: { limit: 1, period: "2s", key: byToken } }, body: plain },
-    { id: "throttle-keyed", flow: { throttle: { limit: 1, period: "60s", key: byK } }, body: plain },
+    { id: "throttle-keyed", flow: { throttle: { limit: 1, period: "10m", key: byK } }, body: plain },
 
     { id: "rate", flow: { rateLimit: { limit: 1, period: "1h", key: byK } }, body: plain },
     { id: "rate-shared", flow: { rateLimit: { limit: 1, period: "10s", key: byK } }, body: plain },
@@ -98,7 +98,7 @@ export const flowFunctions = ({ events, gates, RetryAfterError }) => {
 
     {
       id: "timeout-start",
-      flow: { timeouts: { start: "2s" }, concurrency: { limit: 1, key: byToken } },
+      flow: { timeouts: { start: "5s" }, concurrency: { limit: 1, key: byToken } },
       body: held,
     },
     { id: "timeout-finish", flow: { timeouts: { finish: "2s" } }, body: naps("1h") },
