@@ -154,6 +154,7 @@ func concurrencyCancel(t *trial) {
 	first, byEvent, byAPI, last := t.own("first"), t.own("event"), t.own("api"), t.own("last")
 	runs := t.held(1, t.flowKeyed("conc-cancel", first)...)
 	runs = append(runs, t.held(1, t.flowKeyed("conc-cancel", byEvent, byAPI, last)...)...)
+	t.waitsFor("concurrency by event.data.token", runs[3])
 	t.send(t.flow("cancel", map[string]any{"k": byEvent}))
 	require.NoError(t, t.client.Cancel(t.ctx, runs[2]))
 	t.endAs("Cancelled", runs[1:3]...)

@@ -31,6 +31,7 @@ func throttleBurst(t *trial) {
 	for _, id := range runs {
 		if !slices.ContainsFunc(calls, ranIn(id)) {
 			waiting = append(waiting, id)
+			t.waitsFor("throttle by event.data.token", id)
 			require.NoError(t, t.client.Cancel(t.ctx, id))
 			continue
 		}

@@ -127,7 +127,12 @@ func (t *trial) post(path string, body any) []byte {
 	t.Helper()
 	encoded, err := json.Marshal(body)
 	require.NoError(t, err)
-	req, err := http.NewRequestWithContext(t.ctx, http.MethodPost, t.server.URL()+path, bytes.NewReader(encoded))
+	return t.request(http.MethodPost, path, bytes.NewReader(encoded))
+}
+
+func (t *trial) request(method, path string, body io.Reader) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.ctx, method, t.server.URL()+path, body)
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", "application/json")
 	if key := t.client.SigningKey; key != "" {
@@ -138,8 +143,18 @@ func (t *trial) post(path string, body any) []byte {
 	defer res.Body.Close()
 	content, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
-	require.Equal(t, 2, res.StatusCode/100, "POST %s: %d %s", path, res.StatusCode, content)
+	require.Equal(t, 2, res.StatusCode/100, "%s %s: %d %s", method, path, res.StatusCode, content)
 	return content
+}
+
+// waitsFor asserts that the API says for which limit a run waits.
+func (t *trial) waitsFor(limit, runID string) {
+	t.Helper()
+	type run struct {
+		WaitingFor string `json:"waiting_for"`
+	}
+	shown := decode[struct{ Data run }](t.T, t.request(http.MethodGet, "/v1/runs/"+runID, nil))
+	require.Equal(t, limit, shown.Data.WaitingFor)
 }
 
 // key is the field of the event by which some functions are limited.
