@@ -33,7 +33,7 @@ var mounts = map[string]string{
 	"-stream":     "/api/stream",
 	"-checkpoint": "/api/checkpoint",
 	"-flow":       "/api/flow",
-	"-departing":  "/api/departing",
+	"-redeployed": "/api/redeployed",
 }
 
 var sdks = []sdk{

@@ -20,7 +20,7 @@ var endScenarios = []scenario{
 	{name: "time to finish is over", whole: timeoutFinish},
 	{name: "cancel many runs", whole: cancelBulk},
 	{name: "pause a function", whole: pauseFunction},
-	{name: "a function goes away", whole: functionDeparts},
+	{name: "a new version of the app", whole: newVersion},
 }
 
 // timeoutStart has a run wait for its turn for too long, behind one that has
@@ -93,30 +93,40 @@ func pauseFunction(t *trial) {
 	t.runsOf(paused...)
 }
 
-// functionDeparts takes a function away in the middle of a run, which ends as
-// if nothing had happened; events start no others.
-func functionDeparts(t *trial) {
+// newVersion deploys a version of the app with a higher limit and without a
+// function. Runs that wait for the limit go on at once; a run of the missing
+// function ends as if nothing had happened, but events start no others.
+func newVersion(t *trial) {
 	t.openAtEnd()
-	app := t.sdk + "-departing"
-	t.send(t.event("-departing/leaves", nil))
-	runID := t.called("before", 1)[0].Run
+	leaves := t.event("-redeployed/leaves", nil)
+	t.send(leaves)
+	leaving := t.called("before", 1)[0].Run
+	limited := newTrial(t.T, sharedDeployment(t.T), t.sdk) // with a gate of its own
+	widened := limited.held(1, slices.Repeat([]harness.Event{limited.event("-redeployed/widens", nil)}, 4)...)
 
-	depart := func(ctx context.Context, gone string) {
-		require.NoError(t, t.control(ctx, "/depart", url.Values{"gone": {gone}}))
-		t.registered(ctx, app, app+"-leaves", gone == "0")
-	}
-	depart(t.ctx, "1")
+	t.redeploy(t.ctx, "new")
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), trialTimeout)
 		defer cancel()
-		depart(ctx, "0")
+		t.redeploy(ctx, "old")
 	}()
-	late := t.onlyRun(t.send(t.event("-departing/leaves", nil))[0])
-	t.endAs("Completed", late)
+	limited.called("work", 3)
+	t.endAs("Completed", t.onlyRun(t.send(leaves)[0]))
 
+	limited.let(len(widened))
+	limited.endAs("Completed", widened...)
+	inAll, _ := limited.inFlight()
+	require.Equal(t, 3, inAll)
 	t.let(1)
-	t.complete(runID, `"left"`)
+	t.complete(leaving, `"left"`)
 	t.attempts(map[string][]int{"before": {0}, "stayed": {0, 0}, "after": {0}})
+}
+
+// redeploy changes the version of the app, and waits until the server knows.
+func (t *trial) redeploy(ctx context.Context, to string) {
+	t.Helper()
+	require.NoError(t, t.control(ctx, "/redeploy", url.Values{"to": {to}}))
+	t.registered(ctx, t.sdk+"-redeployed", t.sdk+"-redeployed-leaves", to == "old")
 }
 
 // registered waits until the server has a function of the app, or has it not.

@@ -3,6 +3,7 @@ package sdk_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -24,6 +25,7 @@ var gatherScenarios = []scenario{
 	{name: "batch by time", whole: batchByTime},
 	{name: "batch by key", whole: batchByKey},
 	{name: "batch of some events", whole: batchIf},
+	{name: "invoke a function in a batch", whole: batchInvoked},
 }
 
 // debounceLast sends three events, the last one later, and has one run. On a
@@ -125,4 +127,19 @@ func batchIf(t *trial) {
 	t.startedNothing(ids[0])
 	t.send(events[1])
 	t.complete(t.onlyRun(ids[0]), `{"ns":[1,2]}`)
+}
+
+// batchInvoked has three functions each invoke a function that batches: all get
+// the result of the one run.
+func batchInvoked(t *trial) {
+	callers := make([]string, 3)
+	for i := range callers {
+		callers[i] = t.start("/invoke", map[string]any{"app": t.sdk + "-flow", "fn": "batch-size", "n": i + 1})
+	}
+	for _, id := range callers {
+		run := t.end(id)
+		require.Equal(t, "Completed", run.Status, "%s", run.Output)
+		require.ElementsMatch(t, []int{1, 2, 3}, numbers(t, decode[struct{ Result json.RawMessage }](t.T, run.Output).Result))
+	}
+	require.Len(t, t.plainCalls(1), 1)
 }

@@ -69,7 +69,7 @@ func singletonOff(t *trial) {
 }
 
 // singletonInvoked has a function invoke a singleton that runs: the caller
-// gets an error.
+// gets an error. When the run was cancelled another one can start.
 func singletonInvoked(t *trial) {
 	lasting := t.runsOf(t.send(t.flow("single-invoked", nil))...)
 	t.called("started", 1)
@@ -78,4 +78,9 @@ func singletonInvoked(t *trial) {
 	t.running(lasting[0])
 	require.NoError(t, t.client.Cancel(t.ctx, lasting[0]))
 	t.endAs("Cancelled", lasting...)
+
+	next := t.runsOf(t.send(t.flow("single-invoked", nil))...)
+	t.called("started", 2)
+	require.NoError(t, t.client.Cancel(t.ctx, next[0]))
+	t.endAs("Cancelled", next...)
 }

@@ -9,10 +9,10 @@
 //	/api/stream       served with streamed responses
 //	/api/checkpoint   with checkpointing on
 //	/api/flow         functions with flow control
-//	/api/departing    an app that can lose a function (see departingApp)
+//	/api/redeployed   an app that has two versions (see redeployedApp)
 //	/calls?token=T    the call log (see [CallLog])
 //	/let?token=T&n=N  lets N more steps through their gate (see [Gates])
-//	/depart?gone=1    takes the function away; gone=0 brings it back
+//	/redeploy?to=new  changes its version; to=old changes it back
 //	/health           200 once the app listens
 package main
 
@@ -59,17 +59,17 @@ func serve() error {
 		}
 		mux.Handle(m.path, handler)
 	}
-	departs, err := newDepartingApp(s)
+	redeployed, err := newRedeployedApp(s)
 	if err != nil {
-		return fmt.Errorf("mounting /api/departing: %w", err)
+		return fmt.Errorf("mounting /api/redeployed: %w", err)
 	}
-	mux.Handle("/api/departing", departs)
+	mux.Handle("/api/redeployed", redeployed)
 	mux.HandleFunc("GET /let", func(_ http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.FormValue("n"))
 		s.gates.Let(r.FormValue("token"), n)
 	})
-	mux.HandleFunc("GET /depart", func(_ http.ResponseWriter, r *http.Request) {
-		departs.gone.Store(r.FormValue("gone") == "1")
+	mux.HandleFunc("GET /redeploy", func(_ http.ResponseWriter, r *http.Request) {
+		redeployed.isNew.Store(r.FormValue("to") == "new")
 	})
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, r *http.Request) {

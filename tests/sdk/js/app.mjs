@@ -6,10 +6,10 @@
 //   /api/stream       served with streamed responses
 //   /api/checkpoint   with checkpointing on, where the SDK has it
 //   /api/flow         functions with flow control
-//   /api/departing    an app that can lose a function (see departing.mjs)
+//   /api/redeployed   an app that has two versions (see redeployed.mjs)
 //   /calls?token=T    the call log (see calls.mjs)
 //   /let?token=T&n=N  lets N more steps through their gate (see gates.mjs)
-//   /depart?gone=1    takes the function away; gone=0 brings it back
+//   /redeploy?to=new  changes its version; to=old changes it back
 //   /health           200 once the app listens
 //
 // The two SDK versions differ in a few signatures only, which their main.mjs
@@ -18,20 +18,21 @@
 import http from "node:http";
 
 import { CallLog } from "./calls.mjs";
-import { departingApp } from "./departing.mjs";
 import { checkpointFunctions } from "./functions/checkpoint.mjs";
 import { errorFunctions } from "./functions/errors.mjs";
-import { departing, flowFunctions } from "./functions/flow.mjs";
+import { flowFunctions } from "./functions/flow.mjs";
 import { gatewayFunctions } from "./functions/gateway.mjs";
 import { invokeFunctions, otherFunctions } from "./functions/invoke.mjs";
 import { lifecycleFunctions } from "./functions/lifecycle.mjs";
 import { parallelFunctions } from "./functions/parallel.mjs";
 import { realtimeFunctions } from "./functions/realtime.mjs";
+import { newFunctions, oldFunctions } from "./functions/redeployed.mjs";
 import { stepFunctions } from "./functions/steps.mjs";
 import { streamFunctions } from "./functions/stream.mjs";
 import { triggerFunctions } from "./functions/triggers.mjs";
 import { waitFunctions } from "./functions/waits.mjs";
 import { Gates } from "./gates.mjs";
+import { redeployedApp } from "./redeployed.mjs";
 
 // start serves the app `sdk.app` on 127.0.0.1:$PORT.
 //
@@ -55,9 +56,9 @@ export function start(sdk) {
     return sdk.serve({ client, functions, stream });
   };
 
-  const { serve: serveDeparting, depart } = departingApp(
-    mount("-departing", [departing]),
-    mount("-departing", [(app) => departing(app).slice(0, 1)]),
+  const { serve: serveRedeployed, redeploy } = redeployedApp(
+    mount("-redeployed", [oldFunctions]),
+    mount("-redeployed", [newFunctions]),
   );
   const parameter = (req, name) => new URL(req.url, "http://app").searchParams.get(name) ?? "";
 
@@ -69,13 +70,13 @@ export function start(sdk) {
     ["/api/other", mount("-other", [otherFunctions])],
     ["/api/stream", mount("-stream", [streamFunctions], { stream: true })],
     ["/api/flow", mount("-flow", [flowFunctions])],
-    ["/api/departing", serveDeparting],
+    ["/api/redeployed", serveRedeployed],
     ["/let", (req, res) => {
       gates.let(parameter(req, "token"), Number(parameter(req, "n")));
       res.writeHead(200).end();
     }],
-    ["/depart", (req, res) => {
-      depart(parameter(req, "gone") === "1");
+    ["/redeploy", (req, res) => {
+      redeploy(parameter(req, "to") === "new");
       res.writeHead(200).end();
     }],
     ["/health", (_, res) => res.writeHead(200).end("ok")],

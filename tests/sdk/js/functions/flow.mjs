@@ -6,19 +6,24 @@
 
 import { about, tells } from "./lifecycle.mjs";
 
+// worker makes steps that end when the test lets them through their gate. The
+// call log thus has what was in flight: each "work" until its "worked".
+const worker = (gates) => (id, { data, note, step, token }) =>
+  step.run(id, async () => {
+    note("work", { k: data.k });
+    await gates.pass(token);
+    note("worked", { k: data.k });
+  });
+
+// holder makes a body with one such step.
+export const holder = (gates) => async (ctx) => {
+  await worker(gates)("work", ctx);
+  return { k: ctx.data.k };
+};
+
 export const flowFunctions = ({ events, gates, RetryAfterError }) => {
-  // work is a step that ends when the test lets it through its gate. The call
-  // log thus has what was in flight: each "work" until its "worked".
-  const work = (id, { data, note, step, token }) =>
-    step.run(id, async () => {
-      note("work", { k: data.k });
-      await gates.pass(token);
-      note("worked", { k: data.k });
-    });
-  const held = async (ctx) => {
-    await work("work", ctx);
-    return { k: ctx.data.k };
-  };
+  const work = worker(gates);
+  const held = holder(gates);
   const heldInParallel = async (ctx) => {
     await Promise.all(Array.from({ length: ctx.data.n }, (_, i) => work(`work${i}`, ctx)));
   };
@@ -110,17 +115,3 @@ export const flowFunctions = ({ events, gates, RetryAfterError }) => {
     { id: "unpaused", on: [{ event: `${events}/pausable` }], body: plain },
   ];
 };
-
-// departing are the functions of an app of which the second one goes away. The
-// other one has the same event, and so tells when an event has been looked at.
-export const departing = ({ events, gates }) => [
-  { id: "stays", on: [{ event: `${events}/leaves` }], body: async ({ run }) => { await run("stayed"); } },
-  {
-    id: "leaves",
-    body: async ({ run, token }) => {
-      await run("before", () => gates.pass(token));
-      await run("after");
-      return "left";
-    },
-  },
-];
