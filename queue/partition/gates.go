@@ -72,9 +72,6 @@ func (t *tx) enter(s *starting) string {
 func (t *tx) create(s *starting) string {
 	flow := t.flow(s)
 	key, holder := t.singleton(s)
-	if key != nil {
-		flow = withSingleton(flow, key)
-	}
 	reason := t.reasonToSkip(s, holder)
 	t.claim(s.Start)
 	if reason != 0 {
@@ -84,8 +81,11 @@ func (t *tx) create(s *starting) string {
 	run := newRun(s.fn, s.Start, t.now)
 	run.Flow = flow
 	if t.cancelledInBulk(s) {
-		t.createCancelled(&run)
+		t.createCancelled(&run) // the singleton stays with the run that has it
 		return StartSuccess
+	}
+	if key != nil {
+		run.Flow = withSingleton(flow, key)
 	}
 	if old, live := t.o.index.Run(holder); live {
 		t.finish(old, &state.Finish{Status: state.Cancelled})

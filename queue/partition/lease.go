@@ -72,11 +72,12 @@ func (o *Owner) lease(ref jobRef) (queue.Lease, bool) {
 		o.admit()
 		return queue.Lease{}, false
 	}
-	if !o.inTime(run, job, now) {
-		return queue.Lease{}, false
-	}
 	o.refreshLimits()
 	if !o.mayBegin(run, job) {
+		return queue.Lease{}, false
+	}
+	// Last, since it takes note that the run has begun.
+	if !o.inTime(run, job, now) {
 		return queue.Lease{}, false
 	}
 	token := o.node.leases.Add(1)

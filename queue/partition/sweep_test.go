@@ -87,6 +87,11 @@ func TestBulkCancellationOfALateStart(t *testing.T) {
 	require.Equal(t, ending{state.Cancelled, "", 1}, s.ended(late))
 	s.eventually(func() bool { return s.rec.count(s.rec.events, state.EventCancelled) == 1 })
 	s.load(holder.ID)
+	s.in(0, func(o *Owner) {
+		id, held := o.index.Singleton(gateKey("singleton", holder.FunctionID))
+		require.True(t, held, "the singleton is still taken")
+		require.Equal(t, holder.ID, id)
+	})
 	s.commit(complete(s.call(), `1`))
 	s.ended(holder.ID)
 	require.Zero(t, s.node.Stats().Ready)

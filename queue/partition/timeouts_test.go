@@ -158,6 +158,30 @@ func TestTimeoutsAreTestedBeforeEachExecution(t *testing.T) {
 	require.Equal(t, state.Cancelled, s.ended(run.ID).status)
 }
 
+// A run that was in the line of workers when its function got a limit, and
+// goes back to wait for it, has not begun: its time to finish does not run.
+func TestTimeoutsOfARunThatGoesBackToTheGate(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.register(timed("", "1h"))
+	s.numbered("e", ``, 1, 2)
+	s.eventually(func() bool { return s.node.Stats().Ready == 2 })
+	fn := timed("", "1h")
+	atOnce(`1`)(&fn)
+	s.register(fn)
+	first := s.call()
+	next := make(chan queue.Lease, 1)
+	go func() {
+		if lease, err := s.node.Lease(t.Context(), queue.LaneCall); err == nil {
+			next <- lease
+		}
+	}()
+	s.waits(1)
+	s.requireTimes(first.RunID, time.Hour)
+	s.node.Release(first)
+	s.requireTimes((<-next).RunID, time.Hour)
+}
+
 // A batch has no time to start, but one to finish.
 func TestTimeoutsOfABatch(t *testing.T) {
 	t.Parallel()
