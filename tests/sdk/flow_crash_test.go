@@ -11,8 +11,8 @@ import (
 
 // TestServerCrashInFlowControl kills a server that keeps its data while events
 // are debounced and batched, while starts are throttled, limited and excluded
-// by a singleton, and while a function is paused, and starts it again: it goes
-// on where it was.
+// by a singleton, while a step keeps another one waiting, and while a function
+// is paused, and starts it again: it goes on where it was.
 func TestServerCrashInFlowControl(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
@@ -25,6 +25,7 @@ func TestServerCrashInFlowControl(t *testing.T) {
 		crossings[i] = &crossing{
 			debounced: newTrial(t, d, s.name), batched: newTrial(t, d, s.name), throttled: newTrial(t, d, s.name),
 			limited: newTrial(t, d, s.name), single: newTrial(t, d, s.name), paused: newTrial(t, d, s.name),
+			busy: newTrial(t, d, s.name),
 		}
 		crossings[i].before()
 	}
@@ -41,10 +42,11 @@ func TestServerCrashInFlowControl(t *testing.T) {
 
 // crossing is what one SDK's functions have under way when the server dies.
 type crossing struct {
-	debounced, batched, throttled, limited, single, paused *trial
+	debounced, batched, throttled, limited, single, paused, busy *trial
 
 	last, first    string // events: the debounced one, the first of the batch
 	waiting, sleep string // runs: the throttled one, the singleton
+	held           []string
 }
 
 func (c *crossing) before() {
@@ -62,6 +64,9 @@ func (c *crossing) before() {
 
 	t = c.paused
 	t.post("/v1/functions/"+t.sdk+"-flow-pausable/pause", nil)
+
+	t = c.busy
+	c.held = t.held(1, t.flow("conc-env-a", nil), t.flow("conc-env-b", nil))
 
 	t = c.batched
 	c.first = t.send(t.flowNumbered("batch-size", 2, nil)...)[0]
@@ -89,6 +94,11 @@ func (c *crossing) after() {
 	t = c.debounced
 	t.complete(t.onlyRun(c.last), `{"ns":[2]}`)
 	require.Len(t, t.plainCalls(1), 1)
+
+	t = c.busy // the call that was in flight is made again, and takes no place any more
+	t.called("work", 2)
+	t.let(3)
+	t.endAs("Completed", c.held...)
 
 	t = c.limited
 	ids := t.send(t.flowKeyed("rate", t.own("k"), t.own("other"))...)
