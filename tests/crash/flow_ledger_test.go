@@ -230,9 +230,22 @@ func (l *flowLedger) livesOf(function string) []*life {
 	return of
 }
 
+// unseen are the events that were not looked at yet.
+func (l *flowLedger) unseen() (why []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for k := range l.sent {
+		if _, ok := l.seen[k]; !ok {
+			why = append(why, k.String()+" was not looked at")
+		}
+	}
+	return why
+}
+
 // pending tells what has not ended yet: events that were not looked at, runs,
 // and events whose run has not begun.
-func (l *flowLedger) pending() (why []string) {
+func (l *flowLedger) pending() []string {
+	why := l.unseen()
 	for function := range flows {
 		lives := map[int]*life{}
 		for _, r := range l.livesOf(function) {
@@ -245,9 +258,6 @@ func (l *flowLedger) pending() (why []string) {
 		}
 		for k, sent := range l.sendings(function) {
 			for i, s := range sent {
-				if _, ok := l.seen[s.key]; !ok {
-					why = append(why, s.key.String()+" was not looked at")
-				}
 				if _, ok := lives[s.n]; !ok && mustRun(function, i == len(sent)-1) {
 					why = append(why, fmt.Sprintf("%s of key %q has no run", s.key, k))
 				}

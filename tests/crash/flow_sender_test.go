@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // lane sends the events of one function and key, one after the other.
@@ -70,17 +72,41 @@ func (l *lane) next(with *meet) batch {
 	return batch{events: []event{{Name: flowEvents + l.function, Data: data}}, seed: newSeed(l.rng)}
 }
 
-// send sends the lane's next event, and tells the ledger.
+// send sends the lane's next event, and tells the ledger. Some it sends once
+// more, as if the answer had been lost.
 func (s *flowSite) send(l *lane, with *meet) error {
 	b := l.next(with)
 	sent := &sending{key: key{l.function, b.events[0].Data["n"].(int)}, k: l.k, span: span{from: time.Now()}}
-	if err := s.sender.send(s.ctx, &b); err != nil {
-		return fmt.Errorf("%s: %w", sent.key, err)
+	for range 1 + l.rng.IntN(5)/4 {
+		if err := s.sender.send(s.ctx, &b); err != nil {
+			return fmt.Errorf("%s: %w", sent.key, err)
+		}
 	}
 	sent.to = time.Now()
 	s.flow.note(sent)
 	return nil
 }
+
+// sendEach sends as many events of each lane, all lanes at the same time.
+func (s *flowSite) sendEach(count int, with func(*lane) *meet) {
+	s.t.Helper()
+	errs := make(chan error, len(s.lanes))
+	for _, l := range s.lanes {
+		go func() {
+			var err error
+			for i := 0; i < count && err == nil; i++ {
+				err = s.send(l, with(l))
+			}
+			errs <- err
+		}()
+	}
+	for range s.lanes {
+		require.NoError(s.t, <-errs)
+	}
+}
+
+// noMeeting is for events that wait for no others.
+func noMeeting(*lane) *meet { return nil }
 
 // sendRounds sends a lane's events of a round whenever one begins, until there
 // are no more rounds.
@@ -129,8 +155,7 @@ func (t *traffic) wait() error {
 	return errors.Join(errs...)
 }
 
-// meetings are as large as limits let them be, by function and key. Twice as
-// many events wait for each.
+// meetingOf is the meeting of a lane's calls, as large as its limits let it be.
 func meetingOf(l *lane) *meet {
 	switch l.function {
 	case keyed:

@@ -1,12 +1,16 @@
 package crash_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"jetstep/tests/harness"
 )
 
 // flowTrial is a trial of functions with flow control.
@@ -72,17 +76,24 @@ func TestFlowTwoServers(t *testing.T) {
 			events.round()
 			pause(s.site, time.Duration(rng.Int64N(int64(time.Second))))
 		}
-		away := span{from: time.Now()}
-		if round%2 == 0 {
-			s.takenOver(s.busier(), s.killServer, func(i int) { require.NoError(t, s.servers[i].Restart(s.ctx)) })
-		} else {
-			s.killBoth()
-		}
-		away.to = time.Now()
-		s.flow.outages = append(s.flow.outages, away)
+		s.killSome(round%2 == 1)
 	}
 	require.NoError(t, events.wait())
+	s.sendLast()
+	s.killSome(false)
 	s.finish()
+}
+
+// killSome kills both servers, or that with the most partitions.
+func (s *flowSite) killSome(both bool) {
+	away := span{from: time.Now()}
+	if both {
+		s.killBoth()
+	} else {
+		s.takenOver(s.busier(), s.killServer, func(i int) { require.NoError(s.t, s.servers[i].Restart(s.ctx)) })
+	}
+	away.to = time.Now()
+	s.flow.outages = append(s.flow.outages, away)
 }
 
 // flowsInFull is all trials, or with -short the first, made small.
@@ -105,6 +116,8 @@ func (c flowTrial) run(t *testing.T) {
 		s.killAny(rng, c.victims[round%len(c.victims)])
 	}
 	require.NoError(t, events.wait())
+	s.sendLast()
+	s.killAny(rng, theServer)
 	s.finish()
 	s.autopsy()
 	s.auditCharges()
@@ -129,24 +142,27 @@ func (s *flowSite) awaitFlows() {
 	s.awaitDone(s.flow.catchUp, s.flow.pending)
 }
 
+// sendLast sends events and waits until they were looked at. When the server
+// is killed now, no later event reminds its successor of what waits.
+func (s *flowSite) sendLast() {
+	s.t.Helper()
+	s.sendEach(1, noMeeting)
+	s.await(stallTimeout, "events to be looked at", func(context.Context) error {
+		if err := s.flow.catchUp(); err != nil {
+			return harness.Permanent(err)
+		}
+		if unseen := s.flow.unseen(); len(unseen) > 0 {
+			return errors.New(atMost(5, unseen))
+		}
+		return nil
+	})
+}
+
 // fillLimits sends events of which as many have to be executed at the same
 // time as the limits allow, so that none can be smaller than it was.
 func (s *flowSite) fillLimits() {
-	errs := make(chan error, len(s.lanes))
-	for _, l := range s.lanes {
-		go func() {
-			for range 2 * max(keyLimit, allLimit, batchSize) {
-				if err := s.send(l, meetingOf(l)); err != nil {
-					errs <- err
-					return
-				}
-			}
-			errs <- nil
-		}()
-	}
-	for range s.lanes {
-		require.NoError(s.t, <-errs)
-	}
+	s.t.Helper()
+	s.sendEach(2*max(keyLimit, allLimit, batchSize), meetingOf)
 }
 
 // killAny kills a victim and starts it again.
@@ -187,5 +203,5 @@ func (s *flowSite) logFlows() {
 		}
 	}
 	s.t.Logf("%d kills, %d events accepted (%d requests sent again), runs %v, of them cancelled %v, most calls at the same time %v, %d step bodies repeated, recovery %s",
-		s.kills, s.sender.accepted.Load(), s.sender.again.Load(), runs, cancelled, s.flow.most, s.ledger.repeated, spread(s.recoveries))
+		s.kills, len(s.flow.sent), s.sender.again.Load(), runs, cancelled, s.flow.most, s.ledger.repeated, spread(s.recoveries))
 }
