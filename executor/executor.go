@@ -43,7 +43,8 @@ type Config struct {
 	Limits    *Limits
 	Logger    *slog.Logger
 	// Workers is how many SDK calls are made at once, default 100. An eighth
-	// more is for first calls of functions that are not being called.
+	// more, and four at least, is for functions that are not being called when
+	// these are busy.
 	Workers int
 	// RetryInterval, if set, replaces the back-off table.
 	RetryInterval time.Duration
@@ -52,10 +53,13 @@ type Config struct {
 	OnTrouble func(run ulid.ULID, reason string)
 }
 
-// reserve is the number of workers for each of which there is one more that
-// only makes a function's first call: a function that is not being called does
-// not wait until slow calls of others end.
-const reserve = 8
+// There is one more worker for each so many, and a least number of them, that
+// only make a function's first call, when all others are busy: a function that
+// is not being called does not wait until slow calls of others end.
+const (
+	reserve    = 8
+	minReserve = 4
+)
 
 // wakers is how many ends of sleeps and waits are committed at once; a commit
 // takes a fraction of a millisecond.
@@ -92,7 +96,7 @@ func (e *Executor) Start(ctx context.Context) {
 	for range e.Workers {
 		e.workers.Go(func() { e.work(ctx, queue.LaneCall) })
 	}
-	for range max(e.Workers/reserve, 1) {
+	for range max(e.Workers/reserve, minReserve) {
 		e.workers.Go(func() { e.work(ctx, queue.LaneFirst) })
 	}
 	for range wakers {

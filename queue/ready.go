@@ -21,6 +21,7 @@ type Ready[T any] struct {
 	idlers turns[T] // of those that have no job out, besides
 	pushed uint64
 	length int
+	free   int // those who wait in Pop
 	closed bool
 }
 
@@ -87,7 +88,7 @@ func (r *Ready[T]) noteIdle(l *line[T]) {
 func (r *Ready[T]) Pop(ctx context.Context) (job T, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.await(ctx, r.any, func() bool { return r.length > 0 }); err != nil {
+	if err := r.awaitAny(ctx); err != nil {
 		return job, err
 	}
 	for {
@@ -106,7 +107,19 @@ func (r *Ready[T]) Pop(ctx context.Context) (job T, err error) {
 	}
 }
 
-// PopIdle is Pop for the jobs of functions that have no job out.
+// awaitAny blocks until a job is there. mu is held.
+func (r *Ready[T]) awaitAny(ctx context.Context) error {
+	r.free++
+	defer func() { r.free-- }()
+	err := r.await(ctx, r.any, func() bool { return r.length > 0 })
+	if err != nil {
+		r.idle.Signal() // one less who would have taken a job
+	}
+	return err
+}
+
+// PopIdle is Pop for the jobs of functions that have no job out. It leaves jobs
+// to those who wait in Pop.
 func (r *Ready[T]) PopIdle(ctx context.Context) (job T, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,6 +134,9 @@ func (r *Ready[T]) PopIdle(ctx context.Context) (job T, err error) {
 // someIdle tells whether a function with waiting jobs has none out, and puts
 // it first among the idlers.
 func (r *Ready[T]) someIdle() bool {
+	if r.length <= r.free {
+		return false
+	}
 	for !r.idlers.empty() {
 		l := r.idlers.first()
 		if l.out == 0 && len(l.jobs) > 0 {

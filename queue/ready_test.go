@@ -160,6 +160,36 @@ func TestPopIdle(t *testing.T) {
 	})
 }
 
+// Whoever waits for any job gets one before those who are kept for idle
+// functions.
+func TestPopIdleIsTheLastResort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := NewReady[int]()
+		any, idle := make(chan int, 1), make(chan int, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		take := func(pop func(context.Context) (int, error), ctx context.Context, to chan int) {
+			if job, err := pop(ctx); err == nil {
+				to <- job
+			}
+		}
+		go take(r.PopIdle, t.Context(), idle)
+		go take(r.Pop, t.Context(), any)
+		synctest.Wait()
+		r.Push(fn(1), 0, 1)
+		synctest.Wait()
+		require.Equal(t, 1, <-any)
+		require.Empty(t, idle)
+		go take(r.Pop, ctx, any)
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		r.Push(fn(2), 0, 2)
+		synctest.Wait()
+		require.Equal(t, 2, <-idle)
+	})
+}
+
 func TestReadyGivesItsRoomBack(t *testing.T) {
 	t.Parallel()
 	r := NewReady[*int]()
@@ -178,8 +208,12 @@ func TestReadyGivesItsRoomBack(t *testing.T) {
 		r.Done(fn(2))
 	}
 	r.Done(fn(1)) // once too often
-	require.False(t, r.someIdle())
-	require.Empty(t, r.lines)
+	r.Push(fn(3), 0, new(int))
+	_, err := r.PopIdle(t.Context())
+	require.NoError(t, err)
+	r.Done(fn(3))
+	require.NotContains(t, r.lines, fn(1))
+	require.NotContains(t, r.lines, fn(2))
 	for range 10_000 {
 		r.Push(fn(1), 0, new(int))
 	}

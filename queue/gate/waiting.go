@@ -57,3 +57,6 @@ func (g *Gate) Waiting() []Waiting {
 	})
 	return list
 }
+
+// Idle tells whether the gate holds no job, and no job or run holds a slot.
+func (g *Gate) Idle() bool { return len(g.jobs) == 0 && len(g.runs) == 0 && len(g.constraints) == 0 }
