@@ -8,6 +8,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/function"
+	"jetstep/queue/gcra"
 	"jetstep/state"
 )
 
@@ -15,7 +16,7 @@ import (
 func backlog(b *testing.B, keys, jobs int) (g *Gate, plan *Plan, flying []Job) {
 	fn := byKey(1, 100)
 	fn.ID = uuid.UUID{1}
-	g, plan = New(func(state.GateKey) float64 { return 0 }), PlanOf(&fn)
+	g, plan = New(func(state.GateKey, gcra.Limit) float64 { return 0 }), PlanOf(&fn)
 	values := make([][]state.FlowKey, keys)
 	for i := range values {
 		values[i] = []state.FlowKey{{Expr: function.Hash(keyed), Value: function.Hash(fmt.Sprint(i))}}
@@ -68,7 +69,7 @@ func BenchmarkAdmit(b *testing.B) {
 // BenchmarkPass is a job that no limit holds back.
 func BenchmarkPass(b *testing.B) {
 	fn := byKey(1000, 1000)
-	g, plan := New(func(state.GateKey) float64 { return 0 }), PlanOf(&fn)
+	g, plan := New(func(state.GateKey, gcra.Limit) float64 { return 0 }), PlanOf(&fn)
 	j := jobOf("a", 1)
 	b.ReportAllocs()
 	for range b.N {

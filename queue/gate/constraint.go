@@ -72,7 +72,7 @@ func (g *Gate) constraintOf(r *rule, keys []state.FlowKey) *constraint {
 		c = &constraint{key: key, name: r.name, timer: nowhere}
 		if key.Kind == Throttled {
 			c.rateKey = key.rateKey()
-			c.tat = g.rates(c.rateKey)
+			c.tat = g.rates(c.rateKey, r.rate)
 		}
 		g.constraints[key] = c
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
+	"jetstep/queue/gcra"
 	"jetstep/state"
 )
 
@@ -68,9 +69,9 @@ type Charge struct {
 	TAT float64
 }
 
-// Rates finds the theoretical arrival time of a throttle, in milliseconds; 0
-// when nothing was charged that still matters.
-type Rates func(key state.GateKey) float64
+// Rates finds the theoretical arrival time of a throttle, in milliseconds, as
+// far as it counts for a limit; 0 when nothing was charged that still matters.
+type Rates func(key state.GateKey, limit gcra.Limit) float64
 
 // Gate holds jobs until their limits let them pass.
 type Gate struct {

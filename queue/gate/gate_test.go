@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"jetstep/function"
+	"jetstep/queue/gcra"
 	"jetstep/state"
 )
 
@@ -25,7 +26,7 @@ const keyed = "event.data.k"
 
 func newDesk(t *testing.T, fn function.Function) *desk {
 	fn.ID = uuid.UUID{15: 1}
-	d := &desk{T: t, gate: New(func(state.GateKey) float64 { return 0 }), plan: PlanOf(&fn), now: 1_700_000_000_000}
+	d := &desk{T: t, gate: New(func(state.GateKey, gcra.Limit) float64 { return 0 }), plan: PlanOf(&fn), now: 1_700_000_000_000}
 	require.NotNil(t, d.plan)
 	return d
 }
@@ -256,7 +257,7 @@ func TestAdopt(t *testing.T) {
 // Functions that share a limit may allow different numbers.
 func TestDifferentNumbersOfASharedLimit(t *testing.T) {
 	t.Parallel()
-	g := New(func(state.GateKey) float64 { return 0 })
+	g := New(func(state.GateKey, gcra.Limit) float64 { return 0 })
 	plan := func(n byte, limit int) *Plan {
 		return PlanOf(&function.Function{ID: uuid.UUID{15: n}, Concurrency: &function.Concurrency{Steps: []function.StepLimit{
 			{Limit: limit, Key: `"all"`, Hash: function.Hash(`"all"`), Scope: function.ScopeAccount},

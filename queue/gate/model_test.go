@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"jetstep/function"
+	"jetstep/queue/gcra"
 	"jetstep/state"
 )
 
@@ -120,7 +121,7 @@ func planOrNone(fn *function.Function) *Plan {
 	return &Plan{Function: fn.ID}
 }
 
-func (w *world) rate(key state.GateKey) float64 { return w.tats[key] }
+func (w *world) rate(key state.GateKey, _ gcra.Limit) float64 { return w.tats[key] }
 
 var modelKeys = []string{"event.data.a", "event.data.b", "event.data.c"}
 

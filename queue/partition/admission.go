@@ -9,6 +9,7 @@ import (
 	"jetstep/bus"
 	"jetstep/queue"
 	"jetstep/queue/gate"
+	"jetstep/queue/gcra"
 	"jetstep/state"
 )
 
@@ -30,11 +31,18 @@ type admission struct {
 
 func newAdmission(o *Owner) admission {
 	return admission{
-		gate:      gate.New(func(key state.GateKey) float64 { tat, _ := o.index.Rate(key, o.node.now()); return tat }),
+		gate:      gate.New(o.throttled),
 		catalog:   o.node.bus.Registry().Catalog(),
 		plans:     map[uuid.UUID]*gate.Plan{},
 		recording: map[ulid.ULID]struct{}{},
 	}
+}
+
+// throttled implements gate.Rates.
+func (o *Owner) throttled(key state.GateKey, limit gcra.Limit) float64 {
+	now := o.node.now()
+	tat, _ := o.index.Rate(key, now)
+	return limit.Carried(float64(now), tat)
 }
 
 // plan is how the jobs of a function are limited, nil for not at all.

@@ -309,6 +309,33 @@ func TestThrottledStarts(t *testing.T) {
 	require.NotEqual(t, second.RunID, s.call().RunID)
 }
 
+// What was charged when a throttle was for days does not delay runs for days
+// after it was relaxed.
+func TestThrottleThatIsRelaxed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	per := func(period string) {
+		s.register(limited("fn", "begin", func(fn *function.Function) { fn.Throttle = &function.Throttle{Limit: 1, Period: period} }))
+	}
+	per("24h")
+	s.numbered("begin", "", 1, 2, 3)
+	s.call()
+	s.waits(2)
+	per("1h")
+	s.in(0, func(o *Owner) { o.refreshLimits() })
+	s.advance(59 * time.Minute)
+	s.settled()
+	s.waits(2)
+	s.advance(time.Minute)
+	s.call()
+	s.waits(1)
+	s.replaceOwner(0)
+	s.advance(time.Hour)
+	for range 3 {
+		s.call()
+	}
+}
+
 // A higher limit is in force as soon as it is registered; a limit that is new
 // counts what is being executed.
 func TestLimitsThatChange(t *testing.T) {

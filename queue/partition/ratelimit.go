@@ -28,8 +28,10 @@ func (t *tx) limited(s *starting) bool {
 	key := rateLimitKey(s.fn, text)
 	tat, _ := t.o.index.Rate(key, t.now)
 	charge, ok := chargeRate(gcra.RateLimit(cfg.Limit, window), key, t.now, tat)
-	if ok {
+	if charge != nil {
 		t.do(charge)
+	}
+	if ok {
 		return false
 	}
 	t.o.log.Debug("rate limited: no run", "function_id", s.fn.Slug, "event_id", s.EventIDs[0])
@@ -53,11 +55,13 @@ func rateLimitKey(fn *function.Function, text string) state.GateKey {
 const nanoseconds = 1e6
 
 // chargeRate decides about one event at now (ms). The charge is kept until it
-// says no more than none would.
+// says no more than none would. An event over the limit has one only when what
+// was charged before, under another limit, counts no longer.
 func chargeRate(limit gcra.Limit, key state.GateKey, now int64, tat float64) (charge *state.RateCharged, ok bool) {
-	next, ok, _ := limit.Admit(float64(now)*nanoseconds, tat)
-	if !ok {
+	at := float64(now) * nanoseconds
+	next, ok, _ := limit.Admit(at, limit.Carried(at, tat))
+	if !ok && next == tat {
 		return nil, false
 	}
-	return &state.RateCharged{Key: key, TAT: next, Expires: int64(math.Ceil(next / nanoseconds))}, true
+	return &state.RateCharged{Key: key, TAT: next, Expires: int64(math.Ceil(next / nanoseconds))}, ok
 }

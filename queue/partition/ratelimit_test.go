@@ -24,6 +24,38 @@ func TestChargeRate(t *testing.T) {
 	require.False(t, ok)
 	_, ok = chargeRate(limit, state.GateKey{1}, now+60_000, first.TAT)
 	require.True(t, ok, "just when the first charge expires")
+
+	// A limit that was relaxed: it counts as used up, which is recorded once.
+	relaxed := gcra.RateLimit(1, time.Second)
+	again, ok := chargeRate(relaxed, state.GateKey{1}, now, first.TAT)
+	require.False(t, ok)
+	require.Equal(t, float64(now+1000)*nanoseconds, again.TAT)
+	require.Equal(t, int64(now+1000), again.Expires)
+	none, ok := chargeRate(relaxed, state.GateKey{1}, now+999, again.TAT)
+	require.False(t, ok)
+	require.Nil(t, none)
+	_, ok = chargeRate(relaxed, state.GateKey{1}, now+1000, again.TAT)
+	require.True(t, ok)
+}
+
+// What was charged when a limit was for days does not stop events for days
+// after it was relaxed.
+func TestRateLimitThatIsRelaxed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	per := func(period string) {
+		s.register(limited("fn", "e", func(fn *function.Function) { fn.RateLimit = &function.RateLimit{Limit: 1, Period: period} }))
+	}
+	per("24h")
+	s.numbered("e", ``, 1, 2)
+	s.decided("success:1 rate_limited:1")
+	per("1h")
+	s.numbered("e", ``, 3)
+	s.decided("success:1 rate_limited:2")
+	s.reload()
+	s.advance(time.Hour)
+	s.numbered("e", ``, 4, 5)
+	s.decided("success:2 rate_limited:3")
 }
 
 // Scenario 4 of flow-control §32, but that events without the field share one
