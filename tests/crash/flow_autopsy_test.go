@@ -93,13 +93,13 @@ func TestFlowCharges(t *testing.T) {
 		charges []charge
 		want    string // "" for nothing wrong
 	}{
-		"none":            {nil, ""},
-		"burst":           {[]charge{{1000 * ms, 1100 * ms}, {1000 * ms, 1200 * ms}}, ""},
-		"beyond burst":    {[]charge{{1000 * ms, 1100 * ms}, {1000 * ms, 1200 * ms}, {1050 * ms, 1300 * ms}}, "f: charge 2 is made 50ms too early"},
-		"steady":          {[]charge{{1000 * ms, 1100 * ms}, {1000 * ms, 1200 * ms}, {1100 * ms, 1300 * ms}}, ""},
-		"after a pause":   {[]charge{{1000 * ms, 1100 * ms}, {9000 * ms, 9100 * ms}}, ""},
-		"forgotten":       {[]charge{{1000 * ms, 1100 * ms}, {1010 * ms, 1110 * ms}}, "f: charge 1 moves the arrival time on by 90ms too little"},
-		"from long ago":   {[]charge{{5000 * ms, 4050 * ms}}, "f: charge 0 moves the arrival time on by 50ms too little"},
+		"none":          {nil, ""},
+		"burst":         {[]charge{{1000 * ms, 1100 * ms}, {1000 * ms, 1200 * ms}}, ""},
+		"beyond burst":  {[]charge{{1000 * ms, 1100 * ms}, {1000 * ms, 1200 * ms}, {1050 * ms, 1300 * ms}}, "f: charge 2 is made 50ms too early"},
+		"steady":        {[]charge{{1000 * ms, 1100 * ms}, {1000 * ms, 1200 * ms}, {1100 * ms, 1300 * ms}}, ""},
+		"after a pause": {[]charge{{1000 * ms, 1100 * ms}, {9000 * ms, 9100 * ms}}, ""},
+		"forgotten":     {[]charge{{1000 * ms, 1100 * ms}, {1010 * ms, 1110 * ms}}, "f: charge 1 moves the arrival time on by 90ms too little"},
+		"from long ago": {[]charge{{5000 * ms, 4050 * ms}}, "f: charge 0 moves the arrival time on by 50ms too little"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
