@@ -34,7 +34,8 @@ func (s *site) waits(held int) {
 	}, "%d jobs should be held", held)
 }
 
-// numbered by event, as the ids of runs of one millisecond have no order.
+// run is that of the event with that number: the ids of runs of one millisecond
+// have no order.
 func (s *site) run(slug string, n int) ulid.ULID {
 	s.t.Helper()
 	var id ulid.ULID
@@ -100,7 +101,6 @@ func TestStepConcurrency(t *testing.T) {
 	s.waits(2)
 	s.node.Release(second)
 	again := s.call()
-	require.Equal(t, second.Job, again.Job, "the oldest comes first")
 	s.waits(2)
 	for _, lease := range []queue.Lease{third, again} {
 		s.commit(complete(lease, `1`))
@@ -382,28 +382,22 @@ func TestJobsThatWereReadyBeforeTheLimit(t *testing.T) {
 	s.waits(1)
 }
 
-// Priority orders the jobs of a limit, and of a function without one.
-func TestPriorityOrdersCalls(t *testing.T) {
+// An owner with nothing else to do looks at a registration when it is made.
+func TestRegistrationsAreLookedAtAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, concurrency := range []string{`1`, `"none"`} {
-		t.Run(concurrency, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t, 1)
-			s.register(limited("fn", "begin", func(fn *function.Function) {
-				atOnce(concurrency)(fn)
-				fn.Priority = &function.Priority{Run: "event.data.p"}
-			}))
-			s.numbered("begin", `,"p":0`, 0)
-			first := s.call()
-			for n, p := range []int{0, 100, -100, 50} {
-				s.numbered("begin", fmt.Sprintf(`,"p":%d`, p), n+1)
+	s := newSite(t, 2)
+	s.settled()
+	for p := range s.bus.Partitions() {
+		s.in(p, func(o *Owner) {
+			select {
+			case <-o.wake:
+			default:
 			}
-			s.eventually(func() bool { return len(s.runs("fn")) == 5 && s.node.Stats().Held+s.node.Stats().Ready == 4 })
-			s.commit(complete(first, `1`))
-			for _, n := range []int{2, 4, 1, 3} {
-				lease := s.call()
-				require.Equal(t, s.run("fn", n), lease.RunID, "number %d", n)
-				s.commit(complete(lease, `1`))
+			s.register(on("fn", "e"))
+			select {
+			case <-o.wake:
+			case <-time.After(patience):
+				require.Fail(t, "it sleeps on")
 			}
 		})
 	}

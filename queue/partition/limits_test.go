@@ -227,3 +227,30 @@ func (l *lockedBuffer) count(text string) int {
 	defer l.mu.Unlock()
 	return bytes.Count(l.b.Bytes(), []byte(text))
 }
+
+// Priority orders the jobs of a limit, and of a function without one.
+func TestPriorityOrdersCalls(t *testing.T) {
+	t.Parallel()
+	for _, concurrency := range []string{`1`, `"none"`} {
+		t.Run(concurrency, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, 1)
+			s.register(limited("fn", "begin", func(fn *function.Function) {
+				atOnce(concurrency)(fn)
+				fn.Priority = &function.Priority{Run: "event.data.p"}
+			}))
+			s.numbered("begin", `,"p":0`, 0)
+			first := s.call()
+			for n, p := range []int{0, 100, -100, 50} {
+				s.numbered("begin", fmt.Sprintf(`,"p":%d`, p), n+1)
+			}
+			s.eventually(func() bool { return len(s.runs("fn")) == 5 && s.node.Stats().Held+s.node.Stats().Ready == 4 })
+			s.commit(complete(first, `1`))
+			for _, n := range []int{2, 4, 1, 3} {
+				lease := s.call()
+				require.Equal(t, s.run("fn", n), lease.RunID, "number %d", n)
+				s.commit(complete(lease, `1`))
+			}
+		})
+	}
+}
