@@ -120,8 +120,18 @@ func NewNode(cfg Config) *Node {
 // Start takes partitions over, each as soon as it is free, and keeps them.
 func (n *Node) Start(ctx context.Context) {
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, n.bus.Registry().Watch(n.changed))
 	for p := range n.owners {
 		n.keepers.Go(func() { n.keep(ctx, p) })
+	}
+}
+
+// changed makes owners look at new limits, schedules and cancellations at once.
+func (n *Node) changed(*bus.Catalog) {
+	for p := range n.owners {
+		if o := n.owner(p); o != nil {
+			o.poke()
+		}
 	}
 }
 
