@@ -27,6 +27,9 @@ type flowLedger struct {
 	sent map[key]*sending
 
 	outages []span
+	// takeover is since when another server has had the work of one that was
+	// frozen: calls made earlier that come later are none of the limits'.
+	takeover time.Time
 }
 
 // span is from one time to another.
@@ -106,6 +109,14 @@ func (l *flowLedger) successor() error {
 	return nil
 }
 
+// takenOver is told that the work of a server that was frozen at a time is
+// another's now.
+func (l *flowLedger) takenOver(frozen time.Time) error {
+	err := l.catchUp()
+	l.takeover = frozen
+	return err
+}
+
 func (l *flowLedger) add(e *entry) {
 	l.at++
 	switch {
@@ -129,7 +140,7 @@ func (l *flowLedger) addCall(e *entry) {
 		l.addEnd(e)
 	case e.Function == witness:
 		l.addSight(key{strings.TrimPrefix(e.Event, flowEvents), e.N}, e)
-	case e.Call != "":
+	case e.Call != "" && !madeAt(e.Request).Before(l.takeover):
 		l.addFlight(e)
 		l.addLife(e)
 	}

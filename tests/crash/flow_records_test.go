@@ -264,6 +264,16 @@ func TestFlowCallsAtOnce(t *testing.T) {
 			require.Equal(t, tc.want, strings.Join(tc.tale.ledger(t).violations, "\n"))
 		})
 	}
+	t.Run("of a server that was frozen", func(t *testing.T) {
+		t.Parallel()
+		l := begun(keyed, "k", "k").ledger(t)
+		require.NoError(t, l.takenOver(timeOf(1000)))
+		late, next := (&tale{}).call(999, 0, keyed, "S", "k", nil, "a", 3), (&tale{}).call(1000, 0, keyed, "S", "k", nil, "a", 3)
+		l.add(&late.entries[0])
+		require.Empty(t, l.violations)
+		l.add(&next.entries[0])
+		require.Len(t, l.violations, 1)
+	})
 	t.Run("of a server that died", func(t *testing.T) {
 		t.Parallel()
 		l := begun(keyed, "k", "k").ledger(t)

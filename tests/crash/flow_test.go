@@ -60,40 +60,51 @@ func TestFlowBothKilled(t *testing.T) {
 }
 
 // TestFlowTwoServers runs two servers on one NATS. The one that serves more is
-// killed, or both are: another owner goes on with what the limits count.
+// killed, or frozen until the other has taken over, or both are killed: another
+// owner goes on with what the limits count.
 func TestFlowTwoServers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one trial is enough")
 	}
 	t.Parallel()
-	const rounds = 4
+	ways := []func(*flowSite){(*flowSite).killBusier, (*flowSite).killServers, (*flowSite).freezeBusier, (*flowSite).killServers}
 	url := []string{"--nats-url", startNATS(t)}
 	s := newFlowSite(t, 81, siteConfig{servers: [][]string{url, url}, partitions: 6})
 	rng := rand.New(rand.NewPCG(81, *seedOffset))
-	events := s.start(3 * rounds)
-	for round := range rounds {
-		for range 3 {
+	const each = 3
+	events := s.start(each * len(ways))
+	for _, take := range ways {
+		for range each {
 			events.round()
 			pause(s.site, time.Duration(rng.Int64N(int64(time.Second))))
 		}
-		s.killSome(round%2 == 1)
+		s.away(take)
 	}
 	require.NoError(t, events.wait())
 	s.sendLast()
-	s.killSome(false)
+	s.away((*flowSite).killBusier)
 	s.finish()
 }
 
-// killSome kills both servers, or that with the most partitions.
-func (s *flowSite) killSome(both bool) {
-	away := span{from: time.Now()}
-	if both {
-		s.killBoth()
-	} else {
-		s.takenOver(s.busier(), s.killServer, func(i int) { require.NoError(s.t, s.servers[i].Restart(s.ctx)) })
-	}
-	away.to = time.Now()
-	s.flow.outages = append(s.flow.outages, away)
+// away takes servers away for a while, and tells the ledger.
+func (s *flowSite) away(take func(*flowSite)) {
+	began := time.Now()
+	take(s)
+	s.flow.outages = append(s.flow.outages, span{began, time.Now()})
+}
+
+func (s *flowSite) killServers() { s.killBoth() }
+
+func (s *flowSite) killBusier() {
+	s.takenOver(s.busier(), s.killServer, func(i int) { require.NoError(s.t, s.servers[i].Restart(s.ctx)) })
+}
+
+func (s *flowSite) freezeBusier() {
+	frozen := time.Now()
+	s.takenOver(s.busier(), s.freeze, func(i int) {
+		require.NoError(s.t, s.flow.takenOver(frozen))
+		s.thaw(i)
+	})
 }
 
 // flowsInFull is all trials, or with -short the first, made small.
