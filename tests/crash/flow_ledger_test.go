@@ -21,7 +21,7 @@ type flowLedger struct {
 	at     int                            // how many lines of the journal were read
 	flight map[string]map[string]struct{} // calls under way, by what limits them
 	most   map[string]int                 // how many there were at most
-	seen   map[key]sight                  // runs of witness
+	seen   map[key]string                 // runs of witness that tell of an event
 
 	mu   sync.Mutex
 	sent map[key]*sending
@@ -36,12 +36,6 @@ type flowLedger struct {
 type span struct{ from, to time.Time }
 
 func (s span) meets(t span) bool { return !s.from.After(t.to) && !t.from.After(s.to) }
-
-// sight is a run of witness.
-type sight struct {
-	run string
-	at  time.Time // of its first call
-}
 
 // sending is an event that was accepted: the request was first made at the
 // beginning of the span, and had been answered at its end. The events of a key
@@ -69,7 +63,7 @@ type life struct {
 func newFlowLedger(l *ledger) *flowLedger {
 	return &flowLedger{
 		ledger: l, lives: map[string]*life{}, flight: map[string]map[string]struct{}{}, most: map[string]int{},
-		seen: map[key]sight{}, sent: map[key]*sending{},
+		seen: map[key]string{}, sent: map[key]*sending{},
 	}
 }
 
@@ -149,9 +143,9 @@ func (l *flowLedger) addCall(e *entry) {
 func (l *flowLedger) addSight(k key, e *entry) {
 	switch before, again := l.seen[k]; {
 	case !again:
-		l.seen[k] = sight{e.Run, e.At}
-	case before.run != e.Run:
-		l.violation("%s was looked at by the runs %s and %s", k, before.run, e.Run)
+		l.seen[k] = e.Run
+	case before != e.Run:
+		l.violation("%s was looked at by the runs %s and %s", k, before, e.Run)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,7 @@ type lane struct {
 	first    int           // number of its first event
 	each     int           // events in a round
 	gap      time.Duration // between two of them, at most
+	pad      string        // added to each
 
 	sent int
 	rng  *rand.Rand
@@ -47,12 +49,12 @@ var lanesOf = []struct {
 // lanesLength is more than the events of a lane.
 const lanesLength = 1000
 
-func newLanes(seed uint64) []*lane {
+func newLanes(seed uint64, pad int) []*lane {
 	var lanes []*lane
 	for _, l := range lanesOf {
 		for i := range l.keys {
 			lanes = append(lanes, &lane{
-				function: l.function, k: "k" + strconv.Itoa(i), first: lanesLength * i, each: l.each, gap: l.gap,
+				function: l.function, k: "k" + strconv.Itoa(i), first: lanesLength * i, each: l.each, gap: l.gap, pad: strings.Repeat("x", pad),
 				rng: rand.New(rand.NewPCG(seed, *seedOffset+uint64(len(lanes)))),
 			})
 		}
@@ -66,6 +68,9 @@ func (l *lane) next(with *meet) batch {
 	n := l.first + l.sent
 	l.sent++
 	data := map[string]any{"n": n, "k": l.k}
+	if l.pad != "" {
+		data["pad"] = l.pad
+	}
 	if with != nil {
 		data["meet"] = with
 	}

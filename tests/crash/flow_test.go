@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"jetstep/bus"
 	"jetstep/tests/harness"
 )
 
@@ -19,6 +20,8 @@ type flowTrial struct {
 	kills      int
 	victims    []victim // in turn
 	partitions int
+	pad        int  // bytes added to each event
+	compacts   bool // so much is stored that a log is compacted
 }
 
 // flowSite is a site whose events are those of functions with flow control.
@@ -28,8 +31,8 @@ type flowSite struct {
 	lanes []*lane
 }
 
-func newFlowSite(t *testing.T, seed uint64, c siteConfig) *flowSite {
-	s := &flowSite{site: newSite(t, c), lanes: newLanes(seed)}
+func newFlowSite(t *testing.T, seed uint64, pad int, c siteConfig) *flowSite {
+	s := &flowSite{site: newSite(t, c), lanes: newLanes(seed, pad)}
 	s.flow = newFlowLedger(s.ledger)
 	return s
 }
@@ -40,7 +43,7 @@ func TestFlowServerKilled(t *testing.T) {
 	t.Parallel()
 	for _, c := range flowsInFull([]flowTrial{
 		{seed: 61, kills: 12, partitions: 3},
-		{seed: 62, kills: 12, partitions: 1},
+		{seed: 62, kills: 12, partitions: 1, pad: 8 << 10, compacts: true},
 	}) {
 		c.victims = []victim{theServer}
 		t.Run(fmt.Sprintf("seed %d", c.seed), func(t *testing.T) {
@@ -68,8 +71,9 @@ func TestFlowTwoServers(t *testing.T) {
 	}
 	t.Parallel()
 	ways := []func(*flowSite){(*flowSite).killBusier, (*flowSite).killServers, (*flowSite).freezeBusier, (*flowSite).killServers}
-	url := []string{"--nats-url", startNATS(t)}
-	s := newFlowSite(t, 81, siteConfig{servers: [][]string{url, url}, partitions: 6})
+	nats := startNATS(t)
+	url := []string{"--nats-url", nats}
+	s := newFlowSite(t, 81, 0, siteConfig{servers: [][]string{url, url}, partitions: 6})
 	rng := rand.New(rand.NewPCG(81, *seedOffset))
 	const each = 3
 	events := s.start(each * len(ways))
@@ -84,6 +88,7 @@ func TestFlowTwoServers(t *testing.T) {
 	s.sendLast()
 	s.away((*flowSite).killBusier)
 	s.finish()
+	s.auditLogs(bus.Config{URLs: []string{nats}})
 }
 
 // away takes servers away for a while, and tells the ledger.
@@ -118,7 +123,7 @@ func flowsInFull(trials []flowTrial) []flowTrial {
 
 func (c flowTrial) run(t *testing.T) {
 	config := siteConfig{servers: [][]string{nil}, partitions: c.partitions, childApp: trial{victims: c.victims}.needsChildApp()}
-	s := newFlowSite(t, c.seed, config)
+	s := newFlowSite(t, c.seed, c.pad, config)
 	rng := rand.New(rand.NewPCG(c.seed, *seedOffset))
 	events := s.start(c.kills)
 	for round := range c.kills {
@@ -130,8 +135,10 @@ func (c flowTrial) run(t *testing.T) {
 	s.sendLast()
 	s.killAny(rng, theServer)
 	s.finish()
-	s.autopsy()
-	s.auditCharges()
+	require.Equal(t, c.compacts, s.autopsy(), "compaction")
+	if !c.compacts {
+		s.auditLogs(bus.Config{StoreDir: s.storeDir(0)})
+	}
 }
 
 // finish waits until all is done, shows that all limits can be reached once
@@ -158,7 +165,7 @@ func (s *flowSite) awaitFlows() {
 func (s *flowSite) sendLast() {
 	s.t.Helper()
 	s.sendEach(1, noMeeting)
-	s.await(stallTimeout, "events to be looked at", func(context.Context) error {
+	s.await(trialTimeout, "events to be looked at", func(context.Context) error {
 		if err := s.flow.catchUp(); err != nil {
 			return harness.Permanent(err)
 		}
