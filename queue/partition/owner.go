@@ -260,7 +260,7 @@ func (o *Owner) loop(ctx context.Context) {
 		case <-timer.C:
 		case <-o.wake:
 		}
-		next := o.tick()
+		next := o.tick(ctx)
 		timer.Reset(next)
 	}
 }
@@ -268,8 +268,9 @@ func (o *Owner) loop(ctx context.Context) {
 // idleTick is how often an owner with nothing due does its housekeeping.
 const idleTick = 500 * time.Millisecond
 
-// tick does what is due now and returns how long until the next is.
-func (o *Owner) tick() time.Duration {
+// tick does what is due now and returns how long until the next is. ctx ends
+// with the owner.
+func (o *Owner) tick(ctx context.Context) time.Duration {
 	o.writer.log.Stalled(appendTimeout)
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -284,7 +285,7 @@ func (o *Owner) tick() time.Duration {
 	if !o.marks.empty() && o.writer.idle() {
 		o.begin().commit(nil)
 	}
-	o.compactSome(now)
+	o.compactSome(ctx)
 	o.admit()
 	o.tellWaiting(now)
 	wait := idleTick
