@@ -69,6 +69,9 @@ type Runs interface {
 	// Jobs are the queued jobs of a run; none for a run that has none or is
 	// not known.
 	Jobs(ctx context.Context, run ulid.ULID) ([]Job, error)
+	// Loading tells that the state of the run is being read, so that a run that
+	// is not known may be known soon.
+	Loading(run ulid.ULID) bool
 	// WaitingFor names the limit that a due job of the run waits for (flow
 	// control); not ok when it waits for none, or is in another process.
 	WaitingFor(run ulid.ULID) (limit string, ok bool)

@@ -194,6 +194,7 @@ type fakeRuns struct {
 	steps      map[string]json.RawMessage
 	jobs       []Job
 	waiting    map[ulid.ULID]string
+	loading    bool
 	cancelled  []ulid.ULID
 	checkpoint CheckpointRequest
 }
@@ -212,6 +213,8 @@ func (r *fakeRuns) Steps(context.Context, ulid.ULID) (map[string]json.RawMessage
 }
 
 func (r *fakeRuns) Jobs(context.Context, ulid.ULID) ([]Job, error) { return r.jobs, r.err }
+
+func (r *fakeRuns) Loading(ulid.ULID) bool { return r.loading }
 
 func (r *fakeRuns) WaitingFor(run ulid.ULID) (string, bool) {
 	limit, ok := r.waiting[run]

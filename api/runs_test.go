@@ -98,6 +98,10 @@ func TestGetRunErrors(t *testing.T) {
 	w = f.do(t, "GET", "/v1/runs/x", "")
 	require.Equal(t, 400, w.Code)
 	require.Equal(t, `{"error":"Invalid run ID: x","data":null,"status":400}`+"\n", w.Body.String())
+
+	f.runs.loading = true
+	require.Equal(t, 503, f.do(t, "GET", "/v1/runs/"+goneRun, "").Code, "nobody knows yet")
+	require.Equal(t, 200, f.do(t, "GET", "/v1/runs/"+knownRun, "").Code)
 }
 
 func TestEventRuns(t *testing.T) {

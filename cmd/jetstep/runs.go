@@ -97,6 +97,9 @@ func (r runs) Jobs(ctx context.Context, id ulid.ULID) ([]api.Job, error) {
 	return jobs, nil
 }
 
+// Loading implements api.Runs.
+func (r runs) Loading(id ulid.ULID) bool { return r.engine.node.Loading(id) }
+
 // WaitingFor implements api.Runs.
 func (r runs) WaitingFor(id ulid.ULID) (limit string, ok bool) { return r.engine.node.Held(id) }
 

@@ -73,6 +73,9 @@ type Node struct {
 
 	lanes  [2]*queue.Ready[readyJob] // by queue.Lane; LaneFirst shares one
 	owners []atomic.Pointer[Owner]
+	// loading are the partitions that this process has the lease of and does
+	// not serve yet.
+	loading []atomic.Bool
 
 	cancel  context.CancelFunc
 	keepers sync.WaitGroup
@@ -110,6 +113,7 @@ func NewNode(cfg Config) *Node {
 		eventLimit: cfg.Bus.MaxPayload() - eventRoom,
 		lanes:      [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
 		owners:     make([]atomic.Pointer[Owner], cfg.Bus.Partitions()),
+		loading:    make([]atomic.Bool, cfg.Bus.Partitions()),
 		opened:     make(chan struct{}),
 		clock:      time.Now,
 	}
@@ -170,11 +174,13 @@ func (n *Node) keep(ctx context.Context, p int) {
 	for ctx.Err() == nil {
 		lease, err := n.bus.AcquireLease(ctx, p, n.name)
 		if err == nil {
+			n.loading[p].Store(true)
 			err = n.reign(ctx, p, lease, func() {
 				if first && n.pending.Add(-1) == 0 {
 					close(n.opened)
 				}
 				first, pause = false, retryOpen
+				n.loading[p].Store(false)
 			})
 		}
 		if err != nil && ctx.Err() == nil {
@@ -222,6 +228,10 @@ func (n *Node) reign(ctx context.Context, p int, lease *bus.Lease, opened func()
 }
 
 func (n *Node) owner(p int) *Owner { return n.owners[p].Load() }
+
+// Loading tells whether this process is about to serve the partition of a run,
+// so that it will soon know more of the run than it does now.
+func (n *Node) Loading(run ulid.ULID) bool { return n.loading[n.partitionOfRun(run)].Load() }
 
 // durable lets others know what a record said: the history, and the receivers
 // of its messages. No owner's lock is held.
