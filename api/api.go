@@ -19,6 +19,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"jetstep/api/realtime"
 	"jetstep/history"
 )
 
@@ -51,13 +52,15 @@ type Config struct {
 	StartOptions any  // shown by GET /dev as they are; optional
 	UI           bool // serve the page at /
 
-	Events  Events
-	Apps    Apps
-	Catalog Catalog
-	History history.Reader
-	Runs    Runs
-	Signals Signals
-	Limits  Limits
+	Events   Events
+	Apps     Apps
+	Catalog  Catalog
+	Controls Controls
+	History  history.Reader
+	Runs     Runs
+	Realtime *realtime.Server // closed by its owner
+	Signals  Signals
+	Limits   Limits
 	// NotReady says why the server cannot work yet; nothing when it can.
 	NotReady func() []string
 	// QueueDepth is the number of jobs that are due or will be.

@@ -87,15 +87,18 @@ type appFunction struct {
 	Config     *function.Function `json:"config"`
 	CreatedAt  time.Time          `json:"created_at"`
 	ArchivedAt time.Time          `json:"archived_at"`
+	Paused     bool               `json:"is_paused,omitempty"` // an addition
 }
 
 // appFunctions is GET /v1/apps/{app}/functions: a list without an envelope.
 func (s *Server) appFunctions(c echo.Context) error {
 	list := []appFunction{}
-	if app, ok := s.cfg.Catalog.Catalog().AppByName(c.Param("app")); ok {
+	catalog := s.cfg.Catalog.Catalog()
+	if app, ok := catalog.AppByName(c.Param("app")); ok {
 		for i := range app.Functions {
 			fn := &app.Functions[i]
-			list = append(list, appFunction{InternalID: fn.ID, AppID: app.ID, Slug: fn.Slug, Name: fn.Name, Config: fn, CreatedAt: app.CreatedAt})
+			list = append(list, appFunction{InternalID: fn.ID, AppID: app.ID, Slug: fn.Slug, Name: fn.Name, Config: fn,
+				CreatedAt: app.CreatedAt, Paused: catalog.Paused(fn.ID)})
 		}
 	}
 	s.send(c, http.StatusOK, list)

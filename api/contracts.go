@@ -14,6 +14,7 @@ import (
 	"jetstep/api/appsync"
 	"jetstep/api/ingest"
 	"jetstep/bus"
+	"jetstep/function"
 )
 
 // What the contracts below fail with. Errors wrap one of them where callers
@@ -47,6 +48,15 @@ type Catalog interface {
 	Catalog() *bus.Catalog
 }
 
+// Controls changes what people decide about functions; see bus.Registry. The
+// catalog shows a change when the call returns.
+type Controls interface {
+	SetPaused(ctx context.Context, fn uuid.UUID, paused bool) error
+	AddCancellation(ctx context.Context, added function.Cancellation) error
+	// RemoveCancellation fails with bus.ErrNoCancellation.
+	RemoveCancellation(ctx context.Context, id ulid.ULID) error
+}
+
 // Runs is the live state of runs, wherever in the cluster they are.
 type Runs interface {
 	// Cancel ends a run for good. It fails with ErrRunNotFound or ErrRunEnded.
@@ -59,6 +69,12 @@ type Runs interface {
 	// Jobs are the queued jobs of a run; none for a run that has none or is
 	// not known.
 	Jobs(ctx context.Context, run ulid.ULID) ([]Job, error)
+	// Loading tells that the state of the run is being read, so that a run that
+	// is not known may be known soon.
+	Loading(run ulid.ULID) bool
+	// WaitingFor names the limit that a due job of the run waits for (flow
+	// control); not ok when it waits for none, or is in another process.
+	WaitingFor(run ulid.ULID) (limit string, ok bool)
 	// Checkpoint records the steps that an SDK reports while it is being
 	// called. It fails with ErrRunNotFound, ErrRefusedStep, ErrStepTooLarge,
 	// ErrStateTooLarge or ErrStaleDispatch.
@@ -73,6 +89,8 @@ type Job struct {
 	Kind     string          `json:"kind"`
 	Attempt  int             `json:"attempt"`
 	Raw      json.RawMessage `json:"Raw"` // the engine's own form; may be nil
+	// WaitingFor is an addition: the limit that holds the job up.
+	WaitingFor string `json:"waiting_for,omitempty"`
 }
 
 // CheckpointRequest is the body of POST /v1/checkpoint/{run}/async

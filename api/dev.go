@@ -7,8 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
-
-	"jetstep/function"
 )
 
 // devInfo is GET /dev, by which SDKs find a dev server; in start mode it is no
@@ -17,22 +15,24 @@ func (s *Server) devInfo(c echo.Context) error {
 	if s.cfg.Mode == Start {
 		return echo.ErrNotFound
 	}
-	functions := []*function.Function{}
-	for _, app := range s.cfg.Catalog.Catalog().Apps {
+	functions := []shownFunction{}
+	catalog := s.cfg.Catalog.Catalog()
+	for _, app := range catalog.Apps {
 		for i := range app.Functions {
-			functions = append(functions, &app.Functions[i])
+			fn := &app.Functions[i]
+			functions = append(functions, shownFunction{fn, catalog.Paused(fn.ID)})
 		}
 	}
 	text, err := json.MarshalIndent(struct {
-		Version         string               `json:"version"`
-		Authed          bool                 `json:"authed"`
-		StartOptions    any                  `json:"startOpts"`
-		Functions       []*function.Function `json:"functions"`
-		Handlers        []string             `json:"handlers"` // always null
-		SingleNode      bool                 `json:"isSingleNodeService"`
-		NoSigningKey    bool                 `json:"isMissingSigningKey"`
-		NoEventKeys     bool                 `json:"isMissingEventKeys"`
-		FeatureSwitches map[string]bool      `json:"features"`
+		Version         string          `json:"version"`
+		Authed          bool            `json:"authed"`
+		StartOptions    any             `json:"startOpts"`
+		Functions       []shownFunction `json:"functions"`
+		Handlers        []string        `json:"handlers"` // always null
+		SingleNode      bool            `json:"isSingleNodeService"`
+		NoSigningKey    bool            `json:"isMissingSigningKey"`
+		NoEventKeys     bool            `json:"isMissingEventKeys"`
+		FeatureSwitches map[string]bool `json:"features"`
 	}{Version: s.cfg.Version, StartOptions: s.cfg.StartOptions, Functions: functions, FeatureSwitches: map[string]bool{}}, "", "  ")
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ const (
 // sendData answers a /v1 request. Nothing is cached here; the client is told
 // what it may do.
 func (s *Server) sendData(c echo.Context, data any, cache time.Duration) error {
-	e := envelope{Data: data, Metadata: metadata{FetchedAt: s.cfg.Now().UTC()}}
+	e := s.envelope(data)
 	if cache > 0 {
 		until := e.Metadata.FetchedAt.Add(cache)
 		e.Metadata.CachedUntil = &until
@@ -40,6 +40,10 @@ func (s *Server) sendData(c echo.Context, data any, cache time.Duration) error {
 	}
 	s.send(c, http.StatusOK, e)
 	return nil
+}
+
+func (s *Server) envelope(data any) envelope {
+	return envelope{Data: data, Metadata: metadata{FetchedAt: s.cfg.Now().UTC()}}
 }
 
 // parseULID reads an id of a path. The error is refusal for what is none.

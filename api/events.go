@@ -134,7 +134,7 @@ func (s *Server) eventRuns(c echo.Context) error {
 	}
 	runs := make([]run, len(found))
 	for i := range found {
-		runs[i] = showRun(&found[i])
+		runs[i] = s.showRun(&found[i])
 		runs[i].EnvironmentID = uuid.UUID{} // in this list only (http-api §10)
 	}
 	return s.sendData(c, runs, cacheEventRun)

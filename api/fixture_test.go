@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +21,7 @@ import (
 
 	"jetstep/api/appsync"
 	"jetstep/api/ingest"
+	"jetstep/api/realtime"
 	"jetstep/bus"
 	"jetstep/function"
 	"jetstep/history"
@@ -55,7 +58,7 @@ func newFixture(t *testing.T, configure ...func(*Config)) *fixture {
 		runs: &fakeRuns{}, signals: &fakeSignals{}, limits: &fakeLimits{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{},
 	}
 	cfg := Config{
-		Mode: Dev, Version: "1.2.3", UI: true, Apps: f.apps, Catalog: f.catalog, History: f.history, Runs: f.runs,
+		Mode: Dev, Version: "1.2.3", UI: true, Apps: f.apps, Catalog: f.catalog, Controls: f.catalog, History: f.history, Runs: f.runs,
 		Signals: f.signals, Limits: f.limits, NotReady: func() []string { return f.notReady },
 		QueueDepth: func() float64 { return 2 }, Metrics: f.metrics,
 		Logger: slog.New(slog.NewTextHandler(f.log, nil)), Now: func() time.Time { return now },
@@ -63,6 +66,7 @@ func newFixture(t *testing.T, configure ...func(*Config)) *fixture {
 	for _, change := range configure {
 		change(&cfg)
 	}
+	cfg.Realtime = realtime.New(realtime.Config{Broker: lostMessages{}, SigningKeys: cfg.SigningKeys, Now: cfg.Now})
 	if cfg.Events == nil {
 		keys := ingest.AnyKey()
 		if cfg.Mode == Start {
@@ -131,10 +135,46 @@ func (a *fakeApps) Remove(_ context.Context, url string) error {
 	return a.err
 }
 
-// fakeCatalog shows apps.
-type fakeCatalog struct{ apps []*function.App }
+// fakeCatalog shows apps, and what is decided about their functions.
+type fakeCatalog struct {
+	apps     []*function.App
+	controls map[uuid.UUID]*function.Control
+	err      error
+}
 
-func (c *fakeCatalog) Catalog() *bus.Catalog { return &bus.Catalog{Apps: c.apps} }
+func (c *fakeCatalog) Catalog() *bus.Catalog {
+	return bus.NewCatalog(c.apps, slices.Collect(maps.Values(c.controls))...)
+}
+
+func (c *fakeCatalog) control(id uuid.UUID) *function.Control {
+	if c.controls == nil {
+		c.controls = map[uuid.UUID]*function.Control{}
+	}
+	if c.controls[id] == nil {
+		c.controls[id] = &function.Control{FunctionID: id}
+	}
+	return c.controls[id]
+}
+
+func (c *fakeCatalog) SetPaused(_ context.Context, id uuid.UUID, paused bool) error {
+	c.control(id).Paused = paused
+	return c.err
+}
+
+func (c *fakeCatalog) AddCancellation(_ context.Context, added function.Cancellation) error {
+	*c.control(added.FunctionID) = c.control(added.FunctionID).WithCancellation(added)
+	return c.err
+}
+
+func (c *fakeCatalog) RemoveCancellation(_ context.Context, id ulid.ULID) error {
+	for _, control := range c.controls {
+		if changed, ok := control.WithoutCancellation(id); ok {
+			*control = changed
+			return c.err
+		}
+	}
+	return bus.ErrNoCancellation
+}
 
 // demoApp has one function.
 func demoApp() *function.App {
@@ -153,6 +193,8 @@ type fakeRuns struct {
 	events     []json.RawMessage
 	steps      map[string]json.RawMessage
 	jobs       []Job
+	waiting    map[ulid.ULID]string
+	loading    bool
 	cancelled  []ulid.ULID
 	checkpoint CheckpointRequest
 }
@@ -171,6 +213,13 @@ func (r *fakeRuns) Steps(context.Context, ulid.ULID) (map[string]json.RawMessage
 }
 
 func (r *fakeRuns) Jobs(context.Context, ulid.ULID) ([]Job, error) { return r.jobs, r.err }
+
+func (r *fakeRuns) Loading(ulid.ULID) bool { return r.loading }
+
+func (r *fakeRuns) WaitingFor(run ulid.ULID) (string, bool) {
+	limit, ok := r.waiting[run]
+	return limit, ok
+}
 
 func (r *fakeRuns) Checkpoint(ctx context.Context, req CheckpointRequest) error {
 	if err := ctx.Err(); err != nil {

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"jetstep/bus"
 	"jetstep/function"
 	"jetstep/history"
 	"jetstep/state"
@@ -46,6 +46,7 @@ type appView struct {
 
 type functionView struct {
 	Slug, Name, Triggers string
+	Paused               bool
 }
 
 type runView struct {
@@ -60,35 +61,15 @@ type eventView struct {
 }
 
 // page is GET /: what is registered and what happened lately, for people.
-func (s *Server) page(c echo.Context) error {
-	runs, err := s.cfg.History.RecentRuns(c.Request().Context(), pageRuns)
-	if err != nil {
+func (s *Server) page(c echo.Context) (err error) {
+	ctx, catalog := c.Request().Context(), s.cfg.Catalog.Catalog()
+	view := pageView{Version: s.cfg.Version, NotReady: s.cfg.NotReady(), Apps: showApps(catalog)}
+	if view.Runs, err = s.recentRuns(ctx, catalog); err != nil {
 		return err
 	}
-	view := pageView{Version: s.cfg.Version, NotReady: s.cfg.NotReady()}
-	slugs := map[uuid.UUID]string{}
-	for _, app := range s.cfg.Catalog.Catalog().Apps {
-		shown := appView{App: app}
-		for i := range app.Functions {
-			fn := &app.Functions[i]
-			slugs[fn.ID] = fn.Slug
-			shown.Functions = append(shown.Functions, functionView{Slug: fn.Slug, Name: fn.Name, Triggers: showTriggers(fn.Triggers)})
-		}
-		for i := range app.Archived {
-			slugs[app.Archived[i].ID] = app.Archived[i].Slug
-		}
-		view.Apps = append(view.Apps, shown)
-	}
-	// After a start they are in the order in which the logs were read.
-	slices.SortStableFunc(runs, func(a, b history.Run) int { return b.QueuedAt.Compare(a.QueuedAt) })
-	for i := range runs {
-		view.Runs = append(view.Runs, showRecentRun(&runs[i], slugs))
-	}
-	events, err := s.recentEvents(c.Request().Context())
-	if err != nil {
+	if view.Events, err = s.recentEvents(ctx); err != nil {
 		return err
 	}
-	view.Events = events
 	var text bytes.Buffer
 	if err := pageTemplate.Execute(&text, view); err != nil {
 		return err
@@ -97,6 +78,37 @@ func (s *Server) page(c echo.Context) error {
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	header.Set(echo.HeaderCacheControl, "no-store")
 	return c.HTMLBlob(http.StatusOK, text.Bytes())
+}
+
+func showApps(catalog *bus.Catalog) []appView {
+	shown := make([]appView, len(catalog.Apps))
+	for i, app := range catalog.Apps {
+		shown[i].App = app
+		for j := range app.Functions {
+			fn := &app.Functions[j]
+			shown[i].Functions = append(shown[i].Functions, functionView{
+				Slug: fn.Slug, Name: fn.Name, Triggers: showTriggers(fn.Triggers), Paused: catalog.Paused(fn.ID),
+			})
+		}
+	}
+	return shown
+}
+
+func (s *Server) recentRuns(ctx context.Context, catalog *bus.Catalog) ([]runView, error) {
+	runs, err := s.cfg.History.RecentRuns(ctx, pageRuns)
+	if err != nil {
+		return nil, err
+	}
+	// After a start they are in the order in which the logs were read.
+	slices.SortStableFunc(runs, func(a, b history.Run) int { return b.QueuedAt.Compare(a.QueuedAt) })
+	shown := make([]runView, len(runs))
+	for i := range runs {
+		shown[i] = showRecentRun(&runs[i], catalog)
+		if limit, ok := s.cfg.Runs.WaitingFor(runs[i].ID); ok && shown[i].Reason == "" {
+			shown[i].Reason = "waits for its limit of " + limit
+		}
+	}
+	return shown, nil
 }
 
 func (s *Server) recentEvents(ctx context.Context) ([]eventView, error) {
@@ -126,11 +138,11 @@ func showTriggers(triggers []function.Trigger) string {
 	return strings.Join(texts, ", ")
 }
 
-func showRecentRun(r *history.Run, slugs map[uuid.UUID]string) runView {
-	shown := runView{ID: r.ID.String(), Function: slugs[r.FunctionID], Status: r.Status.String(), Reason: r.Reason,
+func showRecentRun(r *history.Run, catalog *bus.Catalog) runView {
+	shown := runView{ID: r.ID.String(), Function: r.FunctionID.String(), Status: r.Status.String(), Reason: r.Reason,
 		QueuedAt: r.QueuedAt.UTC().Format(time.DateTime)}
-	if shown.Function == "" {
-		shown.Function = r.FunctionID.String() // it is no longer registered
+	if fn, _, ok := catalog.Executable(r.FunctionID); ok {
+		shown.Function = fn.Slug
 	}
 	if !r.EndedAt.IsZero() {
 		shown.Took = r.EndedAt.Sub(r.QueuedAt).Round(time.Millisecond).String()

@@ -57,7 +57,17 @@ func (s *Server) routes() []route {
 		{http.MethodDelete, "/v1/runs/:run", keyed, s.cancelRun},
 		{http.MethodGet, "/v1/runs/:run/jobs", keyed, s.runJobs},
 		{http.MethodGet, "/v1/apps/:app/functions", keyed, s.appFunctions},
+		{http.MethodPost, "/v1/functions/:function/pause", keyed, s.setPaused(true)},
+		{http.MethodPost, "/v1/functions/:function/unpause", keyed, s.setPaused(false)},
+		{http.MethodPost, "/v1/cancellations", keyed, s.createCancellation},
+		{http.MethodGet, "/v1/cancellations", keyed, s.listCancellations},
+		{http.MethodDelete, "/v1/cancellations/:cancellation", keyed, s.deleteCancellation},
 		{http.MethodPost, "/v1/signals", keyed, s.sendSignal},
+		{http.MethodPost, "/v1/realtime/token", keyed, handle(s.cfg.Realtime.CreateToken)},
+		{http.MethodPost, "/v1/realtime/publish", open, handle(s.cfg.Realtime.Publish)}, // these check tokens
+		{http.MethodPost, "/v1/realtime/publish/tee", open, handle(s.cfg.Realtime.Tee)},
+		{http.MethodGet, "/v1/realtime/connect", open, handle(s.cfg.Realtime.Connect)},
+		{http.MethodGet, "/v1/realtime/sse", open, handle(s.cfg.Realtime.SSE)},
 		{http.MethodPost, "/v1/checkpoint/:run/async", keyed, s.checkpoint},
 		{http.MethodPost, "/v1/http/runs/:run/async", keyed, s.checkpoint},
 		{http.MethodPost, "/v1/traces/userland", keyed, s.userlandTraces},
@@ -70,6 +80,9 @@ func (s *Server) routes() []route {
 	}
 	return append(routes, laterRoutes()...)
 }
+
+// handle makes a handler of the standard library one of the router.
+func handle(h http.HandlerFunc) echo.HandlerFunc { return echo.WrapHandler(h) }
 
 // laterRoutes are those that the server does not have yet. They say so, where
 // an answer 404 would look like a wrong URL.
@@ -86,13 +99,6 @@ func laterRoutes() []route {
 		{"/v0/connect/envs/:env/conns", []string{http.MethodGet}},
 		{"/v0/connect/envs/:env/groups/:group", []string{http.MethodGet}},
 		{"/v1/runs/:run/metadata", []string{http.MethodPost}},
-		{"/v1/cancellations", []string{http.MethodPost, http.MethodGet}},
-		{"/v1/cancellations/:cancellation", []string{http.MethodDelete}},
-		{"/v1/realtime/token", []string{http.MethodPost}},
-		{"/v1/realtime/publish", []string{http.MethodPost}},
-		{"/v1/realtime/publish/tee", []string{http.MethodPost}},
-		{"/v1/realtime/connect", []string{http.MethodGet}},
-		{"/v1/realtime/sse", []string{http.MethodGet}},
 		{"/v1/checkpoint", []string{http.MethodPost}},
 		{"/v1/checkpoint/:run/steps", []string{http.MethodPost}},
 		{"/v1/checkpoint/:run/output", []string{http.MethodGet}},

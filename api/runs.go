@@ -34,18 +34,25 @@ type run struct {
 	Output          json.RawMessage `json:"output,omitempty"`
 	// Reason is an addition: why the run waits, or was skipped.
 	Reason string `json:"reason,omitempty"`
+	// ExistingRunID is an addition: the run because of which this was skipped.
+	ExistingRunID *ulid.ULID `json:"existing_run_id,omitempty"`
+	// WaitingFor is an addition: the limit that holds a due job of the run up.
+	WaitingFor string `json:"waiting_for,omitempty"`
 }
 
-func showRun(r *history.Run) run {
+func (s *Server) showRun(r *history.Run) run {
 	shown := run{ID: r.ID, StartedAt: r.StartedAt.UTC(), FunctionID: r.FunctionID, FunctionVersion: r.FunctionVersion,
 		EnvironmentID: function.EnvironmentID, EventID: r.EventID(), BatchID: r.BatchID, OriginalRunID: r.OriginalRunID,
-		Cron: r.Cron, Status: r.Status.String(), Output: r.Output, Reason: r.Reason}
+		Cron: r.Cron, Status: r.Status.String(), Output: r.Output, Reason: r.Reason, ExistingRunID: r.ExistingRunID}
 	if r.StartedAt.IsZero() {
 		shown.StartedAt = r.QueuedAt.UTC()
 	}
 	if !r.EndedAt.IsZero() {
 		ended := r.EndedAt.UTC()
 		shown.EndedAt = &ended
+	}
+	if !r.Status.Ended() {
+		shown.WaitingFor, _ = s.cfg.Runs.WaitingFor(r.ID)
 	}
 	return shown
 }
@@ -72,12 +79,14 @@ func (s *Server) getRun(c echo.Context) error {
 	}
 	found, err := s.cfg.History.Run(c.Request().Context(), id)
 	switch {
+	case errors.Is(err, history.ErrRunNotFound) && s.cfg.Runs.Loading(id):
+		return problemf(http.StatusServiceUnavailable, "The state of run %s is being loaded", id)
 	case errors.Is(err, history.ErrRunNotFound):
 		return noSuchRun(id)
 	case err != nil:
 		return err
 	}
-	return s.sendData(c, showRun(&found), cacheRun)
+	return s.sendData(c, s.showRun(&found), cacheRun)
 }
 
 // maxJobs is how many jobs of a run are shown.

@@ -63,6 +63,32 @@ func TestGetRunThatIsRare(t *testing.T) {
 	require.Contains(t, body, `"event_id":"00000000000000000000000000","batch_id":"`+eventText+`","original_run_id":"`+goneRun+`","cron":"* * * * *","status":"Skipped"`)
 }
 
+func TestSkippedRun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	skipped, existing := ranRun(), ulid.MustParse(goneRun)
+	skipped.Status, skipped.Reason, skipped.EndedAt, skipped.ExistingRunID = state.Skipped, "Singleton", now, &existing
+	f.history.RunScheduled(skipped)
+	body := f.do(t, "GET", "/v1/runs/"+knownRun, "").Body.String()
+	require.Contains(t, body, `"run_started_at":"2026-11-25T23:00:52.088Z"`)
+	require.Contains(t, body, `"status":"Skipped","ended_at":"2026-11-25T23:00:52.088Z","reason":"Singleton","existing_run_id":"`+goneRun+`"}`)
+	require.Contains(t, f.do(t, "GET", "/v1/events/"+eventText+"/runs", "").Body.String(), `{"data":[],`)
+}
+
+func TestRunThatWaitsForALimit(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.history.RunScheduled(ranRun())
+	f.runs.waiting = map[ulid.ULID]string{ulid.MustParse(knownRun): "concurrency by event.data.a"}
+	const want = `"status":"Scheduled","ended_at":null,"waiting_for":"concurrency by event.data.a"}`
+	require.Contains(t, f.do(t, "GET", "/v1/runs/"+knownRun, "").Body.String(), want)
+	require.Contains(t, f.do(t, "GET", "/v1/events/"+eventText+"/runs", "").Body.String(), want)
+	require.Contains(t, f.do(t, "GET", "/", "").Body.String(), "waits for its limit of concurrency by event.data.a")
+
+	f.history.RunFinished(ulid.MustParse(knownRun), state.Completed, nil, now)
+	require.NotContains(t, f.do(t, "GET", "/v1/runs/"+knownRun, "").Body.String(), "waiting_for", "it has ended")
+}
+
 func TestGetRunErrors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -72,6 +98,10 @@ func TestGetRunErrors(t *testing.T) {
 	w = f.do(t, "GET", "/v1/runs/x", "")
 	require.Equal(t, 400, w.Code)
 	require.Equal(t, `{"error":"Invalid run ID: x","data":null,"status":400}`+"\n", w.Body.String())
+
+	f.runs.loading = true
+	require.Equal(t, 503, f.do(t, "GET", "/v1/runs/"+goneRun, "").Code, "nobody knows yet")
+	require.Equal(t, 200, f.do(t, "GET", "/v1/runs/"+knownRun, "").Code)
 }
 
 func TestEventRuns(t *testing.T) {

@@ -102,6 +102,10 @@ func TestEveryRouteNeedsAKeyInStart(t *testing.T) {
 		path := strings.NewReplacer(":run", knownRun, ":event", knownRun, ":key", "wrong", ":", "").Replace(r.path)
 		w := f.do(t, r.method, path, "")
 		require.Equal(t, "cloud", w.Header().Get("X-Inngest-Server-Kind"), path)
+		if r.path == "/v1/realtime/token" {
+			subscriber := realtimeToken(t, f)
+			require.Equal(t, 401, f.do(t, r.method, path, "[]", "Authorization: Bearer "+subscriber).Code, "a token makes no tokens")
+		}
 		if open[r.path] {
 			require.Equal(t, r.path == "/e/:key", w.Code == 401, path)
 			continue

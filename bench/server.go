@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -71,13 +72,21 @@ func StartTarget(ctx context.Context, binary, dir string, args ...string) (*Targ
 	return t, took, nil
 }
 
+// freePort is a port that was free a moment ago, out of a range that systems do
+// not take the local ports of outgoing connections from: a server that is
+// killed under load has to get it back.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	const first, tries = 12_000, 100
+	var last error
+	for range tries {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(first+mathrand.IntN(20_000)))
+		if err != nil {
+			last = err
+			continue
+		}
+		return l.Addr().(*net.TCPAddr).Port, l.Close()
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("looking for a free port: %w", last)
 }
 
 // Restart starts the child and returns how long it took until the path

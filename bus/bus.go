@@ -37,6 +37,8 @@ type Bus struct {
 	events  *link // publishes events
 	logs    *link // appends to logs
 	control *link // API calls, consumers, key-value
+	// realtime publishes and subscribes to what nobody stores.
+	realtime *link
 
 	partitions int
 	maxPayload int // of a message, bytes
@@ -97,6 +99,9 @@ func (b *Bus) connect() (err error) {
 	if b.control, err = b.dial(func(err error) { b.log.Debug("nats connection lost", "error", err) }); err != nil {
 		return err
 	}
+	if b.realtime, err = b.dial(func(err error) { b.log.Debug("nats connection for realtime lost", "error", err) }); err != nil {
+		return err
+	}
 	b.events, err = b.dial(func(err error) {
 		if p := b.publisher.Load(); p != nil {
 			p.failAll(fmt.Errorf("connection lost: %w", err))
@@ -124,7 +129,7 @@ func (b *Bus) MaxPayload() int { return b.maxPayload }
 // Registry holds the registered apps and functions.
 func (b *Bus) Registry() *Registry { return b.registry }
 
-// Conn is the connection for core NATS uses (ingest requests, realtime).
+// Conn is the connection for core NATS uses (ingest requests).
 func (b *Bus) Conn() *nats.Conn { return b.control.nc }
 
 // LastEvent is the highest EVENTS sequence this process has seen published or
@@ -169,7 +174,7 @@ func (b *Bus) Close() {
 	if p := b.publisher.Load(); p != nil {
 		p.failAll(errBusClosed)
 	}
-	for _, l := range []*link{b.events, b.logs, b.control} {
+	for _, l := range []*link{b.events, b.logs, b.control, b.realtime} {
 		if l != nil {
 			l.nc.Close()
 		}

@@ -35,6 +35,18 @@ type archived struct {
 	app uuid.UUID
 }
 
+// NewCatalog is a catalog of what is given. A Registry makes its own.
+func NewCatalog(apps []*function.App, controls ...*function.Control) *Catalog {
+	byID, byFunction := map[uuid.UUID]*function.App{}, map[uuid.UUID]*function.Control{}
+	for _, app := range apps {
+		byID[app.ID] = app
+	}
+	for _, control := range controls {
+		byFunction[control.FunctionID] = control
+	}
+	return newCatalog(byID, byFunction)
+}
+
 // newCatalog indexes the apps; archived apps contribute nothing but their id.
 func newCatalog(apps map[uuid.UUID]*function.App, controls map[uuid.UUID]*function.Control) *Catalog {
 	c := &Catalog{

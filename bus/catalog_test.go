@@ -28,11 +28,7 @@ func triggeredBy(slug string, triggers ...function.Trigger) function.Function {
 func on(event string) function.Trigger { return function.Trigger{Event: event} }
 
 func catalogOf(apps ...*function.App) *Catalog {
-	byID := map[uuid.UUID]*function.App{}
-	for _, app := range apps {
-		byID[app.ID] = app
-	}
-	return newCatalog(byID, nil)
+	return NewCatalog(apps)
 }
 
 func slugs(list []*Registered) []string {

@@ -1,13 +1,14 @@
 package bus
 
 import (
-	"net"
 	"net/url"
 	"strconv"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"jetstep/tests/harness"
 )
 
 // startCluster starts three servers that know each other.
@@ -20,11 +21,10 @@ func startCluster(t *testing.T) []*natsServer {
 	var ports []int
 	var routes []*url.URL
 	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := harness.FreePort()
 		require.NoError(t, err)
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-		routes = append(routes, &url.URL{Scheme: "nats", Host: l.Addr().String()})
-		require.NoError(t, l.Close())
+		ports = append(ports, port)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: "127.0.0.1:" + strconv.Itoa(port)})
 	}
 	var servers []*natsServer
 	for i, port := range ports {

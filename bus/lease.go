@@ -196,8 +196,29 @@ func (l *Lease) extend(ctx context.Context, deadline time.Time) (ok bool, err er
 func (l *Lease) Release(ctx context.Context) error {
 	l.cancel()
 	<-l.ended
-	if err := l.kv.Purge(ctx, l.key, jetstream.LastRevision(l.revision)); err != nil && !isWrongSequence(err) {
+	err := l.kv.Purge(ctx, l.key, jetstream.LastRevision(l.revision))
+	if isWrongSequence(err) {
+		err = l.releaseRenewed(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("release %s: %w", l.key, err)
 	}
 	return nil
+}
+
+// releaseRenewed gives up a lease that is not what was last known of it: the
+// renewal that Release has ended may have come through all the same. One that
+// is someone else's by now stays.
+func (l *Lease) releaseRenewed(ctx context.Context) error {
+	entry, err := l.kv.Get(ctx, l.key)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound) || err == nil && !bytes.Equal(entry.Value(), l.value):
+		return nil
+	case err != nil:
+		return err
+	}
+	if err = l.kv.Purge(ctx, l.key, jetstream.LastRevision(entry.Revision())); isWrongSequence(err) {
+		return nil // it ran out meanwhile, and someone took it
+	}
+	return err
 }

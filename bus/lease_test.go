@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 )
 
@@ -176,6 +177,30 @@ func TestLeaseRenewalAfterALostAnswer(t *testing.T) {
 	ok, err = l.extend(t.Context(), time.Now().Add(LeaseTTL))
 	require.NoError(t, err)
 	require.False(t, ok)
+}
+
+// A renewal that Release cut short may have come through: the lease is free at
+// once all the same, and not when it runs out.
+func TestReleaseDuringARenewal(t *testing.T) {
+	t.Parallel()
+	b := startNATS(t, nil).open(nil)
+	l, err := b.AcquireLease(t.Context(), 0, "one")
+	require.NoError(t, err)
+	l.cancel()
+	<-l.ended
+	renewed, err := l.kv.Update(t.Context(), l.key, l.value, l.revision)
+	require.NoError(t, err)
+	require.NoError(t, l.Release(t.Context()))
+	_, err = l.kv.Get(t.Context(), l.key)
+	require.ErrorIs(t, err, jetstream.ErrKeyNotFound)
+
+	next, err := b.AcquireLease(t.Context(), 0, "two")
+	require.NoError(t, err)
+	l.revision = renewed
+	require.NoError(t, l.Release(t.Context()), "again, and late")
+	entry, err := l.kv.Get(t.Context(), l.key)
+	require.NoError(t, err)
+	require.Equal(t, next.value, entry.Value(), "the lease of another stays")
 }
 
 func TestAcquireLeaseReportsErrors(t *testing.T) {

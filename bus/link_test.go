@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
+
+	"jetstep/tests/harness"
 )
 
 // file writes a file for a test.
@@ -240,10 +243,9 @@ func TestOpenOverTLS(t *testing.T) {
 
 func TestOpenUnreachable(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := harness.FreePort()
 	require.NoError(t, err)
-	url := "nats://" + l.Addr().String()
-	require.NoError(t, l.Close())
+	url := "nats://127.0.0.1:" + strconv.Itoa(port)
 	for _, urls := range [][]string{{url}, {url, url}, {strings.Replace(url, "//", "//u:hidden@", 1)}} {
 		err = tryOpen(t, Config{URLs: urls})
 		require.ErrorIs(t, err, ErrUnreachable)

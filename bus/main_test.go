@@ -2,7 +2,6 @@ package bus
 
 import (
 	"encoding/json"
-	"net"
 	"os"
 	"strconv"
 	"testing"
@@ -11,6 +10,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
+
+	"jetstep/tests/harness"
 )
 
 // childEnv names what a test process that another test started is to do.
@@ -56,8 +57,10 @@ type natsServer struct {
 // startNATS starts a server with JetStream on a free port.
 func startNATS(t testing.TB, change func(*server.Options)) *natsServer {
 	t.Helper()
+	port, err := harness.FreePort() // it is used again after a restart
+	require.NoError(t, err)
 	n := &natsServer{t: t, opts: server.Options{
-		ServerName: "external", Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
+		ServerName: "external", Host: "127.0.0.1", Port: port, NoSigs: true, NoLog: true,
 		JetStream: true, StoreDir: t.TempDir(),
 		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: 1 << 40,
 	}}
@@ -77,7 +80,6 @@ func (n *natsServer) start() {
 	srv.Start()
 	require.True(n.t, srv.ReadyForConnections(patience))
 	n.srv = srv
-	n.opts.Port = srv.Addr().(*net.TCPAddr).Port
 }
 
 func (n *natsServer) stop() {

@@ -42,7 +42,9 @@ type Config struct {
 	Functions Functions
 	Limits    *Limits
 	Logger    *slog.Logger
-	// Workers is how many SDK calls are made at once, default 100.
+	// Workers is how many SDK calls are made at once, default 100. An eighth
+	// more, and four at least, is for functions that are not being called when
+	// these are busy.
 	Workers int
 	// RetryInterval, if set, replaces the back-off table.
 	RetryInterval time.Duration
@@ -50,6 +52,14 @@ type Config struct {
 	// that the reason is gone.
 	OnTrouble func(run ulid.ULID, reason string)
 }
+
+// There is one more worker for each so many, and a least number of them, that
+// only make a function's first call, when all others are busy: a function that
+// is not being called does not wait until slow calls of others end.
+const (
+	reserve    = 8
+	minReserve = 4
+)
 
 // wakers is how many ends of sleeps and waits are committed at once; a commit
 // takes a fraction of a millisecond.
@@ -85,6 +95,9 @@ func New(cfg Config) *Executor {
 func (e *Executor) Start(ctx context.Context) {
 	for range e.Workers {
 		e.workers.Go(func() { e.work(ctx, queue.LaneCall) })
+	}
+	for range max(e.Workers/reserve, minReserve) {
+		e.workers.Go(func() { e.work(ctx, queue.LaneFirst) })
 	}
 	for range wakers {
 		e.workers.Go(func() { e.work(ctx, queue.LaneWake) })
@@ -144,7 +157,8 @@ func (e *Executor) execute(ctx context.Context, lease queue.Lease) error {
 	began := time.Now()
 	run, err := e.Store.Load(ctx, lease.RunID)
 	if errors.Is(err, state.ErrRunNotFound) {
-		return nil // it ended while the job waited for a worker
+		e.Queue.Release(lease) // it ended while the job waited for a worker
+		return nil
 	}
 	if err != nil {
 		return err
@@ -152,6 +166,7 @@ func (e *Executor) execute(ctx context.Context, lease queue.Lease) error {
 	if lease.Over() {
 		// Another executor has the job, and may have brought the run further.
 		e.log.Debug("lease ended before the job was begun", "run_id", run.ID, "job_id", lease.Job.ID)
+		e.Queue.Release(lease)
 		return nil
 	}
 	t, err := e.decide(ctx, run, lease, began)
@@ -162,6 +177,7 @@ func (e *Executor) execute(ctx context.Context, lease queue.Lease) error {
 	err = e.Store.Commit(ctx, t)
 	if errors.Is(err, state.ErrRunNotFound) {
 		e.log.Debug("run ended while its function was called: the answer is void", "run_id", run.ID)
+		e.Queue.Release(lease)
 		return nil
 	}
 	return err

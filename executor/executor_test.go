@@ -90,17 +90,16 @@ func TestExecuteFailures(t *testing.T) {
 	done := &driver.Response{Kind: driver.KindDone}
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {
-		change   func(*rig)
-		commits  int
-		released bool
+		change  func(*rig)
+		commits int
 	}{
-		"the run has ended":             {func(r *rig) { r.store.loadErr = fmt.Errorf("x: %w", state.ErrRunNotFound) }, 0, false},
-		"the run cannot be loaded":      {func(r *rig) { r.store.loadErr = broken }, 0, true},
-		"the run ended during the call": {func(r *rig) { r.store.commitErr = fmt.Errorf("x: %w", state.ErrRunNotFound) }, 1, false},
-		"the outcome cannot be stored":  {func(r *rig) { r.store.commitErr = broken }, 1, true},
+		"the run has ended":             {func(r *rig) { r.store.loadErr = fmt.Errorf("x: %w", state.ErrRunNotFound) }, 0},
+		"the run cannot be loaded":      {func(r *rig) { r.store.loadErr = broken }, 0},
+		"the run ended during the call": {func(r *rig) { r.store.commitErr = fmt.Errorf("x: %w", state.ErrRunNotFound) }, 1},
+		"the outcome cannot be stored":  {func(r *rig) { r.store.commitErr = broken }, 1},
 		"the call cannot be made to an end": {func(r *rig) {
 			r.SDK = &fakeSDK{func(context.Context, *driver.Request) (*driver.Response, error) { return nil, broken }}
-		}, 0, true},
+		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,11 +108,7 @@ func TestExecuteFailures(t *testing.T) {
 				c.change(r)
 				execute(t, r, startJob)
 				require.Len(t, r.store.commits, c.commits)
-				if !c.released {
-					require.Empty(t, r.queue.released)
-					return
-				}
-				require.Len(t, r.queue.released, 1)
+				require.Len(t, r.queue.released, 1, "whatever happened, the lease ends")
 				require.Equal(t, startJob, r.queue.released[0].Job)
 			})
 		})
@@ -208,6 +203,7 @@ func TestNothingIsBegunAfterTheLease(t *testing.T) {
 		lasts = false
 		require.NoError(t, r.execute(t.Context(), lease))
 		require.Empty(t, r.store.committed())
+		require.NotEmpty(t, r.queue.givenBack(), "it is not counted as being executed any more")
 		lasts = true
 		require.NoError(t, r.execute(t.Context(), lease))
 		require.Len(t, r.store.committed(), 1)
@@ -380,4 +376,37 @@ func BenchmarkDecide(b *testing.B) {
 	for b.Loop() {
 		decide(s, answer)
 	}
+}
+
+// However many slow calls hold the workers, a function that is not being called
+// is called.
+func TestAFirstCallNeedsNoFreeWorker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := make(chan string, 10)
+		release := make(chan struct{})
+		r := newRig(func(_ context.Context, req *driver.Request) (*driver.Response, error) {
+			calls <- req.JobID
+			<-release
+			return &driver.Response{Kind: driver.KindDone}, nil
+		})
+		r.Start(t.Context())
+		for range 5 {
+			r.queue.put(startJob)
+		}
+		synctest.Wait()
+		require.Len(t, calls, 2)
+		first := startJob
+		first.ID = "first"
+		r.queue.lanes[queue.LaneFirst] <- queue.Lease{RunID: goldenRun, FunctionID: goldenFn, Job: first}
+		synctest.Wait()
+		require.Len(t, calls, 3)
+		<-calls
+		<-calls
+		require.Equal(t, "first", <-calls)
+		close(release)
+		synctest.Wait()
+		close(r.queue.closed)
+		require.NoError(t, r.Wait(t.Context()))
+	})
 }

@@ -43,14 +43,14 @@ func (s *fakeStore) committed() []*state.Transition {
 
 // fakeQueue hands out what is put into its lanes.
 type fakeQueue struct {
-	lanes    [2]chan queue.Lease
+	lanes    [3]chan queue.Lease
 	closed   chan struct{}
 	mu       sync.Mutex
 	released []queue.Lease
 }
 
 func newFakeQueue() *fakeQueue {
-	return &fakeQueue{lanes: [2]chan queue.Lease{make(chan queue.Lease, 100), make(chan queue.Lease, 100)}, closed: make(chan struct{})}
+	return &fakeQueue{lanes: [3]chan queue.Lease{make(chan queue.Lease, 100), make(chan queue.Lease, 100), make(chan queue.Lease, 100)}, closed: make(chan struct{})}
 }
 
 func (q *fakeQueue) put(job state.Job) {

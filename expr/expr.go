@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/google/cel-go/common/types"
@@ -76,7 +77,7 @@ func (e *Expression) Eval(vars map[string]any) (Result, error) {
 	case !failed:
 		return Result{value: value}, nil
 	case isMissingPath(value):
-		return Result{value: types.False}, nil
+		return Result{value: types.False, missing: true}, nil
 	case hasNoResult(err):
 		return Result{}, errNoResult
 	default:
@@ -113,7 +114,8 @@ func EvalText(text string, vars map[string]any) (string, error) {
 
 // Result is the value of an expression (expressions.md §10).
 type Result struct {
-	value ref.Val
+	value   ref.Val
+	missing bool
 }
 
 // Value is the Go value: bool, int64, uint64, float64, string, []byte,
@@ -143,6 +145,23 @@ func (r Result) Int() (n int64, ok bool) {
 // path: a rate limit or singleton with such a key does not apply.
 func (r Result) IsFalse() bool {
 	return r.value == types.False
+}
+
+// IsMissing tells whether the value is false because the data do not have the
+// path that the expression names, not because it says so.
+func (r Result) IsMissing() bool { return r.missing }
+
+// Whole is the value of a priority when all whole numbers count, as those that
+// come from an event do; ok is false for anything else.
+func (r Result) Whole() (n int64, ok bool) {
+	switch v := r.value.(type) {
+	case types.Int:
+		return int64(v), true
+	case types.Double:
+		f := float64(v)
+		return int64(f), f == math.Trunc(f) && math.Abs(f) < 1<<62
+	}
+	return 0, false
 }
 
 // Text is the value as a key: a string itself, anything else in Go's default

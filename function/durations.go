@@ -69,10 +69,16 @@ func (t Trigger) MaxJitter() (time.Duration, error) {
 // defaultCancelLifetime is how long a cancellation without timeout is kept.
 const defaultCancelLifetime = 365 * 24 * time.Hour
 
-// Expires is when a cancellation of a run scheduled now stops being watched for.
+// Expires is when a cancellation of a run scheduled now stops being watched
+// for. The error is of a timeout that cannot be read, as registration accepts
+// it; the lifetime without timeout counts then.
 func (c Cancel) Expires(now time.Time) (time.Time, error) {
 	if c.Timeout == "" {
 		return now.Add(defaultCancelLifetime), nil
 	}
-	return expr.ParseTimeout(c.Timeout, now)
+	expires, err := expr.ParseTimeout(c.Timeout, now)
+	if err != nil {
+		return now.Add(defaultCancelLifetime), err
+	}
+	return expires, nil
 }

@@ -14,7 +14,7 @@ func (f *Function) FlowPartitionKey() (key string, ok bool) {
 	switch {
 	case f.Concurrency.crossesFunctions():
 		return sharedPartitionKey, true
-	case f.HasFunctionFlowControl():
+	case f.hasFlowControl():
 		return f.ID.String(), true
 	}
 	return "", false
@@ -26,9 +26,9 @@ func (c *Concurrency) crossesFunctions() bool {
 	return c != nil && slices.ContainsFunc(c.Steps, func(l StepLimit) bool { return l.Scope != ScopeFunction })
 }
 
-// HasFunctionFlowControl tells whether all runs of the function must be
-// decided by one partition owner (DESIGN §2).
-func (f *Function) HasFunctionFlowControl() bool {
+// hasFlowControl tells whether all runs of the function must be decided by one
+// partition owner.
+func (f *Function) hasFlowControl() bool {
 	return !f.Concurrency.IsZero() || f.Throttle != nil || f.RateLimit != nil || f.Debounce != nil ||
 		f.EventBatch != nil || f.Singleton != nil || (f.Priority != nil && f.Priority.Run != "")
 }

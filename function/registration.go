@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 )
@@ -53,6 +54,10 @@ func (e *RequestError) Unwrap() error { return e.Err }
 func ParseRegistration(body []byte) (*Registration, error) {
 	r := &Registration{}
 	if err := json.Unmarshal(body, r); err != nil {
+		// Clients know the texts of flow-control §5.4, which name the type.
+		if mistyped := (*json.UnmarshalTypeError)(nil); errors.As(err, &mistyped) && mistyped.Struct == "Config" {
+			mistyped.Struct = "SDKFunction"
+		}
 		return nil, &RequestError{Err: err}
 	}
 	var raw struct {

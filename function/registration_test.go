@@ -118,7 +118,7 @@ func TestStoredFormMatchesCapture(t *testing.T) {
 	require.NoError(t, json.Unmarshal(data, &again))
 	require.Equal(t, functions[0], again, "the stored form can be read back")
 	require.NoError(t, again.Validate())
-	require.True(t, again.HasFunctionFlowControl())
+	require.True(t, again.hasFlowControl())
 	require.Equal(t, 7, again.Retries())
 }
 
@@ -163,9 +163,9 @@ func TestFunctionDefaults(t *testing.T) {
 	var f Function
 	require.Equal(t, DefaultRetries, f.Retries())
 	require.Empty(t, f.URI())
-	require.False(t, f.HasFunctionFlowControl())
+	require.False(t, f.hasFlowControl())
 	f.Concurrency = &Concurrency{}
-	require.False(t, f.HasFunctionFlowControl(), "no limit is no flow control")
+	require.False(t, f.hasFlowControl(), "no limit is no flow control")
 	f.Driver = &Driver{URI: "http://x"}
 	require.Equal(t, "http://x", f.URI())
 }

@@ -104,8 +104,6 @@ func (f *Function) checkCombinations(p *problems) {
 	}
 }
 
-// checkCancel also refuses timeouts that cannot be read: with one, no run
-// could be scheduled.
 func (f *Function) checkCancel(p *problems) {
 	if len(f.Cancel) > maxCancels {
 		p.add("", "This function exceeds the max number of cancellation events: %d", maxCancels)
@@ -114,11 +112,6 @@ func (f *Function) checkCancel(p *problems) {
 		if c.If != "" {
 			if err := expr.Validate(c.If, expr.PolicyRestrictive); err != nil {
 				p.add("", "Cancellation expression is invalid: %v", err)
-			}
-		}
-		if c.Timeout != "" {
-			if _, err := expr.ParseTimeout(c.Timeout, time.Time{}); err != nil {
-				p.add("", "Cancellation timeout is invalid: %v", err)
 			}
 		}
 	}

@@ -41,12 +41,15 @@ type Run struct {
 	// Output is the returned value, or the error object of a failed run; nil
 	// until the run has ended.
 	Output json.RawMessage
-	// Reason says why the run waits or was skipped, in words; may be empty.
+	// Reason says why the run waits, in words, or is the name of why it was
+	// skipped (state.SkipReason); may be empty.
 	Reason string
 
 	Cron          string     // the schedule that started it, if one did
 	OriginalRunID *ulid.ULID // of a rerun
 	BatchID       *ulid.ULID
+	// ExistingRunID is the run because of which a singleton was skipped.
+	ExistingRunID *ulid.ULID
 }
 
 // EventID is the internal id of the run's first event, zero if it has none.

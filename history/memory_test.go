@@ -124,13 +124,19 @@ func TestEventRuns(t *testing.T) {
 	}
 	m.RunScheduled(scheduled(4, 101))
 	skipped := scheduled(5, 100)
-	skipped.Status, skipped.Reason = state.Skipped, "function paused"
-	m.RunScheduled(skipped)
+	existing := id(1)
+	skipped.Status, skipped.Reason, skipped.ExistingRunID = state.Skipped, "Singleton", &existing
+	require.True(t, m.RunScheduled(skipped))
+	require.False(t, m.RunScheduled(skipped), "it is known")
 	m.RunScheduled(Run{ID: id(6), Status: state.Scheduled}) // no event
 
 	runs, err := m.EventRuns(t.Context(), id(100))
 	require.NoError(t, err)
 	require.Equal(t, []ulid.ULID{id(1), id(2), id(3)}, runIDs(runs))
+
+	run, err := m.Run(t.Context(), id(5))
+	require.NoError(t, err)
+	require.Equal(t, skipped, run)
 
 	runs, err = m.EventRuns(t.Context(), id(999))
 	require.NoError(t, err)

@@ -21,7 +21,9 @@ import (
 var ErrClosed = errors.New("queue is closed")
 
 // Lease is the right and the duty to execute a job once. It ends with a
-// committed transition that names the job, or with Release.
+// committed transition that names the job, or with Release, which also ends
+// the lease of a job whose run is gone: what limits count as being executed is
+// counted until then.
 type Lease struct {
 	RunID      ulid.ULID
 	FunctionID uuid.UUID
@@ -51,6 +53,10 @@ const (
 	// LaneWake is for ends of sleeps and of waits, which only commit a
 	// transition: they never wait for a worker that is busy with a call.
 	LaneWake
+	// LaneFirst is LaneCall again, for workers that are kept for functions
+	// none of whose calls is leased: they take only such a function's job, so
+	// that it waits neither for a backlog nor for slow calls of others.
+	LaneFirst
 )
 
 // LaneOf is the lane of a job.
@@ -66,6 +72,7 @@ func LaneOf(kind state.JobKind) Lane {
 type Queue interface {
 	// Lease blocks until a job of the lane is due, ctx ends or the queue closes.
 	Lease(ctx context.Context, lane Lane) (Lease, error)
-	// Release gives a job back that was not executed; it is due at once.
+	// Release ends a lease whose job was not concluded. If its run still has
+	// the job, and nobody else has leased it meanwhile, it is due at once.
 	Release(lease Lease)
 }

@@ -8,34 +8,50 @@ import (
 )
 
 // Ready is the line of due jobs, fair between functions: each function's jobs
-// wait in order, and functions take turns, so that a function with a deep
-// backlog does not delay another's next job.
+// wait in order of their score, and functions take turns, so that a function
+// with a deep backlog does not delay another's next job. It knows which
+// functions have jobs that were taken out and are not done, so that some
+// workers can be kept for those that have none.
 type Ready[T any] struct {
 	mu     sync.Mutex
-	wake   *sync.Cond
+	any    *sync.Cond // for Pop
+	idle   *sync.Cond // for PopIdle
 	lines  map[uuid.UUID]*line[T]
-	turns  []*line[T] // functions with waiting jobs, in turn order
-	next   int        // first used element of turns
+	turns  turns[T] // of functions with waiting jobs
+	idlers turns[T] // of those that have no job out, besides
+	pushed uint64
 	length int
+	free   int // those who wait in Pop
 	closed bool
 }
 
-// line is one function's waiting jobs, a queue in a slice.
+// line is one function's waiting jobs, a heap in a slice.
 type line[T any] struct {
 	function uuid.UUID
-	jobs     []T
-	next     int
+	jobs     []scored[T]
+	out      int // jobs taken out and not done
+	// Whether the line is among the turns, and among the idlers. It may be
+	// there for no reason, which is found out when its turn comes.
+	inTurns, inIdlers bool
+}
+
+// scored is a waiting job.
+type scored[T any] struct {
+	score int64
+	seq   uint64
+	job   T
 }
 
 // NewReady makes an empty line.
 func NewReady[T any]() *Ready[T] {
 	r := &Ready[T]{lines: map[uuid.UUID]*line[T]{}}
-	r.wake = sync.NewCond(&r.mu)
+	r.any, r.idle = sync.NewCond(&r.mu), sync.NewCond(&r.mu)
 	return r
 }
 
-// Push adds a due job of a function.
-func (r *Ready[T]) Push(function uuid.UUID, job T) {
+// Push adds a due job of a function. Of its jobs, that with the least score
+// comes first, and among equals the one that was pushed first.
+func (r *Ready[T]) Push(function uuid.UUID, score int64, job T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.lines[function]
@@ -43,52 +59,138 @@ func (r *Ready[T]) Push(function uuid.UUID, job T) {
 		l = &line[T]{function: function}
 		r.lines[function] = l
 	}
-	if l.next == len(l.jobs) {
-		r.turns = append(r.turns, l)
-	}
-	l.jobs = append(l.jobs, job)
+	r.pushed++
+	l.push(scored[T]{score, r.pushed, job})
 	r.length++
-	r.wake.Signal()
+	if !l.inTurns {
+		l.inTurns = true
+		r.turns.add(l)
+	}
+	r.any.Signal()
+	r.noteIdle(l)
 }
 
-// Pop takes the next job out; it blocks until there is one. The error is
-// ErrClosed once the line is closed, or the cause of the end of ctx.
+// noteIdle lets those who wait for idle functions know about one.
+func (r *Ready[T]) noteIdle(l *line[T]) {
+	if l.out > 0 || len(l.jobs) == 0 {
+		return
+	}
+	if !l.inIdlers {
+		l.inIdlers = true
+		r.idlers.add(l)
+	}
+	r.idle.Signal()
+}
+
+// Pop takes the next job out; it blocks until there is one. The job counts as
+// out until Done. The error is ErrClosed once the line is closed, or the cause
+// of the end of ctx.
 func (r *Ready[T]) Pop(ctx context.Context) (job T, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.await(ctx); err != nil {
+	if err := r.awaitAny(ctx); err != nil {
 		return job, err
 	}
-	l := r.takeTurn()
-	job = l.jobs[l.next]
-	var zero T
-	l.jobs[l.next] = zero
-	l.next++
-	r.length--
-	if l.next < len(l.jobs) {
-		r.turns = append(r.turns, l)
-		l.shrink()
-	} else {
-		delete(r.lines, l.function)
+	for {
+		l := r.turns.take()
+		if len(l.jobs) == 0 {
+			l.inTurns = false // its job went to a worker for idle functions
+			r.dropUnused(l)
+			continue
+		}
+		if job = r.takeOut(l); len(l.jobs) > 0 {
+			r.turns.add(l)
+		} else {
+			l.inTurns = false
+		}
+		return job, nil
 	}
-	return job, nil
 }
 
-// await blocks until a job is there. mu is held.
-func (r *Ready[T]) await(ctx context.Context) error {
+// awaitAny blocks until a job is there. mu is held.
+func (r *Ready[T]) awaitAny(ctx context.Context) error {
+	r.free++
+	defer func() { r.free-- }()
+	err := r.await(ctx, r.any, func() bool { return r.length > 0 })
+	if err != nil {
+		r.idle.Signal() // one less who would have taken a job
+	}
+	return err
+}
+
+// PopIdle is Pop for the jobs of functions that have no job out. It leaves jobs
+// to those who wait in Pop.
+func (r *Ready[T]) PopIdle(ctx context.Context) (job T, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.await(ctx, r.idle, r.someIdle); err != nil {
+		return job, err
+	}
+	l := r.idlers.take()
+	l.inIdlers = false
+	return r.takeOut(l), nil
+}
+
+// someIdle tells whether a function with waiting jobs has none out, and puts
+// it first among the idlers.
+func (r *Ready[T]) someIdle() bool {
+	if r.length <= r.free {
+		return false
+	}
+	for !r.idlers.empty() {
+		l := r.idlers.first()
+		if l.out == 0 && len(l.jobs) > 0 {
+			return true
+		}
+		r.idlers.take()
+		l.inIdlers = false
+		r.dropUnused(l)
+	}
+	return false
+}
+
+// Done says that a job of the function that was taken out is done with.
+func (r *Ready[T]) Done(function uuid.UUID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.lines[function]
+	if l == nil || l.out == 0 {
+		return
+	}
+	l.out--
+	r.noteIdle(l)
+	r.dropUnused(l)
+}
+
+func (r *Ready[T]) takeOut(l *line[T]) T {
+	job := l.pop().job
+	l.out++
+	r.length--
+	return job
+}
+
+// dropUnused forgets a line with nothing in it, out of it, or to come.
+func (r *Ready[T]) dropUnused(l *line[T]) {
+	if len(l.jobs) == 0 && l.out == 0 && !l.inTurns && !l.inIdlers {
+		delete(r.lines, l.function)
+	}
+}
+
+// await blocks until there is something. mu is held.
+func (r *Ready[T]) await(ctx context.Context, on *sync.Cond, there func() bool) error {
 	watched := false
-	for r.length == 0 && !r.closed && ctx.Err() == nil {
+	for !r.closed && ctx.Err() == nil && !there() {
 		if !watched {
 			watched = true
 			defer context.AfterFunc(ctx, r.look)()
 		}
-		r.wake.Wait()
+		on.Wait()
 	}
 	if r.closed {
 		return ErrClosed
 	}
 	if ctx.Err() != nil {
-		r.wake.Signal() // it may have been meant for someone who still waits
+		on.Signal() // it may have been meant for someone who still waits
 		return context.Cause(ctx)
 	}
 	return nil
@@ -98,26 +200,8 @@ func (r *Ready[T]) await(ctx context.Context) error {
 func (r *Ready[T]) look() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.wake.Broadcast()
-}
-
-func (r *Ready[T]) takeTurn() *line[T] {
-	l := r.turns[r.next]
-	r.turns[r.next] = nil
-	r.next++
-	if r.next > 64 && r.next*2 > len(r.turns) {
-		r.turns = append(r.turns[:0], r.turns[r.next:]...)
-		r.next = 0
-	}
-	return l
-}
-
-// shrink gives the room of taken jobs back once it is the larger part.
-func (l *line[T]) shrink() {
-	if l.next > 64 && l.next*2 > len(l.jobs) {
-		l.jobs = append(l.jobs[:0], l.jobs[l.next:]...)
-		l.next = 0
-	}
+	r.any.Broadcast()
+	r.idle.Broadcast()
 }
 
 // Len is the number of waiting jobs.
@@ -132,5 +216,6 @@ func (r *Ready[T]) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
-	r.wake.Broadcast()
+	r.any.Broadcast()
+	r.idle.Broadcast()
 }

@@ -43,10 +43,14 @@ func (a *author) admit() Op {
 	return &RunAdmitted{r.ID}
 }
 
-// charge moves an arrival time on, as a rate that is counted does.
+// charge moves an arrival time on, as a rate that is counted does, or back, as
+// one does that was relaxed.
 func (a *author) charge(key GateKey) Op {
 	tat, _ := a.index.Rate(key, a.now)
 	tat = max(tat, float64(a.now)) + 333.3
+	if a.rng.IntN(4) == 0 {
+		tat = float64(a.now) + 33.3
+	}
 	return &RateCharged{key, tat, int64(tat)}
 }
 

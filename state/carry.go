@@ -23,8 +23,9 @@ type Carry struct {
 	// debounces and batches are their keys.
 	debounces []GateKey
 	batches   []GateKey
-	// rest are marks, outboxes, schedules, claims and rates, taken at once: they
-	// only grow or end by themselves, so that an older state does no harm.
+	rates     []GateKey
+	// rest are marks, outboxes, schedules and claims, taken at once: they only
+	// grow or end by themselves, so that an older state does no harm.
 	rest []Op
 }
 
@@ -44,6 +45,9 @@ func (x *Index) Carry() *Carry {
 		c.signals = append(c.signals, name)
 	}
 	c.debounces, c.batches = sortedKeys(x.debounces), sortedKeys(x.batches)
+	for _, key := range x.rates.keys() {
+		c.rates = append(c.rates, key)
+	}
 	slices.Sort(c.signals)
 	slices.SortFunc(c.runs, func(a, b ulid.ULID) int { return bytes.Compare(a[:], b[:]) })
 	slices.Sort(c.watch)
@@ -70,6 +74,13 @@ func (c *Carry) next() (Op, int) {
 		op := c.rest[0]
 		c.rest = c.rest[1:]
 		return op, opSize(op)
+	}
+	for len(c.rates) > 0 {
+		key := c.rates[0]
+		c.rates = c.rates[1:]
+		if e, ok := c.index.rates.entries[key]; ok {
+			return &RateCharged{key, e.value, e.expires}, 64
+		}
 	}
 	for len(c.signals) > 0 {
 		s, ok := c.index.signals[c.signals[0]]
@@ -152,10 +163,6 @@ func (x *Index) partitionOps() []Op {
 	for _, key := range x.claims.keys() {
 		c := x.claims.entries[key]
 		ops = append(ops, &KeyClaimed{key, c.value, c.expires})
-	}
-	for _, key := range x.rates.keys() {
-		c := x.rates.entries[key]
-		ops = append(ops, &RateCharged{key, c.value, c.expires})
 	}
 	return ops
 }

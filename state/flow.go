@@ -171,8 +171,8 @@ func (o *RunSkipped) code(c *coder) {
 }
 func (o *RunSkipped) apply(*Index, int64) {}
 
-// RateCharged moves the theoretical arrival time of a rate limit or throttle
-// (package gcra) on. It is in the unit that its limit counts in; Expires is
+// RateCharged sets the theoretical arrival time of a rate limit or throttle
+// (package gcra). It is in the unit that its limit counts in; Expires is
 // when it no longer matters, in milliseconds.
 type RateCharged struct {
 	Key     GateKey
@@ -188,9 +188,6 @@ func (o *RateCharged) code(c *coder) {
 }
 
 func (o *RateCharged) apply(x *Index, at int64) {
-	if tat, ok := x.rates.get(o.Key, at); ok && tat >= o.TAT {
-		return // it only grows: this one was carried forward
-	}
 	x.rates.put(o.Key, o.TAT, o.Expires, at)
 }
 

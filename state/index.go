@@ -94,6 +94,15 @@ func (x *Index) Run(id ulid.ULID) (*Run, bool) {
 	return r, true
 }
 
+// Live tells whether the run is live. It decodes nothing.
+func (x *Index) Live(id ulid.ULID) bool {
+	if _, ok := x.runs[id]; ok {
+		return true
+	}
+	_, ok := x.cold[id]
+	return ok
+}
+
 // View is a copy of a live run that later records do not change.
 func (x *Index) View(id ulid.ULID) (*Run, bool) {
 	if r, ok := x.runs[id]; ok {
@@ -140,6 +149,22 @@ func (x *Index) Runs() iter.Seq[*Run] {
 		}
 		for _, encoded := range x.cold {
 			if !yield(thaw(encoded)) {
+				return
+			}
+		}
+	}
+}
+
+// RunIDs are the ids of all live runs, in no order. Nothing is decoded for them.
+func (x *Index) RunIDs() iter.Seq[ulid.ULID] {
+	return func(yield func(ulid.ULID) bool) {
+		for id := range x.runs {
+			if !yield(id) {
+				return
+			}
+		}
+		for id := range x.cold {
+			if !yield(id) {
 				return
 			}
 		}

@@ -262,7 +262,15 @@ func TestIterationsStop(t *testing.T) {
 			}
 		}
 		require.Equal(t, limit, n)
+		n = 0
+		for range x.RunIDs() {
+			if n++; n == limit {
+				break
+			}
+		}
+		require.Equal(t, limit, n)
 	}
+	require.ElementsMatch(t, []ulid.ULID{{1}, {2}, {3}, {4}}, slices.Collect(x.RunIDs()))
 	n := 0
 	for range x.Watches() {
 		n++
@@ -349,20 +357,20 @@ func TestSingletonEndsWithItsRun(t *testing.T) {
 	require.Equal(t, second, id)
 }
 
-func TestRatesOnlyGrow(t *testing.T) {
+func TestRatesAreTheLastOnes(t *testing.T) {
 	t.Parallel()
 	key := GateKey{1}
 	x := indexWith(&RateCharged{key, 5000.5, 5001}, &RateCharged{key, 4000.5, 4001})
-	tat, ok := x.Rate(key, 5000)
+	tat, ok := x.Rate(key, 4000)
 	require.True(t, ok)
-	require.InDelta(t, 5000.5, tat, 0)
+	require.InDelta(t, 4000.5, tat, 0)
+	_, ok = x.Rate(key, 4001)
+	require.False(t, ok, "it no longer matters")
 	for range 100 {
 		x.ApplyOp(&RateCharged{key, tat + 1, 6001}, 1)
 		tat++
 	}
 	require.Len(t, x.rates.ends, 1, "a key is on the heap once, however often it is charged")
-	_, ok = x.Rate(key, 6001)
-	require.False(t, ok, "it no longer matters")
 	x.ApplyOp(&RateCharged{GateKey{2}, 9000, 9000}, 7000)
 	require.Len(t, x.rates.entries, 1)
 }

@@ -23,6 +23,11 @@ func (s *Syncer) logRegistration(before, app *function.App, d *decision, c chang
 		added, removed := difference(before, app)
 		log.Info("app synced", "sdk", app.SDKLanguage+" "+app.SDKVersion, "functions", len(app.Functions),
 			"added", added, "removed", removed)
+		for i := range app.Functions {
+			for _, warning := range app.Functions[i].Warnings() {
+				log.Warn("function is configured without effect", "function_id", app.Functions[i].Slug, "reason", warning)
+			}
+		}
 	}
 }
 

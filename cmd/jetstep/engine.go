@@ -23,6 +23,7 @@ import (
 type engine struct {
 	bus      *bus.Bus
 	history  *history.Memory
+	recorder *recorder
 	node     *partition.Node
 	limits   *executor.Limits
 	executor *executor.Executor
@@ -40,8 +41,9 @@ func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*en
 		log.Warn("the number of partitions was fixed when the streams were made", "partitions", b.Partitions(), "configured", opts.Partitions)
 	}
 	e := &engine{bus: b, history: history.NewMemory(history.Limits{Source: b}), limits: executor.NewLimits()}
+	e.recorder = newRecorder(e.history, log)
 	e.node = partition.NewNode(partition.Config{
-		Bus: b, Name: nodeName(), History: newRecorder(e.history, log), Logger: log.With("caller", "queue"),
+		Bus: b, Name: nodeName(), History: e.recorder, Logger: log.With("caller", "queue"),
 	})
 	e.caller = driver.New(driver.Config{
 		SigningKey:     opts.SigningKey,

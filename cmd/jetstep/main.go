@@ -19,7 +19,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 	_ "time/tzdata" // cron zones must not depend on the image
 
 	"github.com/mattn/go-isatty"
@@ -34,9 +33,9 @@ func main() {
 }
 
 // useUTC makes every time that is printed or computed without a zone UTC, for
-// this process and its children.
+// this process and its children. It does not set time.Local, which NATS reads
+// in the background from before main on.
 func useUTC() {
-	time.Local = time.UTC
 	_ = os.Setenv("TZ", "UTC") // cannot fail: the name and value are valid
 }
 

@@ -13,6 +13,9 @@ func registerMetrics(registry *prometheus.Registry, e *engine) error {
 		return registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
 	return errors.Join(
+		registry.Register(e.recorder.starts),
+		registry.Register(e.recorder.skipped),
+		registry.Register(heldJobs{waiting: e.node.Waiting, slug: e.slug}),
 		gauge("jetstep_runs_live", "Runs that have not ended", func() float64 { return float64(e.node.Stats().Runs) }),
 		gauge("jetstep_runs_live_bytes", "Events and memos of live runs", func() float64 { return float64(e.node.Stats().Bytes) }),
 		gauge("jetstep_jobs_ready", "Due jobs that wait for a worker", func() float64 { return float64(e.node.Stats().Ready) }),

@@ -3,35 +3,46 @@ package main
 import (
 	"encoding/json"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"jetstep/bus"
 	"jetstep/history"
+	"jetstep/queue/partition"
 	"jetstep/state"
 )
 
-// recorder passes what the partitions tell on to the read model, and says in
-// the log when an event matched nothing: once a minute for each name, since a
-// busy server would drown in it.
+// recorder passes what the partitions tell on to the read model. It counts
+// what became of starts, and says in the log what people would look for: that
+// an event matched nothing, that a run was skipped. It says so once a minute
+// for each name, since a busy server would drown in it.
 type recorder struct {
 	history *history.Memory
 	log     *slog.Logger
+	since   time.Time // when it began to record: what is older is told again
+	unheard *seldom   // by event name
+	unmade  *seldom   // by function and reason
 
-	mu      sync.Mutex
-	unheard map[string]time.Time // when it was last said, by event name
+	starts, skipped *prometheus.CounterVec
 }
 
-const (
-	unheardEvery = time.Minute
-	unheardNames = 1000 // remembered at most
-)
-
 func newRecorder(h *history.Memory, log *slog.Logger) *recorder {
-	return &recorder{history: h, log: log, unheard: map[string]time.Time{}}
+	r := &recorder{
+		history: h, log: log, since: time.Now(), unheard: newSeldom(), unmade: newSeldom(),
+		starts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "jetstep_starts_total", Help: "Starts of functions by what became of them",
+		}, []string{"outcome"}),
+		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "jetstep_runs_skipped_total", Help: "Runs that were not made by why",
+		}, []string{"reason"}),
+	}
+	for _, outcome := range partition.StartOutcomes {
+		r.starts.WithLabelValues(outcome) // shown as 0 until it occurs
+	}
+	return r
 }
 
 func (r *recorder) EventReceived(d *bus.Delivery, matched int) {
@@ -45,27 +56,13 @@ func (r *recorder) EventReceived(d *bus.Delivery, matched int) {
 		}
 	}
 	r.history.EventReceived(event, matched)
-	if matched == 0 && !event.Internal() && r.worthSaying(event.Name) {
+	if matched == 0 && !event.Internal() && r.unheard.worthSaying(event.Name, time.Now()) {
 		r.log.Info("event matched no function and no wait", "event", event.Name, "event_id", event.InternalID)
 	}
 }
 
-func (r *recorder) worthSaying(name string) bool {
-	now := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now.Sub(r.unheard[name]) < unheardEvery {
-		return false
-	}
-	if len(r.unheard) >= unheardNames {
-		clear(r.unheard)
-	}
-	r.unheard[name] = now
-	return true
-}
-
 func (r *recorder) RunScheduled(run *state.Run) {
-	r.history.RunScheduled(history.Run{
+	scheduled := history.Run{
 		ID:              run.ID,
 		FunctionID:      run.FunctionID,
 		FunctionVersion: run.FunctionVersion,
@@ -73,7 +70,11 @@ func (r *recorder) RunScheduled(run *state.Run) {
 		Status:          state.Scheduled,
 		QueuedAt:        time.UnixMilli(run.QueuedAt),
 		Cron:            run.Cron,
-	})
+	}
+	if run.Flow != nil {
+		scheduled.BatchID = unlessZero(run.Flow.BatchID)
+	}
+	r.history.RunScheduled(scheduled)
 	if run.StartedAt != 0 { // carried forward
 		r.history.RunStarted(run.ID, time.UnixMilli(run.StartedAt))
 	}
@@ -85,6 +86,42 @@ func (r *recorder) RunFinished(run ulid.ULID, status state.Status, output json.R
 	r.history.RunFinished(run, status, output, at)
 }
 
-func (r *recorder) RunSkipped(op *state.RunSkipped, at time.Time) {}
+func (r *recorder) RunSkipped(op *state.RunSkipped, at time.Time) {
+	reason := op.Reason.String()
+	isNew := r.history.RunScheduled(history.Run{
+		ID:              op.RunID,
+		FunctionID:      op.FunctionID,
+		FunctionVersion: op.FunctionVersion,
+		EventIDs:        op.EventIDs,
+		Status:          state.Skipped,
+		QueuedAt:        at,
+		EndedAt:         at,
+		Reason:          reason,
+		Cron:            op.Cron,
+		BatchID:         unlessZero(op.BatchID),
+		ExistingRunID:   unlessZero(op.Existing),
+	})
+	if !isNew || at.Before(r.since) {
+		return // told again, as logs are read after a restart
+	}
+	r.skipped.WithLabelValues(reason).Inc()
+	if r.unmade.worthSaying(op.Slug+" "+reason, at) {
+		log := r.log.With("function_id", op.Slug, "run_id", op.RunID, "reason", reason)
+		if !op.Existing.IsZero() {
+			log = log.With("existing_run_id", op.Existing)
+		}
+		log.Info("run was skipped")
+	}
+}
 
-func (r *recorder) StartDecided(function uuid.UUID, outcome string) {}
+func (r *recorder) StartDecided(_ uuid.UUID, outcome string) {
+	r.starts.WithLabelValues(outcome).Inc()
+}
+
+// unlessZero is nil for an id that stands for none.
+func unlessZero(id ulid.ULID) *ulid.ULID {
+	if id.IsZero() {
+		return nil
+	}
+	return &id
+}

@@ -3,15 +3,20 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"jetstep/bus"
 	"jetstep/history"
+	"jetstep/queue/partition"
+	"jetstep/state"
 )
 
 func TestRecorderTellsWhatNobodyHears(t *testing.T) {
@@ -36,4 +41,99 @@ func TestRecorderTellsWhatNobodyHears(t *testing.T) {
 	events, err := memory.Events(t.Context(), history.EventFilter{})
 	require.NoError(t, err)
 	require.Len(t, events, 5)
+}
+
+func TestRecorderShowsSkippedRuns(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	memory := history.NewMemory(history.Limits{})
+	r := newRecorder(memory, slog.New(slog.NewTextHandler(&log, nil)))
+	at := r.since.Add(time.Second)
+	skipped := &state.RunSkipped{
+		RunID: ulid.Make(), FunctionID: uuid.New(), FunctionVersion: 3, Slug: "shop-pay", EventIDs: []ulid.ULID{ulid.Make()},
+		Reason: state.SkipSingleton, Existing: ulid.Make(), Cron: "* * * * *", BatchID: ulid.Make(),
+	}
+	r.RunSkipped(skipped, at)
+	run, err := memory.Run(t.Context(), skipped.RunID)
+	require.NoError(t, err)
+	require.Equal(t, history.Run{
+		ID: skipped.RunID, FunctionID: skipped.FunctionID, FunctionVersion: 3, EventIDs: skipped.EventIDs, Status: state.Skipped,
+		QueuedAt: time.UnixMilli(at.UnixMilli()).UTC(), EndedAt: time.UnixMilli(at.UnixMilli()).UTC(), Reason: "Singleton",
+		Cron: "* * * * *", BatchID: &skipped.BatchID, ExistingRunID: &skipped.Existing,
+	}, run)
+	runs, err := memory.EventRuns(t.Context(), skipped.EventIDs[0])
+	require.NoError(t, err)
+	require.Empty(t, runs, "skipped runs are not among an event's runs")
+	require.Contains(t, log.String(), `msg="run was skipped" function_id=shop-pay run_id=`+skipped.RunID.String()+
+		" reason=Singleton existing_run_id="+skipped.Existing.String())
+
+	again := *skipped
+	again.RunID = ulid.Make()
+	r.RunSkipped(&again, at)
+	again.RunID, again.Reason, again.Existing = ulid.Make(), state.SkipPaused, ulid.ULID{}
+	r.RunSkipped(&again, at)
+	require.Equal(t, 2, strings.Count(log.String(), "run was skipped"), "once for each function and reason")
+	require.Contains(t, log.String(), "reason=FunctionPaused\n")
+
+	// After a restart, and after an owner loaded its log again.
+	r.RunSkipped(skipped, at)
+	again.RunID = ulid.Make()
+	r.RunSkipped(&again, r.since.Add(-time.Second))
+	_, err = memory.Run(t.Context(), again.RunID)
+	require.NoError(t, err)
+	require.Equal(t, map[string]float64{"Singleton": 2, "FunctionPaused": 1}, counted(t, r.skipped), "each is counted once")
+}
+
+// counted are the values of a metric by those of its one label.
+func counted(t *testing.T, metric prometheus.Collector) map[string]float64 {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	require.NoError(t, registry.Register(metric))
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			values[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
+		}
+	}
+	return values
+}
+
+func TestRecorderCountsStarts(t *testing.T) {
+	t.Parallel()
+	r := newRecorder(history.NewMemory(history.Limits{}), slog.New(slog.DiscardHandler))
+	want := map[string]float64{}
+	for _, outcome := range partition.StartOutcomes {
+		want[outcome] = 0
+	}
+	require.Equal(t, want, counted(t, r.starts), "all are shown from the beginning")
+	r.StartDecided(uuid.New(), partition.StartDebounced)
+	r.StartDecided(uuid.New(), partition.StartDebounced)
+	want["debounced"] = 2
+	require.Equal(t, want, counted(t, r.starts))
+}
+
+func TestRecorderShowsBatchesOfRuns(t *testing.T) {
+	t.Parallel()
+	memory := history.NewMemory(history.Limits{})
+	r := newRecorder(memory, slog.New(slog.DiscardHandler))
+	run := &state.Run{ID: ulid.Make(), Flow: &state.Flow{BatchID: ulid.Make()}}
+	r.RunScheduled(run)
+	shown, err := memory.Run(t.Context(), run.ID)
+	require.NoError(t, err)
+	require.Equal(t, &run.Flow.BatchID, shown.BatchID)
+}
+
+func TestSeldom(t *testing.T) {
+	t.Parallel()
+	s, now := newSeldom(), time.Now()
+	require.True(t, s.worthSaying("a", now))
+	require.False(t, s.worthSaying("a", now.Add(seldomEvery-1)))
+	require.True(t, s.worthSaying("b", now))
+	require.True(t, s.worthSaying("a", now.Add(seldomEvery)))
+	for i := range 2 * seldomNames {
+		s.worthSaying(strconv.Itoa(i), now)
+	}
+	require.LessOrEqual(t, len(s.said), seldomNames)
 }

@@ -83,6 +83,7 @@ func (r runs) Jobs(ctx context.Context, id ulid.ULID) ([]api.Job, error) {
 		return nil, err
 	}
 	var jobs []api.Job
+	held := r.engine.node.HeldJobs(id)
 	for i, j := range run.Jobs {
 		raw, err := json.Marshal(j)
 		if err != nil {
@@ -90,10 +91,17 @@ func (r runs) Jobs(ctx context.Context, id ulid.ULID) ([]api.Job, error) {
 		}
 		jobs = append(jobs, api.Job{
 			ID: j.ID, At: time.UnixMilli(j.Due).UTC(), Position: i, Kind: j.Kind.String(), Attempt: j.Attempt, Raw: raw,
+			WaitingFor: held[j.ID],
 		})
 	}
 	return jobs, nil
 }
+
+// Loading implements api.Runs.
+func (r runs) Loading(id ulid.ULID) bool { return r.engine.node.Loading(id) }
+
+// WaitingFor implements api.Runs.
+func (r runs) WaitingFor(id ulid.ULID) (limit string, ok bool) { return r.engine.node.Held(id) }
 
 // Checkpoint implements api.Runs.
 func (r runs) Checkpoint(ctx context.Context, req api.CheckpointRequest) error {

@@ -17,6 +17,7 @@ import (
 	"jetstep/api"
 	"jetstep/api/appsync"
 	"jetstep/api/ingest"
+	"jetstep/api/realtime"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/function"
 )
@@ -28,6 +29,8 @@ type services struct {
 	engine *engine
 	http   *http.Server
 	failed chan error
+
+	realtime *realtime.Server
 
 	stopSync   context.CancelFunc // of polling and what else is in the background
 	stopIngest func()
@@ -64,7 +67,12 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 		return err
 	}
 	syncer := appsync.New(syncConfig(opts, s.engine, log))
-	handler, err := api.New(apiConfig(opts, s.engine, events, syncer, metrics, log))
+	s.realtime = realtime.New(realtime.Config{
+		Broker: s.engine.bus, SigningKeys: signingKeys(opts), Logger: log.With("caller", "realtime"),
+	})
+	apiCfg := apiConfig(opts, s.engine, events, syncer, metrics, log)
+	apiCfg.Realtime = s.realtime
+	handler, err := api.New(apiCfg)
 	if err != nil {
 		return err
 	}
@@ -115,10 +123,16 @@ func (s *services) Failed() <-chan error { return s.failed }
 // calls that are being made may still use the API, and the API the engine.
 func (s *services) Shutdown(ctx context.Context) error {
 	s.stopSync()
+	s.realtime.Drain() // its subscribers may look for another server while calls end
 	err := s.engine.finish(ctx)
 	s.stopIngest()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
+	s.background.Go(func() {
+		polite, cancel := context.WithTimeout(closing, shutdownGrace/2)
+		defer cancel()
+		s.realtime.Close(polite)
+	})
 	if httpErr := s.http.Shutdown(closing); httpErr != nil {
 		_ = s.http.Close() // connections of clients that do not let go
 	}
@@ -178,6 +192,7 @@ func apiConfig(opts config.Options, e *engine, events *ingest.Ingester, syncer *
 		Events:       events,
 		Apps:         syncer,
 		Catalog:      e.bus.Registry(),
+		Controls:     e.bus.Registry(),
 		History:      e.history,
 		Runs:         runs{e},
 		Signals:      signals{e},

@@ -69,6 +69,17 @@ func (l Limit) Remaining(now, tat float64) int {
 	return int(max(0, math.Floor((l.Variance-(max(now, tat)-now))/l.Emission)))
 }
 
+// Carried is what counts of a TAT that may have been left when the limit was
+// another one: no limit has to make up for more than all of itself. Otherwise
+// one that was meant for days would go on for days after it was relaxed. A
+// second more may come from clocks that differ.
+func (l Limit) Carried(now, tat float64) float64 {
+	if tat > now+l.Variance+l.Second {
+		return now + l.Variance
+	}
+	return tat
+}
+
 // Lapsed tells whether tat says no more than having no TAT: it can be
 // forgotten.
 func (l Limit) Lapsed(now, tat float64) bool { return tat <= now }

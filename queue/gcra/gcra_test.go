@@ -158,3 +158,19 @@ func TestNoPeriodIsNoLimit(t *testing.T) {
 		tat = newTAT
 	}
 }
+
+func TestCarried(t *testing.T) {
+	t.Parallel()
+	const now = 1_700_000_000_000
+	day, minute := Throttle(1, 0, 24*time.Hour), Throttle(2, 0, time.Minute)
+	left, ok, _ := day.Admit(now, 0)
+	require.True(t, ok)
+	require.InDelta(t, left, day.Carried(now, left), 0, "the same limit counts all")
+	require.InDelta(t, left, day.Carried(now-1000, left), 0, "and so it does by a clock that is a second behind")
+	used := minute.Carried(now, left)
+	require.InDelta(t, now+60_000, used, 0)
+	_, ok, retry := minute.Admit(now, used)
+	require.False(t, ok, "as if the limit had just been used up")
+	require.InDelta(t, now+30_000, retry, 0)
+	require.Zero(t, minute.Carried(now, 0))
+}

@@ -20,7 +20,8 @@ func (t *tx) conclude(tr *state.Transition) error {
 	if tr.Job != "" {
 		job, ok := run.Job(tr.Job)
 		if !ok {
-			delete(t.o.leased, jobRef{run.ID, tr.Job})
+			t.o.unlease(jobRef{Run: run.ID, Job: tr.Job})
+			t.o.executed(jobRef{Run: run.ID, Job: tr.Job})
 			return nil // dropped meanwhile: a timeout that lost to its event
 		}
 		if job.Kind != tr.Kind || tr.Then == state.JobRetry && job.Generation != tr.Generation {
@@ -94,7 +95,7 @@ func (t *tx) changeSteps(run *state.Run, tr *state.Transition, change *state.Run
 
 func (t *tx) changeJobs(run *state.Run, tr *state.Transition, change *state.RunChanged) {
 	if tr.Job != "" {
-		delete(t.o.leased, jobRef{run.ID, tr.Job})
+		t.endLease(jobRef{Run: run.ID, Job: tr.Job})
 		job, _ := run.Job(tr.Job)
 		if tr.Then == state.JobRetry {
 			again := *job

@@ -29,8 +29,9 @@ type compaction struct {
 
 func (c *compaction) appended(n int) { c.bytes += n }
 
-// compactSome begins a walk when it is time, or goes on with one.
-func (o *Owner) compactSome(int64) {
+// compactSome begins a walk when it is time, or goes on with one. ctx ends with
+// the owner.
+func (o *Owner) compactSome(ctx context.Context) {
 	c := &o.compact
 	if c.walk == nil {
 		if c.bytes < max(o.node.compactBytes, 2*(o.index.Size()+512*o.index.RunCount())) {
@@ -44,7 +45,7 @@ func (o *Owner) compactSome(int64) {
 	ops := c.walk.Next(carryBytes)
 	if len(ops) == 0 {
 		c.walk = nil
-		o.purge(c.cut, c.input)
+		o.purge(ctx, c.cut, c.input)
 		c.bytes -= c.since
 		return
 	}
@@ -57,16 +58,22 @@ func (o *Owner) compactSome(int64) {
 }
 
 // purge removes the log's oldest part once the walk's last record is durable,
-// and the commands that were consumed before it began.
-func (o *Owner) purge(cut, commands uint64) {
+// and the commands that were consumed before it began. An owner that ends does
+// not wait for it: whoever loads next compacts again.
+func (o *Owner) purge(ctx context.Context, cut, commands uint64) {
 	last := o.compact.last
 	o.done.Go(func() {
 		if last != nil {
-			if err := <-last; err != nil {
-				return // the owner failed: whoever loads next compacts again
+			select {
+			case err := <-last:
+				if err != nil {
+					return
+				}
+			case <-ctx.Done():
+				return
 			}
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
 		if err := o.writer.log.Purge(ctx, cut); err != nil {
 			o.log.Warn("log not purged; the next compaction will", "error", err)

@@ -17,6 +17,10 @@ import (
 // without an owner. Older ones are passed over.
 const cronCatchUp = 10 * time.Minute
 
+// claimTick is how long a tick excludes another run of the function by the same
+// tick of another schedule: longer than ticks are made up for and put off.
+const claimTick = time.Hour
+
 const scheduledEvent = "inngest/scheduled.timer"
 
 // cronTable are the schedules of the functions that belong to a partition,
@@ -121,22 +125,41 @@ func (o *Owner) fireCrons(now int64) (next int64) {
 // (sdk-protocol §16.5).
 func (t *tx) tick(key state.CronKey, s *schedule) {
 	at := time.UnixMilli(s.next).UTC()
+	fireAt := at.Add(s.jitter(at))
 	text := at.Format(time.RFC3339)
-	data := fmt.Appendf(nil, `{"cron":%s,"fireAt":"%s","scheduledAt":"%s"}`, jsonString(s.expr), text, text)
-	event := bus.Event{InternalID: t.o.node.newID(), ID: text, Name: scheduledEvent, Data: data, TS: s.next}
+	data := fmt.Appendf(nil, `{"cron":%s,"fireAt":"%s","scheduledAt":"%s"}`, jsonString(s.expr), fireAt.Format(time.RFC3339), text)
+	event := bus.Event{InternalID: t.o.node.newID(), ID: text, Name: scheduledEvent, Data: data, TS: fireAt.UnixMilli()}
 	t.do(&state.CronTicked{FunctionID: key.FunctionID, Expr: key.Expr, At: s.next})
-	t.sendStart(s.function, at, text+" "+s.expr, &state.Start{
+	// The key is the tick alone, so that two schedules of the function meet in
+	// one partition, where the first claims it.
+	t.sendStart(s.function, fireAt, text, &state.Start{
 		FunctionID:  s.function.ID,
 		Idempotency: function.IdempotencyKey(s.function.ID, text),
 		Events:      []json.RawMessage{event.AppendJSON(nil, true)},
 		EventIDs:    []ulid.ULID{event.InternalID},
 		Trigger:     scheduledEvent,
 		Cron:        s.expr,
+		NotBefore:   fireAt.UnixMilli(),
 		Mark:        t.o.node.bus.LastEvent(),
+		ClaimFor:    claimTick.Milliseconds(),
 	})
 	sent := t.newEvent(scheduledEvent, data)
-	sent.InternalID, sent.ID, sent.TS = event.InternalID, text, s.next
+	sent.InternalID, sent.ID, sent.TS = event.InternalID, text, event.TS
 	t.publish(sent)
+}
+
+// jitter is how long after the tick its run starts (flow-control §7.3), by the
+// function's present configuration.
+func (s *schedule) jitter(tick time.Time) time.Duration {
+	trigger, ok := s.function.CronTrigger(s.expr)
+	if !ok {
+		return 0
+	}
+	limit, err := trigger.MaxJitter()
+	if err != nil {
+		return 0 // registration refuses it
+	}
+	return function.CronJitter(function.CronJob(tick, s.expr, s.function.ID, s.function.Version), limit)
 }
 
 func jsonString(s string) []byte {

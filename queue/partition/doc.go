@@ -11,7 +11,7 @@
 // only its acknowledgement releases its effects (jobs, messages, answers). If
 // an append fails the owner discards everything in memory and loads again.
 //
-// Decisions (match, start, messages, transitions, finish) are methods of tx
+// Decisions (match, start gates, messages, transitions, finish) are methods of tx
 // and do no I/O, except for looking back at events that the owner no longer
 // has in memory.
 package partition

@@ -19,10 +19,10 @@ func (t *tx) finish(run *state.Run, f *state.Finish) {
 		t.send(t.o.node.partitionOf(event), state.Message{Kind: state.MessageUnwatch, Name: state.CancelWatchID(run.ID, i)})
 	}
 	for i := range run.Jobs {
-		delete(t.o.leased, jobRef{run.ID, run.Jobs[i].ID})
 		t.o.dropTimer(&run.Jobs[i], t.now)
 	}
 	delete(t.o.checkpoints, run.ID)
+	t.o.endTimeouts(run, t.now)
 	correlations := run.Correlations
 	t.do(&state.RunFinished{RunID: run.ID, Status: f.Status, Output: f.Output})
 	for _, correlation := range correlations {

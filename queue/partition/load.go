@@ -36,6 +36,7 @@ func (o *Owner) takeOver() error {
 			o.log.Error("watch holds an unusable expression", "run_id", w.RunID, "error", err)
 		}
 	}
+	o.deadlines.load(o.index)
 	done := make(chan error, 1)
 	o.mu.Lock()
 	o.recent = recentEvents{from: o.index.Events()}

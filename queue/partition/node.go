@@ -31,7 +31,8 @@ type Recorder interface {
 	// RunSkipped is told instead of RunScheduled when a start made no run.
 	RunSkipped(skipped *state.RunSkipped, at time.Time)
 	// StartDecided says what became of a start of the function: one of the
-	// outcomes below. It is not told again after a restart.
+	// outcomes below. Unlike the others it is told at once, since most outcomes
+	// leave nothing to record, and not again after a restart.
 	StartDecided(function uuid.UUID, outcome string)
 }
 
@@ -45,6 +46,11 @@ const (
 	StartBatched     = "batched"
 	StartError       = "error"
 )
+
+// StartOutcomes are all of them.
+var StartOutcomes = []string{
+	StartSuccess, StartRateLimited, StartDebounced, StartSkipped, StartIdempotency, StartBatched, StartError,
+}
 
 // Config of a Node.
 type Config struct {
@@ -65,8 +71,11 @@ type Node struct {
 	compactBytes int
 	eventLimit   int // bytes of data that an event may have to be publishable
 
-	lanes  [2]*queue.Ready[readyJob] // by queue.Lane
+	lanes  [2]*queue.Ready[readyJob] // by queue.Lane; LaneFirst shares one
 	owners []atomic.Pointer[Owner]
+	// loading are the partitions that this process has the lease of and does
+	// not serve yet.
+	loading []atomic.Bool
 
 	cancel  context.CancelFunc
 	keepers sync.WaitGroup
@@ -81,8 +90,9 @@ const eventRoom = 16 << 10
 
 // readyJob is a due job with the owner it belongs to.
 type readyJob struct {
-	owner *Owner
-	ref   jobRef
+	owner    *Owner
+	ref      jobRef
+	function uuid.UUID
 }
 
 var (
@@ -103,6 +113,7 @@ func NewNode(cfg Config) *Node {
 		eventLimit: cfg.Bus.MaxPayload() - eventRoom,
 		lanes:      [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
 		owners:     make([]atomic.Pointer[Owner], cfg.Bus.Partitions()),
+		loading:    make([]atomic.Bool, cfg.Bus.Partitions()),
 		opened:     make(chan struct{}),
 		clock:      time.Now,
 	}
@@ -113,8 +124,18 @@ func NewNode(cfg Config) *Node {
 // Start takes partitions over, each as soon as it is free, and keeps them.
 func (n *Node) Start(ctx context.Context) {
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, n.bus.Registry().Watch(n.changed))
 	for p := range n.owners {
 		n.keepers.Go(func() { n.keep(ctx, p) })
+	}
+}
+
+// changed makes owners look at new limits, schedules and cancellations at once.
+func (n *Node) changed(*bus.Catalog) {
+	for p := range n.owners {
+		if o := n.owner(p); o != nil {
+			o.poke()
+		}
 	}
 }
 
@@ -128,9 +149,9 @@ func (n *Node) StopLeasing() {
 	}
 }
 
-// push puts a due job into its lane.
-func (n *Node) push(o *Owner, run *state.Run, job *state.Job) {
-	n.lanes[queue.LaneOf(job.Kind)].Push(run.FunctionID, readyJob{o, jobRef{run.ID, job.ID}})
+// push puts a due job into its lane, where the least score comes first.
+func (n *Node) push(o *Owner, lane queue.Lane, function uuid.UUID, score int64, ref jobRef) {
+	n.lanes[lane].Push(function, score, readyJob{o, ref, function})
 }
 
 // Close gives all partitions up, after what was decided is durable.
@@ -153,11 +174,13 @@ func (n *Node) keep(ctx context.Context, p int) {
 	for ctx.Err() == nil {
 		lease, err := n.bus.AcquireLease(ctx, p, n.name)
 		if err == nil {
+			n.loading[p].Store(true)
 			err = n.reign(ctx, p, lease, func() {
 				if first && n.pending.Add(-1) == 0 {
 					close(n.opened)
 				}
 				first, pause = false, retryOpen
+				n.loading[p].Store(false)
 			})
 		}
 		if err != nil && ctx.Err() == nil {
@@ -205,6 +228,10 @@ func (n *Node) reign(ctx context.Context, p int, lease *bus.Lease, opened func()
 }
 
 func (n *Node) owner(p int) *Owner { return n.owners[p].Load() }
+
+// Loading tells whether this process is about to serve the partition of a run,
+// so that it will soon know more of the run than it does now.
+func (n *Node) Loading(run ulid.ULID) bool { return n.loading[n.partitionOfRun(run)].Load() }
 
 // durable lets others know what a record said: the history, and the receivers
 // of its messages. No owner's lock is held.

@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/queue"
+	"jetstep/queue/gate"
 	"jetstep/state"
 )
 
@@ -32,17 +33,24 @@ type Owner struct {
 	index   *state.Index
 	writer  *writer
 	timers  queue.Timers
-	stale   int               // timers of jobs that are gone
-	leased  map[jobRef]uint64 // token of the lease
-	held    func() bool       // whether the lease of the partition lasts
-	lasts   func() bool       // leads, made once
+	stale   int // timers of jobs that are gone
+	leased  map[jobRef]leased
+	held    func() bool // whether the lease of the partition lasts
+	lasts   func() bool // leads, made once
 	watches watchIndex
-	recent  recentEvents
-	crons   cronTable
-	compact compaction
-	closing bool
-	failed  error
-	over    atomic.Bool // failed is set
+	// admission decides about due jobs of functions with limits.
+	admission admission
+	recent    recentEvents
+	crons     cronTable
+	// Of flow control: what is due, and what is to be cancelled.
+	deadlines  deadlines
+	timeouts   timeouts
+	sweeps     sweeps
+	complaints complaints
+	compact    compaction
+	closing    bool
+	failed     error
+	over       atomic.Bool // failed is set
 
 	marks   pendingMarks
 	courier *courier
@@ -62,10 +70,7 @@ type Owner struct {
 }
 
 // jobRef identifies a job in the process.
-type jobRef struct {
-	run ulid.ULID
-	job string
-}
+type jobRef = gate.Ref
 
 // pendingMarks are inputs consumed since the last record: each record takes
 // them along, and an idle owner writes them by themselves.
@@ -88,7 +93,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 		node:        n,
 		id:          id,
 		log:         n.log.With("partition", id),
-		leased:      map[jobRef]uint64{},
+		leased:      map[jobRef]leased{},
 		held:        func() bool { return true },
 		watches:     watchIndex{},
 		durable:     map[int]uint64{},
@@ -97,6 +102,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 		broken:      make(chan error, 1),
 	}
 	o.lasts = o.leads
+	o.admission = newAdmission(o)
 	log, err := n.bus.OpenLog(id)
 	if err != nil {
 		return nil, err
@@ -121,13 +127,16 @@ func (o *Owner) start(ctx context.Context) error {
 	now := o.node.now()
 	var settled []*state.Run
 	for run := range o.index.Runs() {
+		o.holdPlace(run)
 		o.scheduleAll(run, run.Jobs, now)
+		o.watchTimeouts(run)
 		settled = append(settled, run)
 	}
 	for _, run := range settled {
 		o.settle(run, now)
 	}
 	o.crons.load(o, now)
+	o.admit()
 	after := o.index.Events()
 	commands := o.index.Commands()
 	o.mu.Unlock()
@@ -168,6 +177,7 @@ func (o *Owner) stop(ctx context.Context) error {
 		o.begin().commit(nil)
 	}
 	o.mu.Unlock()
+	o.loseLeases()
 	err := o.writer.drain(ctx)
 	o.writer.log.Close()
 	return err
@@ -217,6 +227,7 @@ func (o *Owner) do(ctx context.Context, decide func(*tx) error) error {
 	t := o.begin()
 	err := decide(t)
 	if err == nil && t.empty() {
+		o.admit() // a lease may have ended
 		o.mu.Unlock()
 		return nil
 	}
@@ -249,7 +260,7 @@ func (o *Owner) loop(ctx context.Context) {
 		case <-timer.C:
 		case <-o.wake:
 		}
-		next := o.tick()
+		next := o.tick(ctx)
 		timer.Reset(next)
 	}
 }
@@ -257,8 +268,9 @@ func (o *Owner) loop(ctx context.Context) {
 // idleTick is how often an owner with nothing due does its housekeeping.
 const idleTick = 500 * time.Millisecond
 
-// tick does what is due now and returns how long until the next is.
-func (o *Owner) tick() time.Duration {
+// tick does what is due now and returns how long until the next is. ctx ends
+// with the owner.
+func (o *Owner) tick(ctx context.Context) time.Duration {
 	o.writer.log.Stalled(appendTimeout)
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -266,18 +278,30 @@ func (o *Owner) tick() time.Duration {
 		return idleTick
 	}
 	now := o.node.now()
+	o.refreshLimits()
 	o.fireTimers(now)
-	cronDue := o.fireCrons(now)
+	dues := [...]int64{o.fireCrons(now), o.fireDeadlines(now), o.fireTimeouts(now)}
+	sweeping := o.sweepSome()
 	if !o.marks.empty() && o.writer.idle() {
 		o.begin().commit(nil)
 	}
-	o.compactSome(now)
+	o.compactSome(ctx)
+	o.admit()
+	o.tellWaiting(now)
 	wait := idleTick
 	if due, ok := o.timers.Next(); ok {
 		wait = min(wait, time.Duration(due-now)*time.Millisecond)
 	}
-	if cronDue > 0 {
-		wait = min(wait, time.Duration(cronDue-now)*time.Millisecond)
+	if at, ok := o.admission.gate.NextAt(); ok {
+		wait = min(wait, time.Duration(at-now)*time.Millisecond)
+	}
+	for _, due := range dues {
+		if due > 0 {
+			wait = min(wait, time.Duration(due-now)*time.Millisecond)
+		}
+	}
+	if sweeping {
+		wait = min(wait, sweepPause)
 	}
 	return max(wait, 0)
 }

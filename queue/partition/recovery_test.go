@@ -306,11 +306,11 @@ func TestCompactionKeepsUnrecordedCommands(t *testing.T) {
 	cancel := state.Command{From: state.Outside, Sent: state.Sent{Message: state.Message{Kind: state.MessageCancel, RunID: lease.RunID}}}
 	require.NoError(t, s.bus.SendCommand(t.Context(), 0, "run", "1", cancel.Marshal()))
 	o.node.compactBytes, o.compact.bytes = 1, 1<<20
-	o.compactSome(0)
+	o.compactSome(t.Context())
 	require.NotNil(t, o.compact.walk)
 	o.index.ApplyOp(&state.Marks{Commands: 1}, 0) // as a record does that is on its way
 	for o.compact.walk != nil {
-		o.compactSome(0)
+		o.compactSome(t.Context())
 	}
 	o.mu.Unlock()
 	s.eventually(purged)

@@ -71,11 +71,11 @@ func (t *tx) start(fn *function.Function, m *match, correlation string) {
 // sendStart names the run and sends the start to its partition. The same
 // function, key and time always give the same run.
 func (t *tx) sendStart(fn *function.Function, at time.Time, key string, s *state.Start) {
-	spread := key
-	if fn.HasFunctionFlowControl() {
-		spread = ""
+	spread, shared := fn.FlowPartitionKey()
+	if !shared {
+		spread = fn.ID.String() + key
 	}
-	to := t.o.node.partitionOf(fn.ID.String() + spread)
+	to := t.o.node.partitionOf(spread)
 	s.RunID = runID(to, at, fn.ID, key)
 	t.send(to, state.Message{Kind: state.MessageStart, Start: s})
 }
@@ -89,35 +89,6 @@ func runID(partition int, at time.Time, fn uuid.UUID, key string) ulid.ULID {
 	id[6] = byte(partition)
 	copy(id[7:], sum[:])
 	return id
-}
-
-// handleStart makes the run, unless its key has one already.
-func (t *tx) handleStart(s *state.Start) {
-	fn, ok := t.o.node.bus.Registry().Catalog().Function(s.FunctionID)
-	if !ok {
-		t.o.log.Warn("function was removed before its run started", "function_id", s.FunctionID, "run_id", s.RunID)
-		for _, correlation := range s.Correlations {
-			t.answerInvoke(correlation, state.InvokeErrorMemo("Error", unknownFunction(s.FunctionID.String())))
-		}
-		return
-	}
-	if _, live := t.o.index.Run(s.RunID); live {
-		return
-	}
-	if s.ClaimFor > 0 {
-		key := claimKey(s.FunctionID, s.Idempotency)
-		if earlier, taken := t.o.index.Claimed(key, t.now); taken {
-			t.o.log.Debug("event id was used already: no second run", "run_id", earlier, "function_id", fn.Slug)
-			return
-		}
-		t.do(&state.KeyClaimed{Key: key, RunID: s.RunID, Expires: t.now + s.ClaimFor})
-	}
-	run := newRun(fn.Function, s, t.now)
-	cancels := t.armCancels(fn.Function, &run, s)
-	t.do(&state.RunPut{Run: run})
-	for _, w := range cancels {
-		t.send(t.o.node.partitionOf(w.Event), state.Message{Kind: state.MessageWatch, Watch: w})
-	}
 }
 
 func claimKey(fn uuid.UUID, idempotency string) (key [16]byte) {

@@ -14,26 +14,6 @@ import (
 	"jetstep/state"
 )
 
-// Lease implements queue.Queue.
-func (n *Node) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error) {
-	for {
-		job, err := n.lanes[lane].Pop(ctx)
-		if err != nil {
-			return queue.Lease{}, err
-		}
-		if lease, ok := job.owner.lease(job.ref); ok {
-			return lease, nil
-		}
-	}
-}
-
-// Release implements queue.Queue.
-func (n *Node) Release(lease queue.Lease) {
-	if o, err := n.ownerOf(lease.RunID); err == nil {
-		o.release(jobRef{lease.RunID, lease.Job.ID}, lease.Token)
-	}
-}
-
 // Load implements state.Store.
 func (n *Node) Load(ctx context.Context, id ulid.ULID) (*state.Run, error) {
 	if o := n.owner(n.partitionOfRun(id)); o != nil {
@@ -154,6 +134,7 @@ func (o *Owner) giveSignal(ctx context.Context, name string, data json.RawMessag
 type Stats struct {
 	Runs    int // live
 	Ready   int // due jobs that wait for a worker
+	Held    int // due jobs that wait for a limit
 	Timers  int // jobs due later
 	Leased  int // jobs being executed
 	Watches int // waits for events and cancellations
@@ -161,7 +142,7 @@ type Stats struct {
 }
 
 // Depth is how many jobs there are, due, due later or being executed.
-func (s Stats) Depth() int { return s.Ready + s.Timers + s.Leased }
+func (s Stats) Depth() int { return s.Ready + s.Held + s.Timers + s.Leased }
 
 // Stats sums up over the owned partitions.
 func (n *Node) Stats() Stats {
@@ -176,6 +157,7 @@ func (n *Node) Stats() Stats {
 		s.Bytes += o.index.Size()
 		s.Timers += max(o.timers.Len()-o.stale, 0)
 		s.Leased += len(o.leased)
+		s.Held += o.admission.gate.Len()
 		for range o.index.Watches() {
 			s.Watches++
 		}

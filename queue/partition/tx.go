@@ -13,6 +13,8 @@ type tx struct {
 	// err is an I/O error met while deciding: the record must not be written,
 	// and since it is applied already the owner has to load again.
 	err error
+	// concluded is the job that an executor is done with.
+	concluded jobRef
 }
 
 // begin starts a record. mu is held until it is committed.
@@ -20,9 +22,17 @@ func (o *Owner) begin() *tx { return &tx{o: o, now: o.node.now()} }
 
 // do adds a fact.
 func (t *tx) do(op state.Op) {
+	t.leaveGate(op)
 	t.o.index.ApplyOp(op, t.now)
 	t.ops = append(t.ops, op)
+	if t.o.deadlines.follow(op) {
+		t.o.poke()
+	}
 	switch op := op.(type) {
+	case *state.RunChanged:
+		if op.StartedAt != 0 {
+			t.o.startedTimeouts(op.RunID)
+		}
 	case *state.WatchPut:
 		if err := t.o.watches.add(&op.Watch); err != nil {
 			t.o.log.Error("watch holds an unusable expression", "run_id", op.Watch.RunID, "error", err)
@@ -68,7 +78,7 @@ func (t *tx) commit(done func(error)) {
 		}
 		t.ops = append(marks, t.ops...)
 	}
-	t.o.writer.append(&state.Record{At: t.now, Ops: t.ops}, done)
+	t.o.writer.append(&state.Record{At: t.now, Ops: t.ops}, t.concluded, done)
 }
 
 // take turns the pending marks into ops and clears them.

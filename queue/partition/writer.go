@@ -44,6 +44,8 @@ type written struct {
 	record *state.Record
 	quiet  bool        // it carries state forward: nothing follows from it
 	done   func(error) // may be nil
+	// concluded is the job that an executor is done with once this is durable.
+	concluded jobRef
 }
 
 func newWriter(o *Owner, log *bus.Log) *writer {
@@ -53,8 +55,8 @@ func newWriter(o *Owner, log *bus.Log) *writer {
 // idle tells whether nothing is on its way.
 func (w *writer) idle() bool { return w.inFlight == 0 && len(w.buffered) == 0 }
 
-func (w *writer) append(r *state.Record, done func(error)) {
-	w.add(written{record: r, done: done})
+func (w *writer) append(r *state.Record, concluded jobRef, done func(error)) {
+	w.add(written{record: r, concluded: concluded, done: done})
 }
 
 // carry appends a record of state that is known already.
@@ -103,10 +105,17 @@ func (w *writer) acknowledged(batch []written, err error) {
 		w.flush()
 	}
 	if o.failed == nil {
+		o.refreshLimits()
 		for _, item := range batch {
 			if !item.quiet {
 				o.effects(item.record)
 			}
+			if item.concluded != (jobRef{}) {
+				o.executed(item.concluded)
+			}
+		}
+		if !o.closing {
+			o.admit()
 		}
 	}
 	if w.idle() || w.encoder.Len() < maxBacklog {
@@ -138,6 +147,9 @@ func (w *writer) failed(err error) {
 		}
 	}
 }
+
+// full tells whether too much is decided but not sent.
+func (w *writer) full() bool { return w.encoder.Len() >= maxBacklog }
 
 // backpressure waits while too much is decided but not sent.
 func (w *writer) backpressure() {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,8 @@ func Run(t *testing.T, open func(t *testing.T) statetest.Harness) {
 		"jobs of ended runs are dropped":          droppedJobs,
 		"a lease ends with its context":           leaseContext,
 		"a closed queue":                          closed,
+		"the lease of a run that has ended":       endedRun,
+		"first calls":                             firstCalls,
 		"many workers":                            manyWorkers,
 		"a deep backlog of one run":               backlog,
 	} {
@@ -242,6 +245,41 @@ func leaseContext(s *suite) {
 	_, err := s.Lease(ctx, queue.LaneCall)
 	require.ErrorIs(s, err, why)
 	s.finish(s.begin())
+}
+
+// endedRun: who holds a job of a run that ended meanwhile gives it back, and
+// nothing comes of it.
+func endedRun(s *suite) {
+	lease := s.begin()
+	t := outcome(lease)
+	t.Jobs = []state.Job{edge("a"), edge("b")}
+	s.commit(t)
+	void := s.lease(queue.LaneCall)
+	s.finish(s.lease(queue.LaneCall))
+	require.ErrorIs(s, s.Commit(s.Context(), outcome(void)), state.ErrRunNotFound)
+	s.Release(void)
+	s.Release(void)
+	s.finish(s.begin()) // and not "a" or "b"
+}
+
+// firstCalls: LaneFirst gives a call of a function none of whose calls is
+// leased, and no other.
+func firstCalls(s *suite) {
+	first := s.Start(s.T, json.RawMessage(`{}`))
+	lease := s.lease(queue.LaneFirst)
+	require.Equal(s, first, lease.RunID)
+	var finished atomic.Bool
+	next := make(chan bool, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(s.Context(), patience)
+		defer cancel()
+		_, err := s.Lease(ctx, queue.LaneFirst)
+		next <- err == nil && finished.Load()
+	}()
+	s.Start(s.T, json.RawMessage(`{}`))
+	finished.Store(true)
+	s.finish(lease)
+	require.True(s, <-next, "a second call came before the first one ended, or none did")
 }
 
 // closed: nothing is handed out any more, but what was is concluded.

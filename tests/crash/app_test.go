@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -23,7 +24,8 @@ const (
 // app answers the server's calls as an SDK would. It notes each call in its
 // journal before it answers.
 type app struct {
-	journal *journal
+	journal  *journal
+	meetings meetings
 
 	mu     sync.Mutex
 	latest int              // number of the call that came last
@@ -71,6 +73,9 @@ func playApp(port, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := journal.write(&entry{Mark: opened}); err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		return err
@@ -87,16 +92,31 @@ type request struct {
 		Generation int    `json:"generation_id"`
 	} `json:"ctx"`
 	Event struct {
+		Name string `json:"name"`
 		Data struct {
-			N      int             `json:"n"`
-			RunID  string          `json:"run_id"`
-			Result json.RawMessage `json:"result"`
-			Meta   struct {
+			payload
+			RunID      string          `json:"run_id"`
+			FunctionID string          `json:"function_id"`
+			Result     json.RawMessage `json:"result"`
+			Event      struct {
+				Data payload `json:"data"`
+			} `json:"event"`
+			Meta struct {
 				Status string `json:"status"`
 			} `json:"_inngest"`
 		} `json:"data"`
 	} `json:"event"`
+	Events []struct {
+		Data payload `json:"data"`
+	} `json:"events"`
 	Steps map[string]json.RawMessage `json:"steps"`
+}
+
+// payload is the data of the events that trials send.
+type payload struct {
+	N    int    `json:"n"`
+	K    string `json:"k"`              // keys of flow control have its value
+	Meet *meet  `json:"meet,omitempty"` // whom the first step waits for
 }
 
 // ServeHTTP answers GET /health and calls.
@@ -134,12 +154,18 @@ func (a *app) call(r *http.Request) (status int, answer any, err error) {
 		Run: req.Ctx.RunID, Function: function, N: req.Event.Data.N,
 		Request: req.Ctx.RequestID, Attempt: req.Ctx.Attempt, Generation: req.Ctx.Generation, Memos: req.Steps,
 	}
+	if fn.flow != nil {
+		note.Call, note.K, note.Batch = ulid.Make().String(), req.Event.Data.K, req.numbers()
+	}
 	status, answer = proceed(fn, &req, &note)
 	if err := a.journal.write(&note); err != nil {
 		return 0, nil, err
 	}
-	time.Sleep(duration(note.N)) // what the code takes
-	return status, answer, nil
+	if fn.flow == nil {
+		time.Sleep(duration(note.N)) // what the code takes
+		return status, answer, nil
+	}
+	return status, answer, a.flow(&req, &note)
 }
 
 // proceed does the first step that has no memo, or answers the result.
@@ -151,7 +177,13 @@ func proceed(fn script, req *request, note *entry) (status int, answer any) {
 	}
 	if note.Function == audit {
 		ended := req.Event.Data
-		note.Ended = &end{Run: ended.RunID, Status: ended.Meta.Status, Result: ended.Result}
+		note.Ended = &end{
+			Run: ended.RunID, Function: strings.TrimPrefix(ended.FunctionID, appName+"-"), N: ended.Event.Data.N, K: ended.Event.Data.K,
+			Status: ended.Meta.Status, Result: ended.Result,
+		}
+	}
+	if note.Function == witness {
+		note.Event = req.Event.Name
 	}
 	note.Result = req.Steps
 	return http.StatusOK, req.Steps
@@ -182,14 +214,16 @@ func registration(url string) ([]byte, error) {
 		if fn.trigger != "" {
 			triggers = append(triggers, map[string]string{"event": fn.trigger})
 		}
-		functions = append(functions, map[string]any{
+		function := map[string]any{
 			"id": appName + "-" + id, "name": id, "triggers": triggers,
 			"steps": map[string]any{"step": map[string]any{
 				"id": "step", "name": "step",
 				"runtime": map[string]string{"type": "http", "url": url + "?fnId=" + appName + "-" + id + "&stepId=step"},
 				"retries": map[string]int{"attempts": retries},
 			}},
-		})
+		}
+		maps.Copy(function, fn.flow)
+		functions = append(functions, function)
 	}
 	return json.Marshal(map[string]any{
 		"url": url, "deployType": "ping", "framework": "crash", "appName": appName,

@@ -10,6 +10,12 @@
 // The ledger reads the journal, live and once more at the end, and finds what
 // must not be in it.
 //
+// Functions with flow control have trials of their own: nothing of what they
+// gather, delay or count may be lost or doubled by a kill, no limit may be
+// exceeded, except for calls of a dead server that are still in the app, and
+// none may be smaller afterwards. Their ledger also knows what was sent when,
+// and the app marks the ends of their calls.
+//
 // Trials are driven by a seed: it decides what is sent and when who is killed,
 // though not what the processes make of it. With -short there is one small
 // trial of each kind.

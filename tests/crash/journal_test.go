@@ -9,9 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"time"
 )
 
-// entry is one call of a function, as the app saw it.
+// entry is one call of a function, as the app saw it when it came, or a mark.
 type entry struct {
 	Run        string                     `json:"run"`
 	Function   string                     `json:"function"`
@@ -26,13 +27,34 @@ type entry struct {
 	Failed string                     `json:"failed,omitempty"`
 	Result map[string]json.RawMessage `json:"result,omitempty"` // not nil at the end of the run, except for audit
 	Ended  *end                       `json:"ended,omitempty"`  // audit only
+
+	At    time.Time `json:"at,omitzero"`     // when it was written
+	Call  string    `json:"call,omitempty"`  // its name, if the function has flow control
+	Event string    `json:"event,omitempty"` // its name, witness only
+	K     string    `json:"k,omitempty"`     // value of the function's keys
+	Batch []int     `json:"batch,omitempty"` // numbers of all events, if they are several
+
+	Mark mark   `json:"mark,omitempty"`
+	Of   string `json:"of,omitempty"` // what the mark is about
 }
+
+// mark is something that is no call.
+type mark string
+
+const (
+	opened   mark = "opened"   // the app begins; its calls until now have ended
+	answered mark = "answered" // the answer of a call is about to be given
+	alone    mark = "alone"    // calls that should have met did not
+)
 
 // end is what the server announced about the end of a run.
 type end struct {
-	Run    string          `json:"run"`
-	Status string          `json:"status"`
-	Result json.RawMessage `json:"result"`
+	Run      string          `json:"run"`
+	Function string          `json:"function"`
+	N        int             `json:"n"` // number of the run's first event
+	K        string          `json:"k,omitempty"`
+	Status   string          `json:"status"`
+	Result   json.RawMessage `json:"result"`
 }
 
 // journal is a file of entries, one a line. What was written survives the end
@@ -57,13 +79,17 @@ func openJournal(path string) (*journal, error) {
 	return &journal{file: file}, file.Truncate(int64(whole))
 }
 
+// write appends an entry, which gets its time.
 func (j *journal) write(e *entry) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if e.At.IsZero() {
+		e.At = time.Now()
+	}
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	_, err = j.file.Write(append(line, '\n'))
 	return err
 }

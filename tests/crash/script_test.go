@@ -11,6 +11,7 @@ import (
 type script struct {
 	trigger string // event name, "" if it is only invoked
 	steps   []step
+	flow    map[string]any // configuration of its flow control, nil for none
 }
 
 // step is code, or an op that the server carries out.
@@ -46,14 +47,14 @@ const answerEvent = "crash/answer"
 // waitTimeout is so long that a wait which missed its event is stuck.
 const waitTimeout = "1h"
 
-var scripts = map[string]script{
-	work:   {"crash/work", []step{code("a"), {"nap", nap}, code("b"), code("c")}},
-	audit:  {"inngest/function.finished", nil},
-	waits:  {"crash/waits", []step{code("before"), {"wait", waitForAnswer}, code("after")}},
-	calls:  {"crash/calls", []step{code("before"), {"call", invoke}, code("after")}},
-	callee: {"", []step{code("x"), {"nap", nap}, code("y")}},
-	hears:  {"crash/hears", []step{code("before"), {"hear", waitForSignal}, code("after")}},
-}
+var scripts = withFlows(map[string]script{
+	work:   {trigger: "crash/work", steps: []step{code("a"), {"nap", nap}, code("b"), code("c")}},
+	audit:  {trigger: "inngest/function.finished"},
+	waits:  {trigger: "crash/waits", steps: []step{code("before"), {"wait", waitForAnswer}, code("after")}},
+	calls:  {trigger: "crash/calls", steps: []step{code("before"), {"call", invoke}, code("after")}},
+	callee: {steps: []step{code("x"), {"nap", nap}, code("y")}},
+	hears:  {trigger: "crash/hears", steps: []step{code("before"), {"hear", waitForSignal}, code("after")}},
+})
 
 func code(id string) step { return step{id: id} }
 

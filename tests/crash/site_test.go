@@ -233,12 +233,17 @@ func (s *site) running() []*harness.Server {
 // awaitQuiet waits until everything that was accepted is done and nothing is
 // left to do.
 func (s *site) awaitQuiet() {
+	s.awaitDone(s.ledger.catchUp, func() []string { return s.ledger.open(s.sender.required) })
+}
+
+// awaitDone does so as told by a ledger.
+func (s *site) awaitDone(catchUp func() error, open func() []string) {
 	read, moved := s.ledger.journal.offset, time.Now()
 	s.await(trialTimeout, "all to be quiet", func(ctx context.Context) error {
-		if err := s.ledger.catchUp(); err != nil {
+		if err := catchUp(); err != nil {
 			return harness.Permanent(err)
 		}
-		err := s.quiet(ctx)
+		err := s.quiet(ctx, open())
 		if s.ledger.journal.offset != read {
 			read, moved = s.ledger.journal.offset, time.Now()
 		}
@@ -249,9 +254,9 @@ func (s *site) awaitQuiet() {
 	})
 }
 
-// quiet tells what is not done yet.
-func (s *site) quiet(ctx context.Context) error {
-	if open := s.ledger.open(s.sender.required); len(open) > 0 {
+// quiet tells what is not done yet; open is what the ledger knows of it.
+func (s *site) quiet(ctx context.Context, open []string) error {
+	if len(open) > 0 {
 		return errors.New(atMost(5, open))
 	}
 	for _, server := range s.running() {

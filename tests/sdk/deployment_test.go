@@ -32,6 +32,8 @@ var mounts = map[string]string{
 	"-other":      "/api/other",
 	"-stream":     "/api/stream",
 	"-checkpoint": "/api/checkpoint",
+	"-flow":       "/api/flow",
+	"-redeployed": "/api/redeployed",
 }
 
 var sdks = []sdk{
@@ -48,7 +50,8 @@ func nodeApp(dir string) func() (string, []string, error) {
 		return harness.InstallNodePackages(ctx, dir)
 	})
 	return func() (string, []string, error) {
-		return "node", []string{filepath.Join(dir, "main.mjs")}, prepare()
+		// Subscribers need a WebSocket, which Node.js 20 has only if asked for it.
+		return "node", []string{"--experimental-websocket", filepath.Join(dir, "main.mjs")}, prepare()
 	}
 }
 

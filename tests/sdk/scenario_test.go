@@ -48,7 +48,8 @@ func TestScenarios(t *testing.T) {
 	t.Parallel()
 	all := slices.Concat(
 		stepScenarios, waitScenarios, invokeScenarios, groupScenarios, errorScenarios,
-		gatewayScenarios, lifecycleScenarios, triggerScenarios, streamScenarios, checkpointScenarios,
+		gatewayScenarios, lifecycleScenarios, triggerScenarios, streamScenarios, checkpointScenarios, realtimeScenarios,
+		concurrencyScenarios, rateScenarios, gatherScenarios, orderScenarios, endScenarios,
 	)
 	for _, s := range sdks {
 		t.Run(s.name, func(t *testing.T) {

@@ -50,6 +50,9 @@ func startModeRuns(t *testing.T, d *deployment, name string) {
 	checkSent(sends, sends.end(sends.start("/send", nil)))
 
 	signalled(newTrial(t, d, name))
+	if _, cannot := noRealtime[name]; !cannot {
+		published(newTrial(t, d, name))
+	}
 
 	if _, cannot := noUseAPI[name]; !cannot {
 		fetches := newTrial(t, d, name)

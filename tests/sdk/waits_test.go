@@ -169,6 +169,7 @@ func signalReplaced(t *trial) {
 	}
 	older := wait("5s")
 	newer := wait("40s")
+	t.probe() // a run knows that it waits before the signal knows who waits for it
 	require.Equal(t, newer, sendSignal(t, "to the newer"))
 	t.complete(newer, `{"got":{"signal":"`+t.token+`","data":"to the newer"}}`)
 	t.complete(older, `{"got":null}`)

@@ -13,7 +13,13 @@ import (
 type app struct {
 	id     string
 	client inngestgo.Client
-	calls  *CallLog
+	*shared
+}
+
+// shared is what the apps of this program have in common.
+type shared struct {
+	calls *CallLog
+	gates Gates
 }
 
 // function is one function of an app. Its trigger is the event "<app>/<id>"
@@ -24,6 +30,7 @@ type function struct {
 	on      inngestgo.MultipleTriggers
 	retries int
 	cancel  []inngestgo.ConfigCancel
+	flow    inngestgo.FunctionOpts // only its options of flow control
 	body    func(*run) (any, error)
 }
 
@@ -32,7 +39,8 @@ func (a *app) define(fn function) error {
 	if on == nil {
 		on = inngestgo.MultipleTriggers{inngestgo.EventTrigger(a.id+"/"+fn.id, nil)}
 	}
-	options := inngestgo.FunctionOpts{ID: fn.id, Retries: &fn.retries, Cancel: fn.cancel}
+	options := fn.flow
+	options.ID, options.Retries, options.Cancel = fn.id, &fn.retries, fn.cancel
 	_, err := inngestgo.CreateFunction(a.client, options, on,
 		func(ctx context.Context, input inngestgo.Input[map[string]any]) (any, error) {
 			return fn.body(&run{ctx: ctx, app: a, input: input, data: decode(input.Event.Data)})

@@ -8,7 +8,11 @@
 //	/api/other        a second app, target of invocations across apps
 //	/api/stream       served with streamed responses
 //	/api/checkpoint   with checkpointing on
+//	/api/flow         functions with flow control
+//	/api/redeployed   an app that has two versions (see redeployedApp)
 //	/calls?token=T    the call log (see [CallLog])
+//	/let?token=T&n=N  lets N more steps through their gate (see [Gates])
+//	/redeploy?to=new  changes its version; to=old changes it back
 //	/health           200 once the app listens
 package main
 
@@ -19,6 +23,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 
 	"github.com/inngest/inngestgo"
 	"github.com/inngest/inngestgo/pkg/checkpoint"
@@ -39,19 +44,33 @@ func serve() error {
 	if err != nil {
 		return err
 	}
+	s := &shared{calls: calls}
 	mux := http.NewServeMux()
 	for _, m := range []mount{
 		{path: "/api/inngest", functions: mainFunctions},
 		{path: "/api/other", suffix: "-other", functions: otherFunctions},
 		{path: "/api/stream", suffix: "-stream", stream: true, functions: streamFunctions},
 		{path: "/api/checkpoint", suffix: "-checkpoint", checkpoint: checkpoint.ConfigSafe, functions: checkpointFunctions},
+		{path: "/api/flow", suffix: "-flow", functions: flowFunctions},
 	} {
-		handler, err := m.handler(calls)
+		handler, err := m.handler(s)
 		if err != nil {
 			return fmt.Errorf("mounting %s: %w", m.path, err)
 		}
 		mux.Handle(m.path, handler)
 	}
+	redeployed, err := newRedeployedApp(s)
+	if err != nil {
+		return fmt.Errorf("mounting /api/redeployed: %w", err)
+	}
+	mux.Handle("/api/redeployed", redeployed)
+	mux.HandleFunc("GET /let", func(_ http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.FormValue("n"))
+		s.gates.Let(r.FormValue("token"), n)
+	})
+	mux.HandleFunc("GET /redeploy", func(_ http.ResponseWriter, r *http.Request) {
+		redeployed.isNew.Store(r.FormValue("to") == "new")
+	})
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -75,7 +94,7 @@ type mount struct {
 	functions  func(*app) []function
 }
 
-func (m mount) handler(calls *CallLog) (http.Handler, error) {
+func (m mount) handler(s *shared) (http.Handler, error) {
 	client, err := inngestgo.NewClient(inngestgo.ClientOpts{
 		AppID:        appID + m.suffix,
 		UseStreaming: m.stream,
@@ -84,7 +103,7 @@ func (m mount) handler(calls *CallLog) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &app{id: appID + m.suffix, client: client, calls: calls}
+	a := &app{id: appID + m.suffix, client: client, shared: s}
 	for _, fn := range m.functions(a) {
 		if err := a.define(fn); err != nil {
 			return nil, fmt.Errorf("function %s: %w", fn.id, err)

@@ -5,7 +5,11 @@
 //   /api/other        a second app, target of invocations across apps
 //   /api/stream       served with streamed responses
 //   /api/checkpoint   with checkpointing on, where the SDK has it
+//   /api/flow         functions with flow control
+//   /api/redeployed   an app that has two versions (see redeployed.mjs)
 //   /calls?token=T    the call log (see calls.mjs)
+//   /let?token=T&n=N  lets N more steps through their gate (see gates.mjs)
+//   /redeploy?to=new  changes its version; to=old changes it back
 //   /health           200 once the app listens
 //
 // The two SDK versions differ in a few signatures only, which their main.mjs
@@ -16,14 +20,19 @@ import http from "node:http";
 import { CallLog } from "./calls.mjs";
 import { checkpointFunctions } from "./functions/checkpoint.mjs";
 import { errorFunctions } from "./functions/errors.mjs";
+import { flowFunctions } from "./functions/flow.mjs";
 import { gatewayFunctions } from "./functions/gateway.mjs";
 import { invokeFunctions, otherFunctions } from "./functions/invoke.mjs";
 import { lifecycleFunctions } from "./functions/lifecycle.mjs";
 import { parallelFunctions } from "./functions/parallel.mjs";
+import { realtimeFunctions } from "./functions/realtime.mjs";
+import { newFunctions, oldFunctions } from "./functions/redeployed.mjs";
 import { stepFunctions } from "./functions/steps.mjs";
 import { streamFunctions } from "./functions/stream.mjs";
 import { triggerFunctions } from "./functions/triggers.mjs";
 import { waitFunctions } from "./functions/waits.mjs";
+import { Gates } from "./gates.mjs";
+import { redeployedApp } from "./redeployed.mjs";
 
 // start serves the app `sdk.app` on 127.0.0.1:$PORT.
 //
@@ -34,29 +43,46 @@ import { waitFunctions } from "./functions/waits.mjs";
 //   serve({client, functions, stream})  makes a Node request listener
 //   referenceFunction, NonRetriableError, RetryAfterError   as in the SDK
 //   checkpointing                       whether the SDK has it
+//   realtime                            its module for that, if it has one
 // }
 export function start(sdk) {
   const calls = new CallLog(process.env.CALLS_FILE);
+  const gates = new Gates();
 
   const mount = (suffix, groups, { stream = false, checkpointing = false } = {}) => {
     const client = sdk.client(sdk.app + suffix, { checkpointing });
-    const app = { ...sdk, calls, client_: client, events: sdk.app + suffix };
+    const app = { ...sdk, calls, gates, client_: client, events: sdk.app + suffix };
     const functions = groups.flatMap((group) => group(app)).map((fn) => define(app, fn));
     return sdk.serve({ client, functions, stream });
   };
 
+  const { serve: serveRedeployed, redeploy } = redeployedApp(
+    mount("-redeployed", [oldFunctions]),
+    mount("-redeployed", [newFunctions]),
+  );
+  const parameter = (req, name) => new URL(req.url, "http://app").searchParams.get(name) ?? "";
+
   const routes = new Map([
     ["/api/inngest", mount("", [
       stepFunctions, waitFunctions, invokeFunctions, parallelFunctions, errorFunctions,
-      gatewayFunctions, lifecycleFunctions, triggerFunctions,
+      gatewayFunctions, lifecycleFunctions, triggerFunctions, realtimeFunctions,
     ])],
     ["/api/other", mount("-other", [otherFunctions])],
     ["/api/stream", mount("-stream", [streamFunctions], { stream: true })],
+    ["/api/flow", mount("-flow", [flowFunctions])],
+    ["/api/redeployed", serveRedeployed],
+    ["/let", (req, res) => {
+      gates.let(parameter(req, "token"), Number(parameter(req, "n")));
+      res.writeHead(200).end();
+    }],
+    ["/redeploy", (req, res) => {
+      redeploy(parameter(req, "to") === "new");
+      res.writeHead(200).end();
+    }],
     ["/health", (_, res) => res.writeHead(200).end("ok")],
     ["/calls", (req, res) => {
-      const token = new URL(req.url, "http://app").searchParams.get("token") ?? "";
       res.writeHead(200, { "content-type": "application/json" });
-      res.end(JSON.stringify(calls.of(token)));
+      res.end(JSON.stringify(calls.of(parameter(req, "token"))));
     }],
   ]);
   if (sdk.checkpointing) {
@@ -74,12 +100,13 @@ export function start(sdk) {
 }
 
 // define turns one entry of ./functions into a function of the SDK:
-// {id, on?, retries?, cancelOn?, onFailure?, body}. `on` lists its triggers;
-// by default the event "<app>/<id>". `retries` is 0 unless given, so that an
-// unexpected error fails the run at once.
+// {id, on?, retries?, cancelOn?, flow?, onFailure?, body}. `on` lists its
+// triggers; by default the event "<app>/<id>". `retries` is 0 unless given, so
+// that an unexpected error fails the run at once. `flow` holds the SDK's own
+// options of flow control.
 function define(app, fn) {
-  const { id, on, retries = 0, cancelOn, onFailure, body } = fn;
-  const options = { id, retries };
+  const { id, on, retries = 0, cancelOn, flow, onFailure, body } = fn;
+  const options = { id, retries, ...flow };
   if (cancelOn) options.cancelOn = cancelOn;
   if (onFailure) options.onFailure = (ctx) => onFailure(contextOf(app, ctx));
   const triggers = on ?? [{ event: `${app.events}/${id}` }];

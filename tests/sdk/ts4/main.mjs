@@ -2,6 +2,7 @@
 
 import { Inngest, NonRetriableError, referenceFunction, RetryAfterError } from "inngest";
 import { serve } from "inngest/node";
+import * as realtime from "inngest/realtime";
 
 import { start } from "../js/app.mjs";
 
@@ -15,6 +16,7 @@ start({
     client.createFunction({ ...options, triggers }, handler),
   serve: ({ client, functions, stream }) => serve({ client, functions, streaming: stream }),
   referenceFunction,
+  realtime,
   NonRetriableError,
   RetryAfterError,
 });

@@ -1,16 +1,20 @@
 // Cancelling runs, and the events that the server sends about runs.
 
+// about is the trigger by internal events that tell about one function.
+export const about = (app, name, fn) => ({ event: name, if: `event.data.function_id == '${app}-${fn}'` });
+
+// tells makes a body that records what such an event tells.
+export const tells = (kind) => async ({ event, run, note }) => {
+  await run(`on-${kind}`);
+  const { function_id, run_id, result, error } = event.data;
+  note(kind, { id: event.id, function_id, run_id, result, error: error?.message });
+};
+
 export const lifecycleFunctions = ({ app, events, NonRetriableError }) => {
   const sleepsLong = async ({ run, step }) => {
     await run("started");
     await step.sleep("long", "1h");
     await run("never");
-  };
-  const about = (name) => ({ event: name, if: `event.data.function_id == '${app}-watched'` });
-  const tells = (kind) => async ({ event, run, note }) => {
-    await run(`on-${kind}`);
-    const { function_id, run_id, result, error } = event.data;
-    note(kind, { id: event.id, function_id, run_id, result, error: error?.message });
   };
 
   return [
@@ -47,8 +51,8 @@ export const lifecycleFunctions = ({ app, events, NonRetriableError }) => {
         return { mode: data.mode };
       },
     },
-    { id: "on-finished", on: [about("inngest/function.finished")], body: tells("finished") },
-    { id: "on-failed", on: [about("inngest/function.failed")], body: tells("failed") },
-    { id: "on-cancelled", on: [about("inngest/function.cancelled")], body: tells("cancelled") },
+    { id: "on-finished", on: [about(app, "inngest/function.finished", "watched")], body: tells("finished") },
+    { id: "on-failed", on: [about(app, "inngest/function.failed", "watched")], body: tells("failed") },
+    { id: "on-cancelled", on: [about(app, "inngest/function.cancelled", "watched")], body: tells("cancelled") },
   ];
 };

@@ -1,0 +1,147 @@
+package partition
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+
+	"github.com/google/uuid"
+
+	"jetstep/expr"
+	"jetstep/function"
+	"jetstep/state"
+)
+
+// inputs are the fields of a run's first event, as the expressions of flow
+// control see them. They are parsed when the first expression asks.
+type inputs struct {
+	event json.RawMessage
+	vars  map[string]any
+	err   error // of parsing
+}
+
+func (in *inputs) variables() (map[string]any, error) {
+	if in.vars != nil || in.err != nil {
+		return in.vars, in.err
+	}
+	var fields map[string]any
+	if in.err = json.Unmarshal(in.event, &fields); in.err == nil {
+		in.vars = map[string]any{"event": fields}
+	}
+	return in.vars, in.err
+}
+
+func (in *inputs) eval(expression string) (expr.Result, error) {
+	vars, err := in.variables()
+	if err != nil {
+		return expr.Result{}, err
+	}
+	return expr.Eval(expression, vars)
+}
+
+// ts is the event's "ts" in milliseconds, 0 when it has none.
+func (in *inputs) ts() int64 {
+	vars, err := in.variables()
+	if err != nil {
+		return 0
+	}
+	fields, _ := vars["event"].(map[string]any)
+	ts, _ := fields["ts"].(float64)
+	return int64(ts)
+}
+
+// sharedText is the key text of all events that have no value for a key
+// (flow-control §14.1).
+const sharedText = "false"
+
+// keyText is the text of a key expression's value, "" without an expression.
+// An event without the field has the shared text, and so has one for which the
+// expression fails, as err then says. off tells that the value is an explicit
+// false, with which a rate limit or a singleton does not apply.
+func (in *inputs) keyText(expression string) (text string, off bool, err error) {
+	if expression == "" {
+		return "", false, nil
+	}
+	result, err := in.eval(expression)
+	if err != nil {
+		return sharedText, false, err
+	}
+	return result.Text(), result.IsFalse() && !result.IsMissing(), nil
+}
+
+// holds evaluates a condition; "" is true.
+func (in *inputs) holds(expression string) (bool, error) {
+	if expression == "" {
+		return true, nil
+	}
+	result, err := in.eval(expression)
+	if err != nil {
+		return false, err
+	}
+	return result.Bool()
+}
+
+// maxPriority bounds a priority factor, in seconds (flow-control §13).
+const maxPriority = 43_200
+
+// priority is the priority factor in seconds: whole numbers count, also those
+// that come from the event; anything else is 0.
+func (in *inputs) priority(expression string) (int, error) {
+	if expression == "" {
+		return 0, nil
+	}
+	result, err := in.eval(expression)
+	if err != nil {
+		return 0, err
+	}
+	factor, ok := result.Whole()
+	if !ok {
+		return 0, nil
+	}
+	return int(min(max(factor, -maxPriority), maxPriority)), nil
+}
+
+// keyed lists the key expressions of the limits that jobs wait for: those of
+// step limits, of the limit on runs, and of the throttle, each once, with their
+// hashes as the gate looks them up.
+func keyed(fn *function.Function) []keyExpression {
+	var list []keyExpression
+	add := func(text, hash string) {
+		if text == "" {
+			return
+		}
+		for _, have := range list {
+			if have.hash == hash {
+				return
+			}
+		}
+		list = append(list, keyExpression{text, hash})
+	}
+	if fn.Concurrency != nil {
+		for _, limit := range fn.Concurrency.Steps {
+			add(limit.Key, limit.Hash)
+		}
+		for _, limit := range fn.Concurrency.Runs {
+			add(limit.Key, limit.ID)
+		}
+	}
+	if fn.Throttle != nil {
+		add(fn.Throttle.Key, function.Hash(fn.Throttle.Key))
+	}
+	return list
+}
+
+type keyExpression struct{ text, hash string }
+
+// gateKey identifies what a kind of start gate keeps for a function and the
+// texts that its key is made of.
+func gateKey(kind string, fn uuid.UUID, texts ...string) (key state.GateKey) {
+	room := make([]byte, 0, 128)
+	room = append(append(room, kind...), fn[:]...)
+	for _, text := range texts {
+		hash := sha256.Sum256([]byte(text)) // so that no two lists run together
+		room = append(room, hash[:]...)
+	}
+	sum := sha256.Sum256(room)
+	copy(key[:], sum[:])
+	return key
+}
