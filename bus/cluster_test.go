@@ -57,7 +57,7 @@ func openReplicated(servers []*natsServer) *Bus {
 
 func TestClusterLogWritersExcludeEachOther(t *testing.T) {
 	t.Parallel()
-	fight(t, openReplicated(startCluster(t)), 40)
+	fight(t, openReplicated(startCluster(t)), 40, true)
 }
 
 // With three replicas the loss of the node that leads loses nothing that was
