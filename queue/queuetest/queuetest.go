@@ -349,7 +349,9 @@ func manyWorkers(s *suite) {
 					s.Release(lease)
 					continue
 				}
-				if err := s.Commit(ctx, t); err != nil {
+				// Not with ctx: the job may be back, and the last run ended, before
+				// this commit returns.
+				if err := s.Commit(s.Context(), t); err != nil {
 					s.Errorf("commit: %v", err)
 				}
 				if end {
