@@ -222,15 +222,7 @@ func wrap(key string, value json.RawMessage) json.RawMessage {
 }
 
 // quote is s as a JSON string without HTML escaping.
-func quote(s string) json.RawMessage {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(s); err != nil {
-		return json.RawMessage(`""`) // strings always encode
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
+func quote(s string) json.RawMessage { return encode(s) }
 
 // ParseCorrelation splits "<run>.<step>" (sdk-protocol §4.7).
 func ParseCorrelation(s string) (run ulid.ULID, step string, ok bool) {

@@ -1,8 +1,9 @@
 package state
 
 import (
-	"bytes"
 	"encoding/json"
+
+	"jetstep/jcs"
 )
 
 // Fit makes an event about the end of a run small enough to be published: a
@@ -52,11 +53,9 @@ func abridged(field string, value json.RawMessage) json.RawMessage {
 
 // encode is JSON without HTML escaping; the values always encode.
 func encode(v any) json.RawMessage {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
+	b, err := jcs.Encode(v)
+	if err != nil {
 		return json.RawMessage("null")
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return b
 }

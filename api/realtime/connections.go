@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"jetstep/jcs"
 )
 
 var errDraining = errors.New("server is shutting down")
@@ -54,7 +56,7 @@ func (c *connections) drain(now time.Time) {
 		return
 	}
 	c.draining = true
-	body, err := encode(message{Kind: kindClosing, CreatedAt: now.UTC()})
+	body, err := jcs.Encode(message{Kind: kindClosing, CreatedAt: now.UTC()})
 	if err != nil {
 		panic(err) // it is always the same
 	}

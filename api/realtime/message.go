@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
+
+	"jetstep/jcs"
 )
 
 // Kinds of messages that the server makes (http-api §11).
@@ -42,17 +44,6 @@ type chunk struct {
 	RunID    *ulid.ULID `json:"run_id,omitempty"`
 }
 
-// encode is JSON in which text stays as readable as it was.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
 // jsonOrText is a body as JSON: itself if it is JSON, else a string. The
 // result is valid UTF-8, as text frames must be.
 func jsonOrText(body []byte) (json.RawMessage, error) {
@@ -62,7 +53,7 @@ func jsonOrText(body []byte) (json.RawMessage, error) {
 	if json.Valid(body) {
 		return body, nil
 	}
-	return encode(string(body))
+	return jcs.Encode(string(body))
 }
 
 // rawPrefix marks bytes that are forwarded as they are; all other messages on

@@ -12,13 +12,12 @@ import (
 
 	"jetstep/bus"
 	"jetstep/function"
+	"jetstep/jcs"
 )
 
 // maxMessage is the largest body of a message. The original cuts longer ones,
 // which makes text of what was JSON.
 const maxMessage = 512 << 10
-
-const refusedPublisher = "Not authenticated for publishing"
 
 // target is where a request publishes to.
 type target struct {
@@ -30,12 +29,7 @@ type target struct {
 // Publish is POST /v1/realtime/publish: the body is sent to a topic, as one
 // message or, with Content-Type text/stream, in chunks as it arrives.
 func (s *Server) Publish(w http.ResponseWriter, r *http.Request) {
-	switch acc := s.access(r); {
-	case acc.claims != nil && !acc.claims.Publish:
-		s.refuse(w, http.StatusUnauthorized, refusedPublisher)
-		return
-	case acc.claims == nil && !acc.keyed:
-		refuseStranger(w)
+	if !s.mayPublish(w, r, s.refuse) {
 		return
 	}
 	to, err := parseTarget(r)
@@ -51,6 +45,20 @@ func (s *Server) Publish(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.refusePublish(w, err)
 	}
+}
+
+// mayPublish tells whether the request may publish. If not, it is answered, by
+// refuse where it is known who asks.
+func (s *Server) mayPublish(w http.ResponseWriter, r *http.Request, refuse func(w http.ResponseWriter, status int, text string)) bool {
+	switch acc := s.access(r); {
+	case acc.claims != nil && !acc.claims.Publish:
+		refuse(w, http.StatusUnauthorized, "Not authenticated for publishing")
+		return false
+	case acc.claims == nil && !acc.keyed:
+		refuseStranger(w)
+		return false
+	}
+	return true
 }
 
 func (s *Server) refusePublish(w http.ResponseWriter, err error) {
@@ -127,11 +135,18 @@ func unreadable(err error) error { return fmt.Errorf("%w: %w", errUnreadable, er
 
 // send publishes a message to each topic of the target.
 func (s *Server) send(to target, kind string, data json.RawMessage) error {
-	for _, t := range to.topics {
-		body, err := encode(message{
+	return s.sendEach(to, func(t Topic) any {
+		return message{
 			Kind: kind, Data: data, Metadata: to.metadata, CreatedAt: s.cfg.Now().UTC(),
 			Channel: t.Channel, EnvID: &t.EnvID, Topic: t.Name, RunID: to.runID,
-		})
+		}
+	})
+}
+
+// sendEach publishes what each topic of the target gets, as JSON.
+func (s *Server) sendEach(to target, what func(Topic) any) error {
+	for _, t := range to.topics {
+		body, err := jcs.Encode(what(t))
 		if err != nil {
 			return err
 		}

@@ -77,29 +77,16 @@ func wholeRunes(text []byte) int {
 func newStreamID() string { return strconv.FormatUint(rand.Uint64(), 36) }
 
 func (s *Server) sendChunk(to target, stream, data string) error {
-	for _, t := range to.topics {
-		body, err := encode(chunk{
-			Kind: kindChunk, StreamID: stream, Data: data, Channel: t.Channel, Topic: t.Name, RunID: to.runID,
-		})
-		if err != nil {
-			return err
-		}
-		if err := s.cfg.Broker.PublishRealtime(t.subject(), body); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.sendEach(to, func(t Topic) any {
+		return chunk{Kind: kindChunk, StreamID: stream, Data: data, Channel: t.Channel, Topic: t.Name, RunID: to.runID}
+	})
 }
 
 // Tee is POST /v1/realtime/publish/tee: the bytes of the body are forwarded to
 // the channel's topic $stream as they arrive. Errors are text.
 func (s *Server) Tee(w http.ResponseWriter, r *http.Request) {
-	switch acc := s.access(r); {
-	case acc.claims != nil && !acc.claims.Publish:
-		http.Error(w, refusedPublisher, http.StatusUnauthorized)
-		return
-	case acc.claims == nil && !acc.keyed:
-		refuseStranger(w)
+	inText := func(w http.ResponseWriter, status int, text string) { http.Error(w, text, status) }
+	if !s.mayPublish(w, r, inText) {
 		return
 	}
 	to := runTopic(r.URL.Query().Get("channel"), streamTopic)

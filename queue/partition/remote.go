@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"jetstep/jcs"
 	"jetstep/state"
 )
 
@@ -51,7 +51,7 @@ var answerErrors = map[string]error{
 // ask puts a question to the owner of a partition elsewhere.
 func (n *Node) ask(ctx context.Context, p int, q question) (answer, error) {
 	var a answer
-	request, err := encode(q)
+	request, err := jcs.Encode(q)
 	if err != nil {
 		return a, err
 	}
@@ -82,25 +82,14 @@ func (o *Owner) reply(request []byte) []byte {
 			}
 		}
 	}
-	out, err := encode(a)
+	out, err := jcs.Encode(a)
 	if err == nil && len(out) > o.node.bus.MaxPayload() {
 		err = fmt.Errorf("the answer is too large for a message: %d bytes", len(out))
 	}
 	if err != nil {
-		out, _ = encode(answer{Error: err.Error()}) // strings always marshal
+		out, _ = jcs.Encode(answer{Error: err.Error()}) // strings always marshal
 	}
 	return out
-}
-
-// encode is JSON as it is, without HTML escaping: canonical memos stay so.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
 }
 
 func (o *Owner) consider(request []byte) (answer, error) {

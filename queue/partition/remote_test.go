@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"jetstep/bus"
+	"jetstep/jcs"
 	"jetstep/state"
 )
 
@@ -31,7 +32,7 @@ func TestQuestionsRoundTrip(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, err := encode(q)
+			b, err := jcs.Encode(q)
 			require.NoError(t, err)
 			var got question
 			require.NoError(t, json.Unmarshal(b, &got))
@@ -46,7 +47,7 @@ func TestAnswersRoundTrip(t *testing.T) {
 		Version: state.Undecided, Events: []json.RawMessage{json.RawMessage(`{"a":"<"}`)}, Jobs: []state.Job{{ID: "j"}},
 		Steps: []state.Step{{ID: "a", Memo: json.RawMessage(`null`)}}, Defers: []state.Defer{{ID: "d"}},
 	}
-	b, err := encode(answer{Run: run})
+	b, err := jcs.Encode(answer{Run: run})
 	require.NoError(t, err)
 	var got answer
 	require.NoError(t, json.Unmarshal(b, &got))
