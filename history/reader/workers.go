@@ -1,7 +1,6 @@
 package reader
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -29,22 +28,9 @@ func (r *Reader) Workers(ctx context.Context, query view.WorkerQuery) ([]view.Wo
 	if err != nil {
 		return nil, err
 	}
-	less := func(a, b view.Cursor) int {
-		for _, order := range query.Orders {
-			column := order.Field.Column()
-			c := cmp.Compare(a.Keys[column].Value, b.Keys[column].Value)
-			if order.Descending {
-				c = -c
-			}
-			if c != 0 {
-				return c
-			}
-		}
-		return cmp.Compare(a.ID, b.ID)
-	}
-	slices.SortStableFunc(found, func(a, b view.Worker) int { return less(query.Cursor(&a), query.Cursor(&b)) })
+	slices.SortStableFunc(found, func(a, b view.Worker) int { return query.Compare(query.Cursor(&a), query.Cursor(&b)) })
 	if query.After != nil {
-		found = slices.DeleteFunc(found, func(w view.Worker) bool { return less(query.Cursor(&w), *query.After) <= 0 })
+		found = slices.DeleteFunc(found, func(w view.Worker) bool { return query.Compare(query.Cursor(&w), *query.After) <= 0 })
 	}
 	return found[:min(query.Limit, len(found))], nil
 }

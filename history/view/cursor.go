@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -60,12 +61,46 @@ func (r *Run) Time(field TimeField) time.Time {
 
 // Cursor is the place of a run in the list that q asks for.
 func (q *RunQuery) Cursor(run *Run) Cursor {
-	c := Cursor{ID: run.ID.String(), Keys: map[string]CursorValue{}}
-	for _, order := range q.Orders {
-		column := q.Source.Column(order.Field)
-		c.Keys[column] = CursorValue{Field: column, Value: q.Source.Key(run.Time(order.Field))}
+	return cursor(run.ID, q.keys(), func(i int) int64 { return q.Source.Key(run.Time(q.Orders[i].Field)) })
+}
+
+// Compare orders places of the list that q asks for.
+func (q *RunQuery) Compare(a, b Cursor) int { return compare(q.keys(), a, b) }
+
+func (q *RunQuery) keys() []sortKey {
+	keys := make([]sortKey, len(q.Orders))
+	for i, order := range q.Orders {
+		keys[i] = sortKey{q.Source.Column(order.Field), order.Descending}
+	}
+	return keys
+}
+
+// sortKey is a column that a list is sorted by.
+type sortKey struct {
+	column     string
+	descending bool
+}
+
+func cursor(id ulid.ULID, keys []sortKey, value func(i int) int64) Cursor {
+	c := Cursor{ID: id.String(), Keys: map[string]CursorValue{}}
+	for i, key := range keys {
+		c.Keys[key.column] = CursorValue{Field: key.column, Value: value(i)}
 	}
 	return c
+}
+
+// compare orders places by the sort keys, then by id.
+func compare(keys []sortKey, a, b Cursor) int {
+	for _, key := range keys {
+		c := cmp.Compare(a.Keys[key.column].Value, b.Keys[key.column].Value)
+		if key.descending {
+			c = -c
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(a.ID, b.ID)
 }
 
 // Encode is the opaque form that clients get.
@@ -147,10 +182,16 @@ func (w *Worker) Time(field WorkerField) time.Time {
 
 // Cursor is the place of a connection in the list that q asks for.
 func (q *WorkerQuery) Cursor(worker *Worker) Cursor {
-	c := Cursor{ID: worker.ID.String(), Keys: map[string]CursorValue{}}
-	for _, order := range q.Orders {
-		column := order.Field.Column()
-		c.Keys[column] = CursorValue{Field: column, Value: worker.Time(order.Field).UnixMilli()}
+	return cursor(worker.ID, q.keys(), func(i int) int64 { return worker.Time(q.Orders[i].Field).UnixMilli() })
+}
+
+// Compare orders places of the list that q asks for.
+func (q *WorkerQuery) Compare(a, b Cursor) int { return compare(q.keys(), a, b) }
+
+func (q *WorkerQuery) keys() []sortKey {
+	keys := make([]sortKey, len(q.Orders))
+	for i, order := range q.Orders {
+		keys[i] = sortKey{order.Field.Column(), order.Descending}
 	}
-	return c
+	return keys
 }

@@ -18,14 +18,13 @@ import (
 // Runs lists runs as both sources do.
 func (s *Store) Runs(_ context.Context, q view.RunQuery) ([]view.Run, error) {
 	runs := s.selectRuns(q.RunFilter)
-	orders := q.Orders
-	if len(orders) == 0 && q.Source == view.FromSpans {
-		orders = []view.Order{{Field: view.StartedAt, Descending: true}}
+	if len(q.Orders) == 0 && q.Source == view.FromSpans {
+		q.Orders = []view.Order{{Field: view.StartedAt, Descending: true}}
 	}
-	slices.SortFunc(runs, func(a, b view.Run) int { return compare(q.Source, orders, place(q, &a), place(q, &b)) })
+	slices.SortFunc(runs, func(a, b view.Run) int { return q.Compare(q.Cursor(&a), q.Cursor(&b)) })
 	if q.After != nil {
 		after := complete(q, runs)
-		runs = slices.DeleteFunc(runs, func(run view.Run) bool { return compare(q.Source, orders, place(q, &run), after) <= 0 })
+		runs = slices.DeleteFunc(runs, func(run view.Run) bool { return q.Compare(q.Cursor(&run), after) <= 0 })
 	}
 	return runs[:min(q.Limit, len(runs))], nil
 }
@@ -39,31 +38,10 @@ func (s *Store) CountRuns(_ context.Context, f view.RunFilter) (int, error) {
 func complete(q view.RunQuery, runs []view.Run) view.Cursor {
 	for i := range runs {
 		if len(q.After.Keys) == 0 && runs[i].ID.String() == q.After.ID {
-			return place(q, &runs[i])
+			return q.Cursor(&runs[i])
 		}
 	}
 	return *q.After
-}
-
-func place(q view.RunQuery, run *view.Run) view.Cursor {
-	if len(q.Orders) == 0 && q.Source == view.FromSpans {
-		q.Orders = []view.Order{{Field: view.StartedAt, Descending: true}}
-	}
-	return q.Cursor(run)
-}
-
-func compare(source view.Source, orders []view.Order, a, b view.Cursor) int {
-	for _, order := range orders {
-		column := source.Column(order.Field)
-		c := cmp.Compare(a.Keys[column].Value, b.Keys[column].Value)
-		if order.Descending {
-			c = -c
-		}
-		if c != 0 {
-			return c
-		}
-	}
-	return cmp.Compare(a.ID, b.ID)
 }
 
 func (s *Store) selectRuns(f view.RunFilter) []view.Run {
