@@ -32,11 +32,13 @@ type StepLimit struct {
 }
 
 // Effective is the number of steps that may execute at once.
-func (l StepLimit) Effective() int {
-	if l.Limit <= 0 {
+func (l StepLimit) Effective() int { return effective(l.Limit) }
+
+func effective(limit int) int {
+	if limit <= 0 {
 		return DefaultConcurrency
 	}
-	return l.Limit
+	return limit
 }
 
 // RunLimit bounds the runs in progress at once, waits and sleeps included.
@@ -46,6 +48,9 @@ type RunLimit struct {
 	Key   string `json:"key,omitempty"` // expression; one limit per value
 	ID    string `json:"id,omitempty"`  // Hash of Key, "" without one
 }
+
+// Effective is the number of runs that may be in progress at once.
+func (l RunLimit) Effective() int { return effective(l.Limit) }
 
 // Concurrency holds a function's concurrency limits. Steps is sorted by limit.
 // Its zero value, which SDKs send as a JSON string or bool, is stored as null.
@@ -170,7 +175,7 @@ func (c *Concurrency) normalize() {
 		if limit.Scope == "" {
 			limit.Scope = ScopeFunction
 		}
-		limit.Hash = hashOf(limit.Key)
+		limit.Hash = ExpressionHash(limit.Key)
 	}
 	for i := range c.Runs {
 		if c.Runs[i].Key != "" { // an unkeyed one may have been named by an engine
@@ -180,8 +185,8 @@ func (c *Concurrency) normalize() {
 	slices.SortStableFunc(c.Steps, func(a, b StepLimit) int { return cmp.Compare(a.Limit, b.Limit) })
 }
 
-// hashOf is the hash of a key expression, "" without one.
-func hashOf(key string) string {
+// ExpressionHash is what a key expression is known by, "" without one.
+func ExpressionHash(key string) string {
 	if key == "" {
 		return ""
 	}

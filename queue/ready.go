@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
+
+	"jetstep/queue/heap"
 )
 
 // Ready is the line of due jobs, fair between functions: each function's jobs
@@ -25,10 +27,10 @@ type Ready[T any] struct {
 	closed bool
 }
 
-// line is one function's waiting jobs, a heap in a slice.
+// line is one function's waiting jobs.
 type line[T any] struct {
 	function uuid.UUID
-	jobs     []scored[T]
+	jobs     heap.Heap[scored[T]]
 	out      int // jobs taken out and not done
 	// Whether the line is among the turns, and among the idlers. It may be
 	// there for no reason, which is found out when its turn comes.
@@ -41,6 +43,14 @@ type scored[T any] struct {
 	seq   uint64
 	job   T
 }
+
+// Before implements heap.Element.
+func (s scored[T]) Before(o scored[T]) bool {
+	return s.score < o.score || s.score == o.score && s.seq < o.seq
+}
+
+// At implements heap.Element.
+func (scored[T]) At(int) {}
 
 // NewReady makes an empty line.
 func NewReady[T any]() *Ready[T] {
@@ -60,7 +70,7 @@ func (r *Ready[T]) Push(function uuid.UUID, score int64, job T) {
 		r.lines[function] = l
 	}
 	r.pushed++
-	l.push(scored[T]{score, r.pushed, job})
+	l.jobs.Push(scored[T]{score, r.pushed, job})
 	r.length++
 	if !l.inTurns {
 		l.inTurns = true
@@ -163,7 +173,7 @@ func (r *Ready[T]) Done(function uuid.UUID) {
 }
 
 func (r *Ready[T]) takeOut(l *line[T]) T {
-	job := l.pop().job
+	job := l.jobs.Pop().job
 	l.out++
 	r.length--
 	return job

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 
 	"github.com/google/uuid"
@@ -35,18 +36,18 @@ type FlowKey struct {
 // value of a key, hashed together.
 type GateKey [16]byte
 
-// Value finds the value of a key expression by the expression's hash; f may be
-// nil.
-func (f *Flow) Value(expr string) (value string, ok bool) {
-	if f == nil {
-		return "", false
+// NewGateKey is the key of what a kind of gate keeps for a function and the
+// texts of a key.
+func NewGateKey(kind string, fn uuid.UUID, texts ...string) (key GateKey) {
+	room := make([]byte, 0, 128)
+	room = append(append(room, kind...), fn[:]...)
+	for _, text := range texts {
+		hash := sha256.Sum256([]byte(text)) // so that no two lists run together
+		room = append(room, hash[:]...)
 	}
-	for _, k := range f.Keys {
-		if k.Expr == expr {
-			return k.Value, true
-		}
-	}
-	return "", false
+	sum := sha256.Sum256(room)
+	copy(key[:], sum[:])
+	return key
 }
 
 func (f *Flow) code(c *coder) {

@@ -183,6 +183,9 @@ func (x *Index) Watch(id string) (*Watch, bool) {
 	return w, ok
 }
 
+// WatchCount is the number of watches.
+func (x *Index) WatchCount() int { return len(x.watches) }
+
 // Watches are all watches, in no order.
 func (x *Index) Watches() iter.Seq[*Watch] {
 	return func(yield func(*Watch) bool) {

@@ -412,10 +412,19 @@ func TestRunAdmittedLeavesViewsAlone(t *testing.T) {
 	require.Equal(t, &Flow{Priority: 3, Admitted: true}, after.Flow)
 	other, _ := x.View(ulid.ULID{2})
 	require.True(t, other.Flow.Admitted)
-	value, ok := (&Flow{Keys: []FlowKey{{"e", "v"}}}).Value("e")
-	require.True(t, ok)
-	require.Equal(t, "v", value)
-	var none *Flow
-	_, ok = none.Value("e")
-	require.False(t, ok)
+}
+
+func TestGateKeys(t *testing.T) {
+	t.Parallel()
+	a, b := uuid.New(), uuid.New()
+	keys := map[GateKey]bool{}
+	for _, key := range []GateKey{
+		NewGateKey("batch", a), NewGateKey("batch", b), NewGateKey("debounce", a), NewGateKey("batch", a, ""),
+		NewGateKey("batch", a, "x"), NewGateKey("batch", a, "x", ""), NewGateKey("batch", a, "", "x"),
+		NewGateKey("batch", a, "xy"), NewGateKey("batch", a, "x", "y"),
+	} {
+		require.False(t, keys[key])
+		keys[key] = true
+	}
+	require.Equal(t, NewGateKey("batch", a, "x"), NewGateKey("batch", a, "x"))
 }

@@ -2,6 +2,8 @@ package gate
 
 import (
 	"slices"
+
+	"jetstep/queue/heap"
 )
 
 // bucket holds the waiting jobs that are limited alike.
@@ -11,7 +13,7 @@ type bucket struct {
 	start bool // whether the limits of start jobs count
 	needs []*line
 	slots *slots
-	jobs  heap[item]
+	jobs  heap.Heap[item]
 	live  int // jobs that were not forgotten
 
 	in    *line // where it waits
@@ -29,20 +31,26 @@ type item struct {
 	priority int
 }
 
-func (i item) before(j item) bool {
+// Before implements heap.Element.
+func (i item) Before(j item) bool {
 	return i.score < j.score || i.score == j.score && i.seq < j.seq
 }
-func (item) at(int) {}
+
+// At implements heap.Element.
+func (item) At(int) {}
 
 // rank is the bucket's place in line: since when it waits for its turn, moved
 // by the priority of its first job.
 func (b *bucket) rank() int64 { return b.since - int64(b.jobs[0].priority)*1000 }
 
-func (b *bucket) before(c *bucket) bool {
+// Before implements heap.Element.
+func (b *bucket) Before(c *bucket) bool {
 	r, s := b.rank(), c.rank()
 	return r < s || r == s && b.turn < c.turn
 }
-func (b *bucket) at(i int) { b.pos = i }
+
+// At implements heap.Element.
+func (b *bucket) At(i int) { b.pos = i }
 
 // bucketOf finds or makes the bucket of a job.
 func (g *Gate) bucketOf(plan *Plan, job *Job) *bucket {
@@ -60,7 +68,7 @@ func (g *Gate) bucketOf(plan *Plan, job *Job) *bucket {
 	if b := g.buckets[string(key)]; b != nil {
 		return b
 	}
-	b := &bucket{key: string(key), plan: plan, start: start, slots: &slots{function: plan.Function}, pos: nowhere}
+	b := &bucket{key: string(key), plan: plan, start: start, slots: &slots{function: plan.Function}, pos: heap.Nowhere}
 	for i := range plan.rules {
 		r := &plan.rules[i]
 		if !r.applies(start) {
@@ -79,13 +87,13 @@ func (g *Gate) bucketOf(plan *Plan, job *Job) *bucket {
 }
 
 func (b *bucket) add(i item) {
-	b.jobs.push(i)
+	b.jobs.Push(i)
 	b.live++
 }
 
 // take takes the first job out. The first one is alive.
 func (b *bucket) take(g *Gate) item {
-	first := b.jobs.pop()
+	first := b.jobs.Pop()
 	b.live--
 	b.prune(g)
 	return first
@@ -103,14 +111,14 @@ func (b *bucket) forget(g *Gate, ref Ref) {
 	}
 	if dead := len(b.jobs) - b.live; dead > 64 && dead > b.live {
 		b.jobs = slices.DeleteFunc(b.jobs, func(i item) bool { return !g.waits(i) })
-		b.jobs.order()
+		b.jobs.Order()
 	}
 }
 
 // prune drops dead jobs from the front.
 func (b *bucket) prune(g *Gate) {
 	for len(b.jobs) > 0 && !g.waits(b.jobs[0]) {
-		b.jobs.pop()
+		b.jobs.Pop()
 	}
 }
 
@@ -123,21 +131,21 @@ func (g *Gate) waits(i item) bool {
 // stand puts the bucket in a line, at its place.
 func (b *bucket) stand(l *line) {
 	b.in = l
-	l.waiting.push(b)
+	l.waiting.Push(b)
 }
 
 // leave takes the bucket out of its line.
 func (b *bucket) leave() {
 	if b.in != nil {
-		b.in.waiting.remove(b.pos)
-		b.in, b.pos = nil, nowhere
+		b.in.waiting.Remove(b.pos)
+		b.in = nil
 	}
 }
 
 // moved puts the bucket at its place in its line again.
 func (b *bucket) moved() {
 	if b.in != nil {
-		b.in.waiting.fix(b.pos)
+		b.in.waiting.Fix(b.pos)
 	}
 }
 

@@ -2,11 +2,9 @@ package gate
 
 import (
 	"jetstep/queue/gcra"
+	"jetstep/queue/heap"
 	"jetstep/state"
 )
-
-// nowhere is the position of what is in no heap.
-const nowhere = -1
 
 // constraint counts one key of one limit, with those who wait for it.
 type constraint struct {
@@ -19,12 +17,15 @@ type constraint struct {
 	// Of throttles:
 	rateKey state.GateKey
 	tat     float64 // milliseconds
-	roomAt  int64   // milliseconds, while timer is not nowhere
+	roomAt  int64   // milliseconds, while it has a timer
 	timer   int     // position in the gate's timers
 }
 
-func (c *constraint) before(d *constraint) bool { return c.roomAt < d.roomAt }
-func (c *constraint) at(i int)                  { c.timer = i }
+// Before implements heap.Element.
+func (c *constraint) Before(d *constraint) bool { return c.roomAt < d.roomAt }
+
+// At implements heap.Element.
+func (c *constraint) At(i int) { c.timer = i }
 
 // line is where buckets wait for a constraint. Each number that is allowed has
 // a line of its own: when a slot is given back, whole lines have room or not.
@@ -32,7 +33,7 @@ type line struct {
 	on      *constraint // nil for the line of those who try
 	limit   int
 	rate    gcra.Limit
-	waiting heap[*bucket]
+	waiting heap.Heap[*bucket]
 	buckets int // that may wait here
 }
 
@@ -69,7 +70,7 @@ func (g *Gate) constraintOf(r *rule, keys []state.FlowKey) *constraint {
 	key.Value = r.value(keys)
 	c := g.constraints[key]
 	if c == nil {
-		c = &constraint{key: key, name: r.name, timer: nowhere}
+		c = &constraint{key: key, name: r.name, timer: heap.Nowhere}
 		if key.Kind == Throttled {
 			c.rateKey = key.rateKey()
 			c.tat = g.rates(c.rateKey, r.rate)
@@ -96,8 +97,8 @@ func (g *Gate) dropUnused(c *constraint) {
 	if c.used > 0 || len(c.lines) > 0 {
 		return
 	}
-	if c.timer != nowhere {
-		g.timers.remove(c.timer)
+	if c.timer != heap.Nowhere {
+		g.timers.Remove(c.timer)
 	}
 	if g.constraints[c.key] == c {
 		delete(g.constraints, c.key)

@@ -22,6 +22,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/queue/gcra"
+	"jetstep/queue/heap"
 	"jetstep/state"
 )
 
@@ -82,12 +83,12 @@ type Gate struct {
 	runs        map[ulid.ULID]holder
 	held        int // jobs not admitted
 
-	trying line              // buckets whose first job may perhaps pass
-	dirty  []*constraint     // may have room for one of their lines
-	timers heap[*constraint] // throttles with lines, by when they have room
-	seq    uint64            // of jobs
-	turn   uint64            // of buckets
-	key    []byte            // room to build a bucket's key in
+	trying line                   // buckets whose first job may perhaps pass
+	dirty  []*constraint          // may have room for one of their lines
+	timers heap.Heap[*constraint] // throttles with lines, by when they have room
+	seq    uint64                 // of jobs
+	turn   uint64                 // of buckets
+	key    []byte                 // room to build a bucket's key in
 }
 
 // place is where a job is: in a bucket, or admitted.
@@ -317,17 +318,17 @@ func (g *Gate) arm(c *constraint, now int64) {
 		return
 	}
 	c.roomAt = int64(math.Ceil(at))
-	if c.timer == nowhere {
-		g.timers.push(c)
+	if c.timer == heap.Nowhere {
+		g.timers.Push(c)
 	} else {
-		g.timers.fix(c.timer)
+		g.timers.Fix(c.timer)
 	}
 }
 
 // ring marks the throttles that have room by now.
 func (g *Gate) ring(now int64) {
 	for len(g.timers) > 0 && g.timers[0].roomAt <= now {
-		g.mark(g.timers.pop())
+		g.mark(g.timers.Pop())
 	}
 }
 

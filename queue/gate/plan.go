@@ -2,7 +2,6 @@ package gate
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"slices"
 
 	"github.com/google/uuid"
@@ -65,7 +64,7 @@ func PlanOf(fn *function.Function) *Plan {
 	if l, ok := fn.Concurrency.RunLimit(); ok {
 		p.rules = append(p.rules, rule{
 			key:   Key{Kind: Runs, Scope: function.ScopeFunction, Function: fn.ID, Expr: l.ID},
-			limit: positive(l.Limit), name: name("runs", function.ScopeFunction, l.Key),
+			limit: l.Effective(), name: name("runs", function.ScopeFunction, l.Key),
 		})
 		if l.Key == "" {
 			p.rules[len(p.rules)-1].key.Expr = "" // an engine may have named it
@@ -88,7 +87,7 @@ func throttleRule(fn *function.Function) (rule, bool) {
 		return rule{}, false // no registration accepts it, and no time is no limit
 	}
 	return rule{
-		key:  Key{Kind: Throttled, Scope: function.ScopeFunction, Function: fn.ID, Expr: hashOf(t.Key)},
+		key:  Key{Kind: Throttled, Scope: function.ScopeFunction, Function: fn.ID, Expr: function.ExpressionHash(t.Key)},
 		rate: gcra.Throttle(t.Limit, t.Burst, period), name: name("throttle", function.ScopeFunction, t.Key),
 	}, true
 }
@@ -142,20 +141,6 @@ func name(kind string, scope function.Scope, key string) string {
 	return kind
 }
 
-func positive(limit int) int {
-	if limit <= 0 {
-		return function.DefaultConcurrency
-	}
-	return limit
-}
-
-func hashOf(key string) string {
-	if key == "" {
-		return ""
-	}
-	return function.Hash(key)
-}
-
 // Equal tells whether two plans limit alike; either may be nil.
 func (p *Plan) Equal(q *Plan) bool {
 	if p == nil || q == nil {
@@ -185,9 +170,6 @@ func (r *rule) value(keys []state.FlowKey) string {
 }
 
 // rateKey is where the state of a throttle is recorded.
-func (k Key) rateKey() (key state.GateKey) {
-	text := append(append([]byte("throttle "), k.Function[:]...), k.Expr...)
-	sum := sha256.Sum256(append(append(text, 0), k.Value...))
-	copy(key[:], sum[:])
-	return key
+func (k Key) rateKey() state.GateKey {
+	return state.NewGateKey("throttle", k.Function, k.Expr, k.Value)
 }

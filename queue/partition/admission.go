@@ -25,7 +25,6 @@ type admission struct {
 	plans   map[uuid.UUID]*gate.Plan // by function, nil for one without limits
 	// recording are runs whose admission is not durable yet.
 	recording map[ulid.ULID]struct{}
-	nextAt    int64 // when a throttle has room again, as the loop knows it
 	toldAt    int64 // when it was last told what waits
 }
 
@@ -197,9 +196,8 @@ func (o *Owner) admit() {
 	if t != nil {
 		t.commit(nil)
 	}
-	if at, ok := a.gate.NextAt(); ok && at != a.nextAt {
-		a.nextAt = at
-		o.poke()
+	if at, ok := a.gate.NextAt(); ok {
+		o.wakeBy(at)
 	}
 }
 

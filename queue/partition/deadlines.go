@@ -1,15 +1,14 @@
 package partition
 
 import (
-	"container/heap"
-
+	"jetstep/queue/heap"
 	"jetstep/state"
 )
 
 // deadlines are when the debounces and batches of a partition are due: each
 // once, whatever puts it off. mu of the owner guards it.
 type deadlines struct {
-	heap dueHeap
+	heap heap.Heap[*deadline]
 	at   map[state.GateKey]*deadline
 }
 
@@ -19,8 +18,14 @@ type deadline struct {
 	pos int   // in the heap
 }
 
-// set makes a key due at that time; first tells that no other is due earlier.
-func (d *deadlines) set(key state.GateKey, due int64) (first bool) {
+// Before implements heap.Element.
+func (d *deadline) Before(e *deadline) bool { return d.due < e.due }
+
+// At implements heap.Element.
+func (d *deadline) At(i int) { d.pos = i }
+
+// set makes a key due at that time.
+func (d *deadlines) set(key state.GateKey, due int64) {
 	found := d.at[key]
 	if found == nil {
 		if d.at == nil {
@@ -28,17 +33,16 @@ func (d *deadlines) set(key state.GateKey, due int64) (first bool) {
 		}
 		found = &deadline{key: key, due: due}
 		d.at[key] = found
-		heap.Push(&d.heap, found)
+		d.heap.Push(found)
 	} else {
 		found.due = due
-		heap.Fix(&d.heap, found.pos)
+		d.heap.Fix(found.pos)
 	}
-	return found.pos == 0
 }
 
 func (d *deadlines) remove(key state.GateKey) {
 	if found := d.at[key]; found != nil {
-		heap.Remove(&d.heap, found.pos)
+		d.heap.Remove(found.pos)
 		delete(d.at, key)
 	}
 }
@@ -61,19 +65,20 @@ func (d *deadlines) load(x *state.Index) {
 	}
 }
 
-// follow keeps the deadlines in step with a fact.
-func (d *deadlines) follow(op state.Op) (first bool) {
+// followDeadlines keeps them in step with a fact.
+func (o *Owner) followDeadlines(op state.Op) {
 	switch op := op.(type) {
 	case *state.DebouncePut:
-		return d.set(op.Debounce.Key, op.Debounce.Due)
+		o.deadlines.set(op.Debounce.Key, op.Debounce.Due)
+		o.wakeBy(op.Debounce.Due)
 	case *state.BatchPut:
-		return d.set(op.Batch.Key, op.Batch.Due)
+		o.deadlines.set(op.Batch.Key, op.Batch.Due)
+		o.wakeBy(op.Batch.Due)
 	case *state.DebounceRemoved:
-		d.remove(op.Key)
+		o.deadlines.remove(op.Key)
 	case *state.BatchRemoved:
-		d.remove(op.Key)
+		o.deadlines.remove(op.Key)
 	}
-	return false
 }
 
 // deadlinesAtOnce bounds how many are served under one hold of the lock.
@@ -112,28 +117,4 @@ func (t *tx) fire(key state.GateKey) {
 	} else if batch, ok := t.o.index.Batch(key); ok {
 		t.endBatch(batch)
 	}
-}
-
-// dueHeap has what is due first on top.
-type dueHeap []*deadline
-
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].due < h[j].due }
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
-}
-
-func (h *dueHeap) Push(v any) {
-	d := v.(*deadline)
-	d.pos = len(*h)
-	*h = append(*h, d)
-}
-
-func (h *dueHeap) Pop() any {
-	last := len(*h) - 1
-	d := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	return d
 }

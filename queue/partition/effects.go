@@ -59,11 +59,8 @@ func (o *Owner) schedule(run *state.Run, job state.Job, now int64) {
 		o.due(run, &job)
 		return
 	}
-	next, any := o.timers.Next()
 	o.timers.Add(queue.Timer{Due: job.Due, RunID: run.ID})
-	if !any || job.Due < next {
-		o.poke()
-	}
+	o.wakeBy(job.Due)
 }
 
 // fireTimers makes those jobs due whose time has come. Timers of jobs that are gone

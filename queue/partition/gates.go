@@ -98,7 +98,7 @@ func (t *tx) create(s *starting) string {
 func (t *tx) createRun(s *starting, run state.Run) {
 	var cancels []*state.Watch
 	if s.BatchID == (ulid.ULID{}) {
-		cancels = t.armCancels(s.fn, &run, s.Start)
+		cancels = t.armCancels(s, &run)
 	}
 	t.do(&state.RunPut{Run: run})
 	for _, w := range cancels {

@@ -1,14 +1,10 @@
 package partition
 
 import (
-	"crypto/sha256"
 	"encoding/json"
-
-	"github.com/google/uuid"
 
 	"jetstep/expr"
 	"jetstep/function"
-	"jetstep/state"
 )
 
 // inputs are the fields of a run's first event, as the expressions of flow
@@ -36,6 +32,15 @@ func (in *inputs) eval(expression string) (expr.Result, error) {
 		return expr.Result{}, err
 	}
 	return expr.Eval(expression, vars)
+}
+
+// bind replaces what an expression says of the event by its values.
+func (in *inputs) bind(expression string) (string, error) {
+	vars, err := in.variables()
+	if err != nil {
+		return "", err
+	}
+	return expr.Interpolate(expression, vars)
 }
 
 // ts is the event's "ts" in milliseconds, 0 when it has none.
@@ -125,23 +130,9 @@ func keyed(fn *function.Function) []keyExpression {
 		}
 	}
 	if fn.Throttle != nil {
-		add(fn.Throttle.Key, function.Hash(fn.Throttle.Key))
+		add(fn.Throttle.Key, function.ExpressionHash(fn.Throttle.Key))
 	}
 	return list
 }
 
 type keyExpression struct{ text, hash string }
-
-// gateKey identifies what a kind of start gate keeps for a function and the
-// texts that its key is made of.
-func gateKey(kind string, fn uuid.UUID, texts ...string) (key state.GateKey) {
-	room := make([]byte, 0, 128)
-	room = append(append(room, kind...), fn[:]...)
-	for _, text := range texts {
-		hash := sha256.Sum256([]byte(text)) // so that no two lists run together
-		room = append(room, hash[:]...)
-	}
-	sum := sha256.Sum256(room)
-	copy(key[:], sum[:])
-	return key
-}

@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"jetstep/function"
-	"jetstep/state"
 )
 
 const keyEvent = `{"data":{"c":"x","n":12345678,"yes":true,"no":false,"p":120,"half":1.5,"nil":null},"name":"e","ts":1700000000123}`
@@ -107,20 +105,6 @@ func TestKeyExpressions(t *testing.T) {
 		{"event.data.c", function.Hash("event.data.c")}, {"event.data.run", function.Hash("event.data.run")},
 	}, keyed(fn))
 	require.Empty(t, keyed(&function.Function{Throttle: &function.Throttle{Limit: 1}}))
-}
-
-func TestGateKeys(t *testing.T) {
-	t.Parallel()
-	a, b := uuid.New(), uuid.New()
-	keys := map[state.GateKey]bool{}
-	for _, key := range []state.GateKey{
-		gateKey("batch", a), gateKey("batch", b), gateKey("debounce", a), gateKey("batch", a, ""),
-		gateKey("batch", a, "x"), gateKey("batch", a, "x", ""), gateKey("batch", a, "", "x"), gateKey("batch", a, "xy"), gateKey("batch", a, "x", "y"),
-	} {
-		require.False(t, keys[key])
-		keys[key] = true
-	}
-	require.Equal(t, gateKey("batch", a, "x"), gateKey("batch", a, "x"))
 }
 
 func TestComplaintsAreToldOnce(t *testing.T) {

@@ -64,6 +64,7 @@ type Owner struct {
 	checkpoints map[ulid.ULID]uint64
 
 	wake   chan struct{} // the timer loop should look again
+	wakes  int64         // when it will at the latest, in milliseconds; mu guards it
 	broken chan error    // why the owner failed, for its keeper
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -288,22 +289,32 @@ func (o *Owner) tick(ctx context.Context) time.Duration {
 	o.compactSome(ctx)
 	o.admit()
 	o.tellWaiting(now)
-	wait := idleTick
+	next := now + idleTick.Milliseconds()
 	if due, ok := o.timers.Next(); ok {
-		wait = min(wait, time.Duration(due-now)*time.Millisecond)
+		next = min(next, due)
 	}
 	if at, ok := o.admission.gate.NextAt(); ok {
-		wait = min(wait, time.Duration(at-now)*time.Millisecond)
+		next = min(next, at)
 	}
 	for _, due := range dues {
 		if due > 0 {
-			wait = min(wait, time.Duration(due-now)*time.Millisecond)
+			next = min(next, due)
 		}
 	}
 	if sweeping {
-		wait = min(wait, sweepPause)
+		next = min(next, now+sweepPause.Milliseconds())
 	}
-	return max(wait, 0)
+	o.wakes = next
+	return time.Duration(max(next-now, 0)) * time.Millisecond
+}
+
+// wakeBy makes the loop look at its timers at that time, in milliseconds, at
+// the latest. mu is held.
+func (o *Owner) wakeBy(at int64) {
+	if at < o.wakes {
+		o.wakes = at
+		o.poke()
+	}
 }
 
 // poke makes the loop look at its timers.

@@ -46,9 +46,9 @@ func (t *tx) limited(s *starting) bool {
 // rateLimitKey counts apart what different expressions give.
 func rateLimitKey(fn *function.Function, text string) state.GateKey {
 	if fn.RateLimit.Key == "" {
-		return gateKey("rate limit", fn.ID)
+		return state.NewGateKey("rate limit", fn.ID)
 	}
-	return gateKey("rate limit", fn.ID, fn.RateLimit.Key, text)
+	return state.NewGateKey("rate limit", fn.ID, fn.RateLimit.Key, text)
 }
 
 // nanoseconds in a millisecond: rate limits count in the former.

@@ -18,9 +18,9 @@ func (t *tx) singleton(s *starting) (key *state.GateKey, holder ulid.ULID) {
 	if off {
 		return nil, ulid.ULID{}
 	}
-	found := gateKey("singleton", s.fn.ID, text)
+	found := state.NewGateKey("singleton", s.fn.ID, text)
 	if cfg.Key == "" {
-		found = gateKey("singleton", s.fn.ID)
+		found = state.NewGateKey("singleton", s.fn.ID)
 	}
 	holder, _ = t.o.index.Singleton(found)
 	return &found, holder

@@ -124,26 +124,19 @@ func newRun(fn *function.Function, s *state.Start, now int64) state.Run {
 	return run
 }
 
-// cancelFor is how long a cancelOn without a timeout looks out.
-const cancelFor = 365 * 24 * time.Hour
-
 // armCancels makes the watches of the function's cancelOn for a run.
-func (t *tx) armCancels(fn *function.Function, run *state.Run, s *state.Start) []*state.Watch {
+func (t *tx) armCancels(s *starting, run *state.Run) []*state.Watch {
 	var watches []*state.Watch
-	for _, c := range fn.Cancel {
-		w := &state.Watch{Event: c.Event, RunID: run.ID, Since: s.Mark, Expires: t.now + cancelFor.Milliseconds()}
-		if c.Timeout != "" {
-			until, err := expr.ParseTimeout(c.Timeout, time.UnixMilli(t.now))
-			if err != nil {
-				t.o.log.Warn("cancelOn timeout is unusable: one year counts", "function_id", fn.Slug, "error", err)
-			} else {
-				w.Expires = until.UnixMilli()
-			}
+	for _, c := range s.fn.Cancel {
+		until, err := c.Expires(time.UnixMilli(t.now))
+		if err != nil {
+			t.o.log.Warn("cancelOn timeout is unusable: one year counts", "function_id", s.fn.Slug, "error", err)
 		}
+		w := &state.Watch{Event: c.Event, RunID: run.ID, Since: s.Mark, Expires: until.UnixMilli()}
 		if c.If != "" {
-			bound, err := bindEvent(c.If, s.Events[0])
+			bound, err := s.in.bind(c.If)
 			if err != nil {
-				t.o.log.Warn("cancelOn expression is unusable: it never matches", "function_id", fn.Slug, "error", err)
+				t.o.log.Warn("cancelOn expression is unusable: it never matches", "function_id", s.fn.Slug, "error", err)
 				continue
 			}
 			if bound == "false" {
@@ -156,15 +149,6 @@ func (t *tx) armCancels(fn *function.Function, run *state.Run, s *state.Start) [
 		run.Cancels = append(run.Cancels, c.Event)
 	}
 	return watches
-}
-
-// bindEvent replaces what an expression says of the run's event by its values.
-func bindEvent(expression string, event json.RawMessage) (string, error) {
-	var fields map[string]any
-	if err := json.Unmarshal(event, &fields); err != nil {
-		return "", err
-	}
-	return expr.Interpolate(expression, map[string]any{"event": fields})
 }
 
 // invocation is what an invoked event says of its caller (sdk-protocol §12.7).

@@ -158,9 +158,7 @@ func (n *Node) Stats() Stats {
 		s.Timers += max(o.timers.Len()-o.stale, 0)
 		s.Leased += len(o.leased)
 		s.Held += o.admission.gate.Len()
-		for range o.index.Watches() {
-			s.Watches++
-		}
+		s.Watches += o.index.WatchCount()
 		o.mu.Unlock()
 	}
 	return s

@@ -74,11 +74,8 @@ func (o *Owner) watchTimeouts(run *state.Run) {
 	if due == 0 {
 		return
 	}
-	next, any := o.timeouts.timers.Next()
 	o.timeouts.timers.Add(queue.Timer{Due: due, RunID: run.ID})
-	if !any || due < next {
-		o.poke()
-	}
+	o.wakeBy(due)
 }
 
 // inTime tells whether a job that is to be handed out may still be executed; a

@@ -25,9 +25,7 @@ func (t *tx) do(op state.Op) {
 	t.leaveGate(op)
 	t.o.index.ApplyOp(op, t.now)
 	t.ops = append(t.ops, op)
-	if t.o.deadlines.follow(op) {
-		t.o.poke()
-	}
+	t.o.followDeadlines(op)
 	switch op := op.(type) {
 	case *state.RunChanged:
 		if op.StartedAt != 0 {

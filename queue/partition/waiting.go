@@ -2,6 +2,8 @@ package partition
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -34,25 +36,40 @@ func (o *Owner) tellWaiting(now int64) {
 // Held names the limit that a run of a partition served here waits for, as
 // gate.Gate.Reason does; ok is false when none of its jobs waits for one.
 func (n *Node) Held(id ulid.ULID) (constraint string, ok bool) {
-	o := n.owner(n.partitionOfRun(id))
-	if o == nil {
-		return "", false
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.admission.gate.Len() == 0 {
-		return "", false
-	}
-	run, live := o.index.View(id)
-	if !live {
-		return "", false
-	}
-	for i := range run.Jobs {
-		if limit, held := o.admission.gate.Reason(jobRef{Run: id, Job: run.Jobs[i].ID}); held {
-			return limit, true
-		}
+	for _, limit := range n.held(id) {
+		return limit, true
 	}
 	return "", false
+}
+
+// HeldJobs names the limits that jobs of a run wait for, by job id, as Held
+// does for the run; none when the run is not served here.
+func (n *Node) HeldJobs(id ulid.ULID) map[string]string { return maps.Collect(n.held(id)) }
+
+// held are the jobs of a run that wait, by id, with what they wait for. The
+// owner is locked meanwhile.
+func (n *Node) held(id ulid.ULID) iter.Seq2[string, string] {
+	return func(yield func(job, limit string) bool) {
+		o := n.owner(n.partitionOfRun(id))
+		if o == nil {
+			return
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.admission.gate.Len() == 0 {
+			return
+		}
+		run, live := o.index.View(id)
+		if !live {
+			return
+		}
+		for i := range run.Jobs {
+			job := run.Jobs[i].ID
+			if limit, held := o.admission.gate.Reason(jobRef{Run: id, Job: job}); held && !yield(job, limit) {
+				return
+			}
+		}
+	}
 }
 
 // Waiting counts the jobs that wait for a limit, by function and limit, in the
