@@ -248,8 +248,10 @@ func TestClaimDirs(t *testing.T) {
 func TestTemporaryDirsAreRemovedWhileFilesAreStillMade(t *testing.T) {
 	t.Parallel()
 	d := &dirs{temporary: filepath.Join(t.TempDir(), "d")}
-	full := make(chan struct{})
+	full, done := make(chan struct{}), make(chan struct{})
+	defer func() { <-done }() // before the directory of the test is removed
 	go func() {
+		defer close(done)
 		for i := range 5000 {
 			_ = os.MkdirAll(d.temporary, 0o700)
 			_ = os.WriteFile(filepath.Join(d.temporary, strconv.Itoa(i)), nil, 0o600)

@@ -56,12 +56,12 @@ var waitScenarios = []scenario{
 	},
 	{name: "signal", whole: signalled},
 	{
-		name:     "signal timeout",
-		fn:       "signal",
-		data:     map[string]any{"signal": "never sent", "timeout": "1s"},
-		output:   `{"got":null}`,
-		attempts: once("before", "after"),
-		gaps:     []gap{{from: "before", to: "after", least: time.Second}},
+		name: "signal timeout",
+		whole: func(t *trial) {
+			t.complete(t.start("/signal", map[string]any{"signal": t.token, "timeout": "1s"}), `{"got":null}`)
+			t.attempts(once("before", "after"))
+			t.apart(gap{from: "before", to: "after", least: time.Second})
+		},
 	},
 	{name: "signal conflict", whole: signalConflict},
 	{name: "signal replaced", whole: signalReplaced},
