@@ -4,14 +4,14 @@
 #   race      those whose tests run with the race detector
 #   process   those whose tests drive separate processes; they wait for real
 #             time, which the race detector would only stretch
-#   product   what coverage is measured of: all but the end-to-end tests' machinery
+#   product   what coverage is measured of: all but the tests' machinery and generated code
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # npm packages can contain Go code, which is none of ours.
 all=$(go list ./... | grep -v /node_modules/)
 process='^jetstep/tests/(sdk|crash|bench)(/|$)'
-machinery='^jetstep/tests(/|$)'
+machinery='^jetstep/tests(/|$)|/generated$|/(queue|state|trace|view)test$'
 
 case "${1:-all}" in
 all) echo "$all" ;;

@@ -197,7 +197,7 @@ func (a *author) finishRun() Op {
 	if r == nil {
 		return nil
 	}
-	return &RunFinished{r.ID, Completed, a.json()}
+	return &RunFinished{RunID: r.ID, Status: Completed, Output: a.json()}
 }
 
 func (a *author) watch() Watch {

@@ -101,6 +101,7 @@ func (r *Run) code(c *coder) {
 	c.int(&r.Size)
 	list(c, &r.Cancels, codeString)
 	optional(c, &r.Flow, func(c *coder, f *Flow) { c.block(f.code) })
+	c.rareULID(&r.Original)
 }
 
 func codeStep(c *coder, s *Step) {

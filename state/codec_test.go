@@ -32,7 +32,7 @@ func filled() []Op {
 	start := Start{
 		RunID: id, FunctionID: fn, Idempotency: "i", Events: []json.RawMessage{[]byte(`{}`)}, EventIDs: []ulid.ULID{id},
 		Trigger: "e", Correlations: []string{"r.s"}, Cron: "* * * * *", NotBefore: 1, Mark: 2, ClaimFor: 3,
-		BatchID: id,
+		BatchID: id, Original: id, Steps: []Step{step}, Inputs: []Step{step},
 	}
 	event := SentEvent{
 		InternalID: id, ID: "mine", Name: "e", Data: json.RawMessage(`{}`), User: json.RawMessage(`{}`), TS: 7, V: "1",
@@ -44,13 +44,19 @@ func filled() []Op {
 		EventIDs: []ulid.ULID{id}, Trigger: "e", Correlations: []string{"r.s"}, Cron: "* * * * *", QueuedAt: 1, StartedAt: 2,
 		Version: Undecided, ForcePlan: true, HasAI: true, Steps: []Step{step}, Inputs: []Step{step}, Pending: []string{"p1"},
 		Jobs: []Job{job}, Waits: []Wait{wait}, Defers: []Defer{def}, Cancels: []string{"stop"}, Size: 12, Flow: &flow,
+		Original: id,
 	}
+	ops := []CalledOp{{
+		Op: "StepRun", ID: "a", Name: "A", UserID: "a", UserIndex: 1, Type: "step.run", Start: 1, End: 2, Sleep: 3, Expires: 4,
+		Wait: "e", If: "true", Input: json.RawMessage(`[1]`), Error: json.RawMessage(`{}`), Metadata: json.RawMessage(`[]`),
+		GatewayStatus: 200, GatewaySize: 7,
+	}}
 	return []Op{
 		&Owned{"node"},
 		&Marks{Events: 1, Commands: 1 << 63, Received: []Mark{{EventsOf(2), 3}}, Reset: true},
 		&Sent{To: 1, N: 2, Message: Message{
 			Kind: MessageSignal, RunID: id, Step: "w", Name: "n", Text: "t", Memo: json.RawMessage(`{}`), Flag: true,
-			Watch: &watch, Start: &start, Event: &event,
+			Watch: &watch, Start: &start, Event: &event, Cause: id, Child: id,
 		}},
 		&Confirmed{1, 2},
 		&RunPut{run},
@@ -59,7 +65,10 @@ func filled() []Op {
 			Steps: []Step{step}, JobsDone: []string{"j"}, JobsPut: []Job{job}, WaitsDone: []string{"w"}, WaitsPut: []Wait{wait},
 			DefersPut: []Defer{def},
 		},
-		&RunFinished{id, Cancelled, json.RawMessage(`"out"`)},
+		&RunFinished{
+			RunID: id, Status: Cancelled, Output: json.RawMessage(`"out"`), FunctionID: fn, QueuedAt: 1, StartedAt: 2,
+			EventIDs: []ulid.ULID{id}, BatchID: id, Cron: "* * * * *", HasAI: true, CancelledBy: id, Original: id,
+		},
 		&WatchPut{watch},
 		&WatchRemoved{"x", "go"},
 		&SignalPut{"sig", id, "w"},
@@ -74,6 +83,14 @@ func filled() []Op {
 		&BatchPut{Batch{GateKey{5}, id, 1, start, 2}},
 		&BatchAppended{GateKey{5}, id, 1, json.RawMessage(`{}`), id, "r.s"},
 		&BatchRemoved{GateKey{5}},
+		&Called{
+			RunID: id, FunctionID: fn, Job: job, RequestID: "01M8AET0YF1VEAYWNXD1BS5P14", URL: "http://localhost:3000/api/inngest",
+			LeasedAt: 1, StartedAt: 2, EndedAt: 3, Status: 206, Size: 4, Headers: json.RawMessage(`{}`), SDK: "inngest-js:v4.24.0",
+			Result: CallFailed, Output: json.RawMessage(`1`), RetryAt: 5, Ops: ops,
+		},
+		&Reported{RunID: id, FunctionID: fn, JobID: "j", Attempt: 1, Ops: ops},
+		&StepEnded{RunID: id, FunctionID: fn, Step: "w", Kind: WaitInvoke, TimedOut: true, EventID: id, ChildRunID: id},
+		&Carried{},
 	}
 }
 
@@ -120,14 +137,14 @@ func TestOpsRoundTrip(t *testing.T) {
 	id := ulid.MustParse("01M8AET0YF1VEAYWNXD1BS5P14")
 	long := strings.Repeat("x", 200_000)
 	cases := map[string]Op{
-		"nil memo":                &RunFinished{id, Completed, nil},
-		"empty memo":              &RunFinished{id, Completed, json.RawMessage{}},
+		"nil memo":                &RunFinished{RunID: id, Status: Completed, Output: nil},
+		"empty memo":              &RunFinished{RunID: id, Status: Completed, Output: json.RawMessage{}},
 		"absent options":          &RunChanged{RunID: id},
 		"option of a zero value":  &RunChanged{RunID: id, Version: pointer(0), ForcePlan: pointer(false)},
 		"negative and large":      &CronTicked{At: -1 << 63},
 		"largest":                 &Confirmed{To: -1, N: 1<<64 - 1},
 		"long string":             &Owned{long},
-		"long memo":               &RunFinished{id, Failed, json.RawMessage(long)},
+		"long memo":               &RunFinished{RunID: id, Status: Failed, Output: json.RawMessage(long)},
 		"long block in a block":   &Sent{Message: Message{Event: &SentEvent{Data: json.RawMessage(long)}}},
 		"many":                    &RunChanged{RunID: id, Pending: make([]string, 1000), JobsPut: make([]Job, 1000)},
 		"steps without a memo":    &RunChanged{RunID: id, Steps: []Step{{"a", nil}, {"", json.RawMessage(`1`)}}},
@@ -254,7 +271,9 @@ func TestMissingTrailingFieldsAreZero(t *testing.T) {
 			accepted++
 			requirePart(t, reflect.ValueOf(op).Elem(), reflect.ValueOf(got).Elem(), fmt.Sprintf("%T cut to %d of %d bytes", op, n, len(whole.b)))
 		}
-		require.Positive(t, accepted, "%T", op)
+		if len(whole.b) > 0 { // all but an op without fields
+			require.Positive(t, accepted, "%T", op)
+		}
 		empty := newOp(op.tag())
 		empty.code(&coder{reading: true})
 		require.Equal(t, newOp(op.tag()), empty, "%T without any field", op)

@@ -152,6 +152,15 @@ func (c *coder) float64(v *float64) {
 func (c *coder) ulid(v *ulid.ULID) { c.fixed(v[:]) }
 func (c *coder) uuid(v *uuid.UUID) { c.fixed(v[:]) }
 
+// rareULID takes a single byte for an id that stands for none.
+func (c *coder) rareULID(v *ulid.ULID) {
+	there := !v.IsZero()
+	c.bool(&there)
+	if there {
+		c.ulid(v)
+	}
+}
+
 // list codes a slice: its length, then each element. An element takes at
 // least one byte, which bounds the length of a list that is read.
 func list[T any](c *coder, v *[]T, element func(*coder, *T)) {

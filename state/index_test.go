@@ -100,7 +100,7 @@ func TestFactsAboutAnUnknownRunChangeNothing(t *testing.T) {
 	t.Parallel()
 	x := indexWith(
 		&RunChanged{RunID: testRun, Steps: []Step{{"a", raw(`1`)}}, JobsPut: []Job{{ID: "j"}}},
-		&RunFinished{testRun, Completed, nil},
+		&RunFinished{RunID: testRun, Status: Completed, Output: nil},
 	)
 	x.Freeze(testRun)
 	requireSame(t, NewIndex(), x, 1000, "nothing was there")

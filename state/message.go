@@ -38,6 +38,11 @@ type Message struct {
 	Watch *Watch
 	Start *Start
 	Event *SentEvent
+	// Cause is what ends a wait or a run: the internal id of an event, or the
+	// id of a bulk cancellation; zero for none (Resume, Cancel).
+	Cause ulid.ULID
+	// Child is the invoked run whose end resumes a step (Resume).
+	Child ulid.ULID
 }
 
 func (m *Message) code(c *coder) {
@@ -51,6 +56,8 @@ func (m *Message) code(c *coder) {
 	optional(c, &m.Watch, func(c *coder, w *Watch) { c.block(w.code) })
 	optional(c, &m.Start, func(c *coder, s *Start) { c.block(s.code) })
 	optional(c, &m.Event, func(c *coder, e *SentEvent) { c.block(e.code) })
+	c.rareULID(&m.Cause)
+	c.rareULID(&m.Child)
 }
 
 // Outside is the source of commands that no partition sent.
@@ -134,6 +141,12 @@ type Start struct {
 	// 0 when the key cannot come again.
 	ClaimFor int64
 	BatchID  ulid.ULID // of the batch that collected the events, zero for none
+	// Original is the run that is made again, zero for none; Steps are what it
+	// remembers from that one, and Inputs new inputs of steps (rerun from a
+	// step).
+	Original ulid.ULID
+	Steps    []Step
+	Inputs   []Step
 }
 
 func (s *Start) code(c *coder) {
@@ -149,6 +162,9 @@ func (s *Start) code(c *coder) {
 	c.uint64(&s.Mark)
 	c.int64(&s.ClaimFor)
 	c.ulid(&s.BatchID)
+	c.rareULID(&s.Original)
+	list(c, &s.Steps, codeStep)
+	list(c, &s.Inputs, codeStep)
 }
 
 // SentEvent is an event on its way to EVENTS.

@@ -44,6 +44,10 @@ const (
 	tagBatchPut
 	tagBatchAppended
 	tagBatchRemoved
+	tagCalled
+	tagReported
+	tagStepEnded
+	tagCarried
 )
 
 func newOp(tag uint8) Op {
@@ -90,6 +94,14 @@ func newOp(tag uint8) Op {
 		return new(BatchAppended)
 	case tagBatchRemoved:
 		return new(BatchRemoved)
+	case tagCalled:
+		return new(Called)
+	case tagReported:
+		return new(Reported)
+	case tagStepEnded:
+		return new(StepEnded)
+	case tagCarried:
+		return new(Carried)
 	}
 	return nil
 }
@@ -200,11 +212,25 @@ func optional[T any](c *coder, v **T, code func(*coder, *T)) {
 	}
 }
 
-// RunFinished ends a run; its state goes.
+// RunFinished ends a run; its state goes. What it repeats of the run is for the
+// history, which need not have seen the run begin.
 type RunFinished struct {
 	RunID  ulid.ULID
 	Status Status
 	Output json.RawMessage
+
+	FunctionID uuid.UUID
+	QueuedAt   int64 // milliseconds since 1970
+	StartedAt  int64 // 0 if it never was
+	EventIDs   []ulid.ULID
+	BatchID    ulid.ULID // zero for none
+	Cron       string
+	HasAI      bool
+	// CancelledBy is the internal id of the event that cancelled the run, or
+	// the id of the bulk cancellation; zero for neither.
+	CancelledBy ulid.ULID
+	// Original is the run of which this was a rerun, zero for none.
+	Original ulid.ULID
 }
 
 func (o *RunFinished) tag() uint8 { return tagRunFinished }
@@ -212,6 +238,15 @@ func (o *RunFinished) code(c *coder) {
 	c.ulid(&o.RunID)
 	c.uint8((*uint8)(&o.Status))
 	codeRaw(c, &o.Output)
+	c.uuid(&o.FunctionID)
+	c.int64(&o.QueuedAt)
+	c.int64(&o.StartedAt)
+	list(c, &o.EventIDs, codeULID)
+	c.rareULID(&o.BatchID)
+	c.string(&o.Cron)
+	c.bool(&o.HasAI)
+	c.rareULID(&o.CancelledBy)
+	c.rareULID(&o.Original)
 }
 
 // WatchPut makes the partition of an event name look out for an event.

@@ -60,6 +60,9 @@ type Run struct {
 
 	// Size is the number of bytes of events and memos.
 	Size int
+
+	// Original is the run that this one makes again, zero for none.
+	Original ulid.ULID
 }
 
 // Step is a finished step and its memo (sdk-protocol §13).

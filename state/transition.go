@@ -54,6 +54,12 @@ type Transition struct {
 	Defers      []Defer
 	AbortDefers []string // ids of defers
 	Finish      *Finish
+
+	// For the history, see Called, Reported and StepEnded; nil for none. They
+	// are recorded with the transition, or not at all.
+	Called   *Called
+	Reported *Reported
+	Ended    *StepEnded
 }
 
 // JobOutcome says what becomes of a concluded job.
