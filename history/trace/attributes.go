@@ -23,6 +23,7 @@ const (
 
 	attrStepID      = "step.id"
 	attrStepName    = "step.name"
+	attrStepUserID  = "step.userland.id"
 	attrStepOp      = "step.op"
 	attrStepAttempt = "step.attempt"
 	attrMaxAttempts = "step.max_attempts"
@@ -43,6 +44,7 @@ const (
 	attrResponseHeaders = "response.headers"
 	attrSkipReason      = "run.skip_reason"
 	attrSkipExisting    = "run.skip_existing_run_id"
+	attrOriginal        = "run.replay_original_run_id"
 	attrDebugRun        = "debug.run.id"
 	attrDebugSession    = "debug.session.id"
 
