@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,25 +51,24 @@ type Options struct {
 	Log *slog.Logger // nil for slog.Default
 }
 
-// Store is an open database. Its methods may be called at the same time.
+// Store is a database. Its methods may be called at the same time.
 type Store struct {
-	db  *sql.DB
-	enc encoding
+	db       *sql.DB
+	enc      encoding
+	log      *slog.Logger
+	migrated atomic.Bool
 }
 
-// Open opens the database and migrates it ([migrations.Migrate]).
+// Open prepares a database ([New]) and migrates it.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
-	db, dialect, err := connect(o)
+	s, err := New(o)
 	if err != nil {
 		return nil, err
 	}
-	if err := migrations.Migrate(ctx, db, dialect, o.Log); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if err := s.Migrate(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
-	return &Store{db: db, enc: encodingOf(dialect)}, nil
+	return s, nil
 }
 
 func connect(o Options) (*sql.DB, migrations.Dialect, error) {
@@ -83,6 +83,9 @@ func connect(o Options) (*sql.DB, migrations.Dialect, error) {
 	config, err := pgx.ParseConfig(o.URI)
 	if err != nil {
 		return nil, "", fmt.Errorf("parsing the database URL: %w", err)
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
 	}
 	// Columns without a zone are read as UTC by everybody (database §4).
 	config.RuntimeParams["timezone"] = "UTC"
@@ -123,9 +126,12 @@ func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
 // query runs a query and gives each row to scan.
 func (s *Store) query(ctx context.Context, what, text string, args []any, scan func(scanner) error) error {
+	if err := s.available(); err != nil {
+		return fmt.Errorf("reading %s: %w", what, err)
+	}
 	rows, err := s.db.QueryContext(ctx, s.enc.rebind(text), args...)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", what, err)
+		return fmt.Errorf("reading %s: %w", what, outage(err))
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
@@ -134,7 +140,7 @@ func (s *Store) query(ctx context.Context, what, text string, args []any, scan f
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading %s: %w", what, err)
+		return fmt.Errorf("reading %s: %w", what, outage(err))
 	}
 	return nil
 }
