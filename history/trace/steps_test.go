@@ -21,8 +21,8 @@ func TestStepsOfCapturedRuns(t *testing.T) {
 		"fixture-app-parallel":      {{"right", `{"data":"R"}`}, {"left", `{"data":"L"}`}},
 		"fixture-app-retry-step":    {{"flaky", `{"data":"ok on attempt 1"}`}},
 		"fixture-app-parent":        {{"call-child", `{"data":{"doubled":42}}`}},
-		"fixture-app-signal-waiter": {{"sig", `{"data":{"data":{"s":"hello signal"},"signal":"fx-signal-1"}}`}},
-		"fixture-app-cancellable":   {{"long", ``}},
+		"fixture-app-signal-waiter": {{"sig", `{"data":{"data":{"s":"hello signal"}, "signal":"fx-signal-1"}}`}},
+		"fixture-app-cancellable":   {{"before", `{"data":1}`}, {"long", ``}},
 		"fixture-app-hello":         nil,
 	} {
 		steps := trace.Steps(tracetest.OfRun(rows, latestRun(t, rows, slug)))
