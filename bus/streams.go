@@ -108,6 +108,9 @@ func (b *Bus) declareStreams(ctx context.Context) error {
 			}
 		}
 	}
+	if err := b.declareTraces(ctx); err != nil {
+		return err
+	}
 	return b.declareBuckets(ctx)
 }
 
