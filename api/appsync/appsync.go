@@ -84,6 +84,7 @@ type Syncer struct {
 	// that a ping can tell whether it had one as a consequence.
 	registrations map[string]int
 	told          map[uuid.UUID]string // the error of an app that was last logged
+	found         map[string]bool      // URLs of discovered apps
 }
 
 // New makes a Syncer. It does nothing by itself until Run.
@@ -103,7 +104,8 @@ func New(cfg Config) *Syncer {
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{}).DialContext
 	}
-	return &Syncer{cfg: cfg, log: cfg.Logger, toAdd: cfg.URLs, registrations: map[string]int{}, told: map[uuid.UUID]string{}}
+	return &Syncer{cfg: cfg, log: cfg.Logger, toAdd: cfg.URLs, registrations: map[string]int{}, told: map[uuid.UUID]string{},
+		found: map[string]bool{}}
 }
 
 // ErrAppNotFound is returned by Remove.
@@ -125,21 +127,15 @@ func (s *Syncer) Remove(ctx context.Context, url string) error {
 	return nil
 }
 
-// archive takes an app out of use. Its functions stay with it, so that they
-// keep their ids if it comes back; its checksum does not, so that it can.
+// archive takes an app out of use, if it is in use. Its functions stay with it,
+// so that they keep their ids if it comes back; its checksum does not, so that
+// it can.
 func (s *Syncer) archive(ctx context.Context, id uuid.UUID) error {
-	_, err := s.cfg.Registry.Update(ctx, id, func(old *function.App) (*function.App, error) {
-		if !isActive(old) {
-			return nil, nil
-		}
-		app := *old
-		app.ArchivedAt, app.Checksum = time.Now(), ""
-		return &app, nil
-	})
-	if err != nil {
-		return fmt.Errorf("archive app: %w", err)
+	err := s.Archive(ctx, id)
+	if errors.Is(err, ErrAppNotFound) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // addPlaceholder makes an app of which only the URL is known, unless there is

@@ -32,6 +32,7 @@ func (s *Syncer) discover(ctx context.Context) error {
 	}
 	for _, url := range s.scan(ctx) {
 		s.log.Info("app found", "url", url)
+		s.discoveredAt(url)
 		if err := s.addPlaceholder(ctx, url); err != nil {
 			return err
 		}

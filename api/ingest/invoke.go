@@ -30,6 +30,9 @@ type invocation struct {
 	Expire          int64  `json:"expire"`
 	Group           string `json:"gid"`
 	Name            string `json:"name"`
+	// Run is set when whoever invokes starts the run by itself, and nobody else
+	// is to.
+	Run *ulid.ULID `json:"run_id,omitempty"`
 }
 
 // Invoke accepts the body of POST /invoke/{slug}, an event without a name, and
@@ -37,42 +40,56 @@ type invocation struct {
 // slug. Whether there is one is found out later. It fails with ErrInvokeBody or
 // ErrInvokeEvent, or because the event could not be stored.
 func (in *Ingester) Invoke(ctx context.Context, slug string, body []byte, seed string) (ulid.ULID, error) {
-	now := in.cfg.Now()
-	s := scanner{in: body}
-	if s.peek() != '{' {
-		return ulid.ULID{}, ErrInvokeBody
-	}
-	f := scanFields(&s)
-	s.peek()
-	if s.err != nil || s.pos != len(body) {
-		return ulid.ULID{}, ErrInvokeBody
-	}
-	f.name = field{}
-	e := &bus.Event{}
-	if err := f.decode(e); err != nil {
-		return ulid.ULID{}, ErrInvokeBody
-	}
-	if err := f.complete(e, now); err != nil || len(body) > maxEventSize {
-		return ulid.ULID{}, ErrInvokeEvent
-	}
-	e.Name = invokedEvent
-	address(e, slug)
-	ids := newIDs(seed, now)
-	identify(e, ids.invocation(), ids.seeded)
-	switch err := in.publish(ctx, []*bus.Event{e}); {
-	case errors.Is(err, bus.ErrTooLarge):
-		return ulid.ULID{}, fmt.Errorf("%w: %w", ErrInvokeEvent, err)
-	case err != nil:
-		return ulid.ULID{}, fmt.Errorf("invoke %s: %w", slug, err)
+	e, err := in.invoke(ctx, invocation{Function: slug}, body, seed)
+	if err != nil {
+		return ulid.ULID{}, err
 	}
 	return e.InternalID, nil
 }
 
+// InvokeRun is Invoke for a caller that starts the run by itself once the event
+// is stored. The event is made of parts of body.
+func (in *Ingester) InvokeRun(ctx context.Context, slug string, run ulid.ULID, body []byte) (*bus.Event, error) {
+	return in.invoke(ctx, invocation{Function: slug, Run: &run}, body, "")
+}
+
+func (in *Ingester) invoke(ctx context.Context, target invocation, body []byte, seed string) (*bus.Event, error) {
+	now := in.cfg.Now()
+	s := scanner{in: body}
+	if s.peek() != '{' {
+		return nil, ErrInvokeBody
+	}
+	f := scanFields(&s)
+	s.peek()
+	if s.err != nil || s.pos != len(body) {
+		return nil, ErrInvokeBody
+	}
+	f.name = field{}
+	e := &bus.Event{}
+	if err := f.decode(e); err != nil {
+		return nil, ErrInvokeBody
+	}
+	if err := f.complete(e, now); err != nil || len(body) > maxEventSize {
+		return nil, ErrInvokeEvent
+	}
+	e.Name = invokedEvent
+	address(e, target)
+	ids := newIDs(seed, now)
+	identify(e, ids.invocation(), ids.seeded)
+	switch err := in.publish(ctx, []*bus.Event{e}); {
+	case errors.Is(err, bus.ErrTooLarge):
+		return nil, fmt.Errorf("%w: %w", ErrInvokeEvent, err)
+	case err != nil:
+		return nil, fmt.Errorf("invoke %s: %w", target.Function, err)
+	}
+	return e, nil
+}
+
 // address puts the function to start into the event's data.
-func address(e *bus.Event, slug string) {
-	target, _ := json.Marshal(invocation{Function: slug}) // only text and numbers
-	data := append(make([]byte, 0, len(target)+len(e.Data)+16), `{"`+reservedKey+`":`...)
-	data = append(data, target...)
+func address(e *bus.Event, target invocation) {
+	text, _ := json.Marshal(target) // only text and numbers
+	data := append(make([]byte, 0, len(text)+len(e.Data)+16), `{"`+reservedKey+`":`...)
+	data = append(data, text...)
 	if len(e.Data) > len("{}") {
 		data = append(data, ',')
 		data = append(data, e.Data[1:len(e.Data)-1]...)
