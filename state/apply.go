@@ -91,6 +91,7 @@ func (o *RunChanged) apply(x *Index, _ int64) {
 	for _, d := range o.DefersPut {
 		r.putDefer(d)
 	}
+	r.MetadataSize = max(r.MetadataSize, o.MetadataSize)
 }
 
 func (x *Index) finishStep(r *Run, s Step) {

@@ -77,8 +77,10 @@ func (a *author) op() Op {
 		return &CronTicked{uuid.UUID{byte(a.rng.IntN(2))}, a.name("cron", 2), a.now - a.rng.Int64N(60_000)}
 	case n < 97:
 		return a.claim()
-	case n < 99:
+	case n < 98:
 		return a.gate()
+	case n < 99:
+		return a.endpoint()
 	}
 	return &Owned{a.name("node", 3)}
 }
@@ -128,6 +130,8 @@ func (a *author) startRun() Op {
 	if a.coin() {
 		run.Idempotency, run.Correlations, run.Cancels = "key", []string{"parent.step"}, []string{"stop", "halt"}
 		run.Flow = a.flow()
+	} else if a.coin() {
+		run.Endpoint = &Endpoint{SDK: "go", Attempts: 4}
 	}
 	return &RunPut{run}
 }
@@ -188,8 +192,23 @@ func (a *author) changeParts(r *Run, o *RunChanged) {
 		o.WaitsPut = append(o.WaitsPut, Wait{WaitKind(1 + a.rng.IntN(3)), a.name("wait", 4), "name", "group", a.coin()})
 	}
 	if a.rng.IntN(6) == 0 {
-		o.DefersPut = append(o.DefersPut, Defer{a.name("defer", 3), "slug", DeferStatus(2 + a.rng.IntN(3)), a.json()})
+		o.DefersPut = append(o.DefersPut, Defer{ID: a.name("defer", 3), Slug: "slug", Status: DeferStatus(2 + a.rng.IntN(3)), Input: a.json()})
 	}
+}
+
+// endpoint is what happens to runs that their apps began, and to any run from
+// outside.
+func (a *author) endpoint() Op {
+	r := a.run()
+	if r == nil {
+		return nil
+	}
+	if a.coin() {
+		return &EndpointDetached{RunID: r.ID}
+	}
+	put := &MetadataPut{RunID: r.ID, Attempt: -1, Items: []Metadata{{Kind: "k", Values: a.json()}}}
+	put.RunSize = r.MetadataSize + put.Size()
+	return put
 }
 
 func (a *author) finishRun() Op {

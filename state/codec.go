@@ -102,6 +102,8 @@ func (r *Run) code(c *coder) {
 	list(c, &r.Cancels, codeString)
 	optional(c, &r.Flow, func(c *coder, f *Flow) { c.block(f.code) })
 	c.rareULID(&r.Original)
+	optional(c, &r.Endpoint, func(c *coder, e *Endpoint) { c.block(e.code) })
+	c.int(&r.MetadataSize)
 }
 
 func codeStep(c *coder, s *Step) {
@@ -142,5 +144,7 @@ func codeDefer(c *coder, d *Defer) {
 		c.string(&d.Slug)
 		c.uint8((*uint8)(&d.Status))
 		codeRaw(c, &d.Input)
+		c.string(&d.UserID)
+		codeRaw(c, &d.Meta)
 	})
 }

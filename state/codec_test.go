@@ -27,7 +27,7 @@ func filled() []Op {
 		Step: "p1", Outgoing: "a", Group: "0357c4d71929fbb8", Race: true,
 	}
 	wait := Wait{Kind: WaitSignal, Step: "w", Name: "sig", Group: "0357c4d71929fbb8", Race: true}
-	def := Defer{ID: "d", Slug: "app-later", Status: DeferRejected, Input: json.RawMessage(`{}`)}
+	def := Defer{ID: "d", Slug: "app-later", Status: DeferRejected, Input: json.RawMessage(`{}`), UserID: "later", Meta: json.RawMessage(`{}`)}
 	watch := Watch{ID: "x", Event: "go", If: "async.ts > 1", RunID: id, Step: "w", Since: 9, Expires: 1795646534470}
 	start := Start{
 		RunID: id, FunctionID: fn, Idempotency: "i", Events: []json.RawMessage{[]byte(`{}`)}, EventIDs: []ulid.ULID{id},
@@ -44,7 +44,7 @@ func filled() []Op {
 		EventIDs: []ulid.ULID{id}, Trigger: "e", Correlations: []string{"r.s"}, Cron: "* * * * *", QueuedAt: 1, StartedAt: 2,
 		Version: Undecided, ForcePlan: true, HasAI: true, Steps: []Step{step}, Inputs: []Step{step}, Pending: []string{"p1"},
 		Jobs: []Job{job}, Waits: []Wait{wait}, Defers: []Defer{def}, Cancels: []string{"stop"}, Size: 12, Flow: &flow,
-		Original: id,
+		Original: id, Endpoint: &Endpoint{AppID: fn, SDK: "go", Attempts: 4, AsyncAt: 3}, MetadataSize: 9,
 	}
 	ops := []CalledOp{{
 		Op: "StepRun", ID: "a", Name: "A", UserID: "a", UserIndex: 1, Type: "step.run", Start: 1, End: 2, Sleep: 3, Expires: 4,
@@ -63,7 +63,7 @@ func filled() []Op {
 		&RunChanged{
 			RunID: id, StartedAt: 5, Version: pointer(-1), ForcePlan: pointer(true), HasAI: true, Pending: []string{"p1"},
 			Steps: []Step{step}, JobsDone: []string{"j"}, JobsPut: []Job{job}, WaitsDone: []string{"w"}, WaitsPut: []Wait{wait},
-			DefersPut: []Defer{def},
+			DefersPut: []Defer{def}, MetadataSize: 8,
 		},
 		&RunFinished{
 			RunID: id, Status: Cancelled, Output: json.RawMessage(`"out"`), FunctionID: fn, QueuedAt: 1, StartedAt: 2,
@@ -91,6 +91,12 @@ func filled() []Op {
 		&Reported{RunID: id, FunctionID: fn, JobID: "j", Attempt: 1, Ops: ops},
 		&StepEnded{RunID: id, FunctionID: fn, Step: "w", Kind: WaitInvoke, TimedOut: true, EventID: id, ChildRunID: id},
 		&Carried{},
+		&EndpointDetached{id, fn},
+		&MetadataPut{
+			RunID: id, FunctionID: fn, Step: "a", Attempt: -1, Span: "s",
+			Items:   []Metadata{{Scope: "step", Kind: "userland.x", Op: "set", Values: json.RawMessage(`{"a":1}`)}},
+			RunSize: 7,
+		},
 	}
 }
 

@@ -164,11 +164,11 @@ func TestDeferredFunctionsAreScheduled(t *testing.T) {
 		ID: ulid.MustParse("01M8ACJ53Q4C9CY2R4XF81WTHD"), FunctionID: uuid.MustParse("7b6161aa-4d50-5d0e-8544-170d69b22f7a"),
 		Slug: "app-parent", Trigger: EventFinished,
 		Defers: []Defer{
-			{"d1", "app-later", DeferAfterRun, raw(`{"a":1}`)},
-			{"d2", "app-never", DeferAborted, raw(`{"a":2}`)},
-			{"d3", "app-wrong", DeferRejected, nil},
-			{"d4", "app-empty", DeferAfterRun, nil},
-			{"d5", "app-null", DeferAfterRun, raw(`null`)},
+			{ID: "d1", Slug: "app-later", Status: DeferAfterRun, Input: raw(`{"a":1}`)},
+			{ID: "d2", Slug: "app-never", Status: DeferAborted, Input: raw(`{"a":2}`)},
+			{ID: "d3", Slug: "app-wrong", Status: DeferRejected, Input: nil},
+			{ID: "d4", Slug: "app-empty", Status: DeferAfterRun, Input: nil},
+			{ID: "d5", Slug: "app-null", Status: DeferAfterRun, Input: raw(`null`)},
 		},
 	}
 	for _, status := range []Status{Completed, Failed, Cancelled} {

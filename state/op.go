@@ -48,6 +48,8 @@ const (
 	tagReported
 	tagStepEnded
 	tagCarried
+	tagEndpointDetached
+	tagMetadataPut
 )
 
 func newOp(tag uint8) Op {
@@ -102,6 +104,10 @@ func newOp(tag uint8) Op {
 		return new(StepEnded)
 	case tagCarried:
 		return new(Carried)
+	case tagEndpointDetached:
+		return new(EndpointDetached)
+	case tagMetadataPut:
+		return new(MetadataPut)
 	}
 	return nil
 }
@@ -179,6 +185,8 @@ type RunChanged struct {
 	WaitsDone []string
 	WaitsPut  []Wait
 	DefersPut []Defer // added, or replaced by id
+	// MetadataSize is the size of the run's metadata since, in bytes; 0 = unchanged.
+	MetadataSize int
 }
 
 func (o *RunChanged) tag() uint8 { return tagRunChanged }
@@ -195,6 +203,7 @@ func (o *RunChanged) code(c *coder) {
 	list(c, &o.WaitsDone, codeString)
 	list(c, &o.WaitsPut, codeWait)
 	list(c, &o.DefersPut, codeDefer)
+	c.int(&o.MetadataSize)
 }
 
 // optional codes a value that may be absent.

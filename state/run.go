@@ -63,6 +63,11 @@ type Run struct {
 
 	// Original is the run that this one makes again, zero for none.
 	Original ulid.ULID
+
+	// Endpoint is nil but for a run that its app began.
+	Endpoint *Endpoint
+	// MetadataSize is the number of bytes of what was attached to the run.
+	MetadataSize int
 }
 
 // Step is a finished step and its memo (sdk-protocol §13).
@@ -77,6 +82,8 @@ type Defer struct {
 	Slug   string
 	Status DeferStatus
 	Input  json.RawMessage `json:",omitempty"`
+	UserID string          // as the user wrote the id; may be empty
+	Meta   json.RawMessage `json:",omitempty"` // of the event that starts it
 }
 
 // DeferStatus is numbered as in sdk-protocol §22.

@@ -55,6 +55,14 @@ type Transition struct {
 	AbortDefers []string // ids of defers
 	Finish      *Finish
 
+	// Of a run that its app began (Endpoint) and that is Sync: Detach lets it go
+	// on by itself, as any transition with a Job does; Patience is when it will
+	// if the app reports nothing more, in milliseconds, 0 for no change.
+	Detach   bool
+	Patience int64
+	// MetadataSize is how much was attached to steps, in bytes.
+	MetadataSize int
+
 	// For the history, see Called, Reported and StepEnded; nil for none. They
 	// are recorded with the transition, or not at all.
 	Called   *Called
@@ -109,6 +117,9 @@ type Outgoing struct {
 	User json.RawMessage `json:",omitempty"`
 	V    string
 	Meta json.RawMessage `json:",omitempty"`
+	// Correlation is the invoke that the event answers: the end of the run that
+	// it made. "" for other events.
+	Correlation string `json:",omitempty"`
 }
 
 // Finish ends a run.
