@@ -41,6 +41,10 @@ type Request struct {
 	Steps  []Memo
 	Defers map[string]bool // hashed defer id to abortable
 
+	// Reentry is not nil for a call of a durable endpoint; URL is then that of
+	// the request which began the run.
+	Reentry *Reentry
+
 	// Trace context of W3C. Empty ones are made up, in one trace per run.
 	Traceparent, Tracestate string
 }
