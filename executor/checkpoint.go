@@ -41,10 +41,15 @@ func (e *Executor) Checkpoint(ctx context.Context, run ulid.ULID, job string, op
 	for i := range ops {
 		if refused = d.checkpoint(&ops[i]); refused != nil {
 			t.ResetJob = "" // what came before it stays, but it is no success
+			ops = ops[:i]
 			break
 		}
 	}
 	if len(t.Saves)+len(t.Defers)+len(t.AbortDefers) > 0 {
+		t.Reported = &state.Reported{RunID: run, FunctionID: r.FunctionID, JobID: job, Ops: show(ops)}
+		if called, ok := r.Job(job); ok {
+			t.Reported.Attempt = called.Attempt
+		}
 		if err := e.Store.Commit(ctx, t); err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ type situation struct {
 	appID    uuid.UUID
 	attempts int // allowed, retries + 1
 	now      time.Time
-	called   time.Time     // when the request was made
+	called   time.Time     // when the job was leased: the run's start, if it is its first
 	backoff  time.Duration // delay of a retry without Retry-After
 	steps    int           // limit
 	size     int           // limit, in bytes
@@ -41,6 +41,11 @@ type situation struct {
 	// answer: the calls were made before deciding.
 	remote map[int]remoteResult
 	newID  func() uuid.UUID
+
+	// For the history: the id of the request, when it was sent, and when the
+	// answer was there.
+	requestID      string
+	sent, answered time.Time
 }
 
 // remoteResult is the outcome of a gateway op.
@@ -65,6 +70,7 @@ func decide(s *situation, answer *driver.Response) (*state.Transition, error) {
 	default:
 		d.functionError()
 	}
+	d.t.Called = d.tell()
 	return d.t, d.failed
 }
 
@@ -77,6 +83,12 @@ type decision struct {
 	group   string // coalesce key of the group this answer plans
 	size    int    // bytes saved by this answer
 	failed  error  // of the function, or the first of handling an op
+
+	// For the history: the ops, the one that is being handled, and whether what
+	// failed is a step, not the function.
+	ops       []state.CalledOp
+	shown     *state.CalledOp
+	stepErred bool
 }
 
 // mayRetry tells whether the job has an attempt left.
@@ -126,6 +138,7 @@ func (d *decision) failNamed(name, message string) {
 // steps handles a 206 (sdk-protocol §11.4).
 func (d *decision) steps() {
 	d.fixVersion()
+	d.ops = show(d.answer.Ops)
 	ids := d.plannedIDs()
 	if len(ids) > 1 {
 		d.t.ForcePlan = true
@@ -185,6 +198,7 @@ func (d *decision) plansSomething() bool {
 }
 
 func (d *decision) handle(i int, op *driver.Opcode) {
+	d.shown = d.showing(i)
 	if err := d.op(i, op); err != nil && d.failed == nil {
 		d.failed = err
 	}

@@ -210,8 +210,12 @@ func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job, bega
 		steps: steps, size: size, newID: uuid.New,
 		backoff: Backoff(job.Attempt, e.RetryInterval, rand.Float64()),
 	}
+	req := request(s)
+	s.requestID = req.RequestID
 	e.calls.Add(1)
-	answer, err := e.SDK.Call(ctx, request(s))
+	s.sent = time.Now()
+	answer, err := e.SDK.Call(ctx, req)
+	s.answered = time.Now()
 	e.calls.Add(-1)
 	if err != nil {
 		return nil, fmt.Errorf("call function %s: %w", fn.Slug, err)

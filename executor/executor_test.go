@@ -291,6 +291,7 @@ func TestWake(t *testing.T) {
 			require.Equal(t, &state.Transition{
 				RunID: goldenRun, Job: "25z2v3tlk7qtb", Saves: []state.Save{{Step: stepZ, Memo: raw(`null`)}},
 				Discoveries: []state.Discovery{next("25z2v3tlk7qtb", state.JobEdge, stepZ, c.always)},
+				Ended:       &state.StepEnded{RunID: goldenRun, FunctionID: goldenFn, Step: stepZ},
 			}, wake(run, c.job, at), "the same job, with attempts of its own")
 		})
 	}
@@ -322,6 +323,7 @@ func TestTimeOut(t *testing.T) {
 			require.Equal(t, &state.Transition{
 				RunID: goldenRun, Job: "w", Saves: []state.Save{{Step: stepW, Memo: raw(c.memo)}}, Unwaits: []string{stepW},
 				Discoveries: []state.Discovery{next(c.id, state.JobEdge, stepW, c.always)},
+				Ended:       &state.StepEnded{RunID: goldenRun, FunctionID: goldenFn, Step: stepW, Kind: c.kind, TimedOut: true},
 			}, timeOut(run, job, at))
 		})
 	}

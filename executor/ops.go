@@ -9,6 +9,7 @@ import (
 	"jetstep/executor/driver"
 	"jetstep/expr"
 	"jetstep/function"
+	"jetstep/jcs"
 	"jetstep/state"
 )
 
@@ -135,6 +136,7 @@ func (d *decision) stepError(op *driver.Opcode) error {
 		return fmt.Errorf("step %s reports an error without saying which", op.ID)
 	}
 	if d.mayRetry() {
+		d.shown.Error, d.stepErred = op.Error.JSON(), true
 		return stepTrouble(op)
 	}
 	return d.stepFailed(op, d.answer.NoRetry)
@@ -171,10 +173,12 @@ func (d *decision) sleep(op *driver.Opcode) error {
 	if err != nil {
 		return err
 	}
+	due := ceilMilli(until)
+	d.shown.Sleep = milliseconds(d.now, due)
 	d.t.Jobs = append(d.t.Jobs, state.Job{
 		ID:          function.SleepJob(d.run.Key(), op.ID),
 		Kind:        state.JobSleep,
-		Due:         ceilMilli(until),
+		Due:         due,
 		MaxAttempts: d.attempts,
 		Step:        op.ID,
 		Group:       d.groupOf(),
@@ -190,13 +194,14 @@ func ceilMilli(t time.Time) int64 {
 
 // wait adds a wait with its timeout.
 func (d *decision) wait(op *driver.Opcode, kind state.WaitKind, name string, expires time.Time) *state.NewWait {
-	group, race := d.groupOf(), isRace(op)
+	group, race, due := d.groupOf(), isRace(op), ceilMilli(expires)
+	d.shown.Wait, d.shown.Expires = name, due
 	d.t.Waits = append(d.t.Waits, state.NewWait{
 		Wait: state.Wait{Kind: kind, Step: op.ID, Name: name, Group: group, Race: race},
 		Timeout: state.Job{
 			ID:          function.PauseTimeoutJob(d.run.Key(), op.ID),
 			Kind:        state.JobPause,
-			Due:         ceilMilli(expires),
+			Due:         due,
 			MaxAttempts: d.attempts,
 			Step:        op.ID,
 			Group:       group,
@@ -211,6 +216,7 @@ func (d *decision) waitForEvent(op *driver.Opcode) error {
 	if err != nil {
 		return err
 	}
+	d.shown.If = opts.If
 	bound := ""
 	if opts.If != "" {
 		if bound, err = d.bind(opts.If); err != nil {
@@ -297,6 +303,7 @@ func (d *decision) gateway(op *driver.Opcode, result remoteResult) error {
 	memo := result.memo
 	if result.err != nil {
 		if d.mayRetry() {
+			d.shown.Error, d.stepErred = errorIn(result.err.Memo), true
 			return fmt.Errorf("step %q: %w", op.DisplayNameOrFallback(), result.err)
 		}
 		memo = result.err.Memo
@@ -307,6 +314,9 @@ func (d *decision) gateway(op *driver.Opcode, result remoteResult) error {
 	d.discover(op, state.JobEdge, function.DiscoveryJob(d.run.Key(), op.ID))
 	return nil
 }
+
+// errorIn is the error object of a failed step's memo.
+func errorIn(memo json.RawMessage) json.RawMessage { return jcs.Object(memo)["error"] }
 
 // maxDefers is how many deferred functions a run may schedule.
 const maxDefers = 20

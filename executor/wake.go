@@ -18,6 +18,7 @@ func wake(run *state.Run, job state.Job, now time.Time) *state.Transition {
 		RunID: run.ID, Job: job.ID,
 		Saves:       []state.Save{{Step: job.Step, Memo: driver.MemoNull}},
 		Discoveries: []state.Discovery{{Job: next, Always: job.Race || job.Group == ""}},
+		Ended:       ended(run, job.Step, 0),
 	}
 }
 
@@ -38,6 +39,7 @@ func timeOut(run *state.Run, job state.Job, now time.Time) *state.Transition {
 	}
 	t.Saves = []state.Save{{Step: job.Step, Memo: memo}}
 	t.Unwaits = []string{job.Step}
+	t.Ended = ended(run, job.Step, wait.Kind)
 	t.Discoveries = []state.Discovery{{
 		Job:    state.Job{ID: id, Kind: state.JobEdge, Due: now.UnixMilli(), MaxAttempts: job.MaxAttempts, Outgoing: job.Step},
 		Always: job.Race || job.Group == "",

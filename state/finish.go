@@ -33,7 +33,7 @@ func FinishEvents(run *Run, f *Finish) []Outgoing {
 		data, meta := finishData(run, f, event, correlation), metaOf(event)
 		// A run about the end of a run says nothing of its own end: no loops.
 		if run.Trigger != EventFinished && run.Trigger != EventFailed {
-			events = append(events, Outgoing{Name: EventFinished, Data: data, Meta: meta})
+			events = append(events, Outgoing{Name: EventFinished, Data: data, Meta: meta, Correlation: correlation})
 		}
 		switch f.Status {
 		case Failed:

@@ -25,7 +25,7 @@ type Called struct {
 
 	Status  int             // HTTP status, 0 if no answer came
 	Size    int             // bytes of the body
-	Headers json.RawMessage // an object, name to string; nil for none
+	Headers json.RawMessage `json:",omitempty"` // an object, name to string; nil for none
 	SDK     string          // "inngest-js:v4.24.0"; may be empty
 
 	// Result is what became of the call.
@@ -33,7 +33,7 @@ type Called struct {
 	// Output is what the function returned, or the error object of a call that
 	// failed; nil when it is that of the RunFinished in the same record, or
 	// there is none.
-	Output json.RawMessage
+	Output json.RawMessage `json:",omitempty"`
 	// RetryAt is when the job is tried again, in milliseconds; 0 when it is not.
 	RetryAt int64
 	Ops     []CalledOp
@@ -51,20 +51,20 @@ const (
 
 // CalledOp is one op of an answer (sdk-protocol §11.2), as far as it is shown.
 type CalledOp struct {
-	Op            string // its name, as "StepRun"
-	ID            string // hashed step id
-	Name          string // displayed
-	UserID        string // as the user wrote it; may be empty
-	UserIndex     int    // its repetition
-	Type          string // opts.type, as "step.sendEvent"; may be empty
-	Start, End    int64  // when the step ran, in milliseconds; 0 if not told
-	Sleep         int64  // duration of a sleep, in milliseconds
-	Expires       int64  // of a wait, in milliseconds since 1970
-	Wait          string // event name, signal name, or the invoked function
-	If            string // of a wait for an event, as the user wrote it
-	Input         json.RawMessage
-	Error         json.RawMessage // of a step that will be retried
-	Metadata      json.RawMessage // a list of sdk-protocol §20.6
+	Op            string          // its name, as "StepRun"
+	ID            string          // hashed step id
+	Name          string          // displayed
+	UserID        string          // as the user wrote it; may be empty
+	UserIndex     int             // its repetition
+	Type          string          // opts.type, as "step.sendEvent"; may be empty
+	Start, End    int64           // when the step ran, in milliseconds; 0 if not told
+	Sleep         int64           // duration of a sleep, in milliseconds
+	Expires       int64           // of a wait, in milliseconds since 1970
+	Wait          string          // event name, signal name, or the invoked function
+	If            string          // of a wait for an event, as the user wrote it
+	Input         json.RawMessage `json:",omitempty"`
+	Error         json.RawMessage `json:",omitempty"` // of a step that will be retried
+	Metadata      json.RawMessage `json:",omitempty"` // a list of sdk-protocol §20.6
 	GatewayStatus int             // HTTP status of a request made for the step
 	GatewaySize   int             // bytes of its body
 }

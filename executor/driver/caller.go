@@ -104,12 +104,14 @@ func (c *Caller) Call(ctx context.Context, req *Request) (*Response, error) {
 	started := c.config.Now()
 	if c.config.RequireSigning && c.config.SigningKey == "" {
 		r := failure("", "server requires that a signing key is set to run functions")
-		r.NoRetry = true
+		r.NoRetry, r.URL = true, req.URL
 		return r, nil
 	}
 	endpoint, err := c.endpoints.get(req.URL)
 	if err != nil {
-		return failure("", err.Error()), nil
+		r := failure("", err.Error())
+		r.URL = req.URL
+		return r, nil
 	}
 	answer, err := c.send(ctx, endpoint, req, started)
 	if ctx.Err() != nil && err != nil {
@@ -117,7 +119,7 @@ func (c *Caller) Call(ctx context.Context, req *Request) (*Response, error) {
 	}
 	now := c.config.Now()
 	response := c.respond(answer, err, now)
-	response.Duration = now.Sub(started)
+	response.Duration, response.URL = now.Sub(started), endpoint.text(req.stepID())
 	return response, nil
 }
 

@@ -12,6 +12,7 @@ import (
 type endpoint struct {
 	url           url.URL
 	before, after string // of the step id in the query
+	discovery     string // text of the URL for DiscoveryStep
 	// behind is set while the app there knows only the fallback signing key.
 	behind atomic.Bool
 }
@@ -42,6 +43,7 @@ func parseEndpoint(uri string) (*endpoint, error) {
 	if len(greater) > 0 {
 		e.after = "&" + greater.Encode()
 	}
+	e.discovery = e.forStep(DiscoveryStep).String()
 	return e, nil
 }
 
@@ -50,6 +52,14 @@ func (e *endpoint) forStep(stepID string) *url.URL {
 	u := e.url
 	u.RawQuery = e.before + url.QueryEscape(stepID) + e.after
 	return &u
+}
+
+// text is forStep as text.
+func (e *endpoint) text(stepID string) string {
+	if stepID == DiscoveryStep {
+		return e.discovery
+	}
+	return e.forStep(stepID).String()
 }
 
 // maxEndpoints bounds the cache; deploys with a new URL each would else fill

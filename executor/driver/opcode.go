@@ -193,6 +193,25 @@ func (o *Opcode) Type() string {
 	return string(opts.Type)
 }
 
+// Input is what the step was given, for the history: the arguments of a step
+// that runs, the body of an AI request; nil if the SDK does not say.
+func (o *Opcode) Input() json.RawMessage {
+	name := "input"
+	if o.Op == OpAIGateway {
+		name = "body"
+	}
+	const shortest = len(`{"body":0}`)
+	if len(o.Opts) < shortest || o.Opts[0] != '{' {
+		return nil
+	}
+	for member, value := range jcs.Members(o.Opts) {
+		if string(member) == name {
+			return unlessNull(value)
+		}
+	}
+	return nil
+}
+
 // AI tells whether the op marks its run as one that uses AI.
 func (o *Opcode) AI() bool { return o.Op == OpAIGateway || o.Type() == "step.ai.wrap" }
 

@@ -57,6 +57,12 @@ type Response struct {
 	HasVersion bool // the answer had a valid version
 	SDK        string
 	Duration   time.Duration // from sending to the end of the answer
+
+	// For the history: what was called, and of the answer the bytes of its body
+	// and its headers, an object of name to text without secrets (nil if none).
+	URL     string
+	Size    int
+	Headers json.RawMessage
 }
 
 // Idle tells whether a KindSteps response asks for nothing (§14.6).
@@ -135,6 +141,7 @@ func (c classifier) outcome(a Answer) *Response {
 // annotate adds what every response carries, whatever its kind.
 func (c classifier) annotate(r *Response, a Answer) *Response {
 	r.Status = a.Status
+	r.Size, r.Headers = len(a.Body), shownHeaders(a.Header)
 	r.SDK = a.Header.Get(headerSDK)
 	r.RetryAt = parseRetryAfter(a.Header.Get(headerRetryAfter), c.now)
 	if version, err := strconv.Atoi(a.Header.Get(headerVersion)); err == nil {

@@ -39,6 +39,7 @@ func (t *tx) conclude(tr *state.Transition) error {
 
 // transition turns a transition into facts, against the run as it is now.
 func (t *tx) transition(run *state.Run, tr *state.Transition) {
+	t.tell(tr)
 	change := &state.RunChanged{RunID: run.ID}
 	t.changeFlags(run, tr, change)
 	saved := t.changeSteps(run, tr, change)
@@ -57,6 +58,19 @@ func (t *tx) transition(run *state.Run, tr *state.Transition) {
 		return
 	}
 	t.discover(run, tr, saved)
+}
+
+// tell records what a transition says for the history.
+func (t *tx) tell(tr *state.Transition) {
+	if tr.Called != nil {
+		t.do(tr.Called)
+	}
+	if tr.Reported != nil {
+		t.do(tr.Reported)
+	}
+	if tr.Ended != nil {
+		t.do(tr.Ended)
+	}
 }
 
 func (t *tx) gone(run *state.Run) bool {

@@ -50,7 +50,7 @@ func (o *Owner) compactSome(ctx context.Context) {
 		return
 	}
 	done := make(chan error, 1)
-	o.writer.carry(&state.Record{At: o.node.now(), Ops: ops}, func(err error) {
+	o.writer.carry(&state.Record{At: o.node.now(), Ops: append([]state.Op{&state.Carried{}}, ops...)}, func(err error) {
 		done <- err
 		o.poke()
 	})

@@ -80,15 +80,15 @@ func (t *tx) create(s *starting) string {
 	}
 	run := newRun(s.fn, s.Start, t.now)
 	run.Flow = flow
-	if t.cancelledInBulk(s) {
-		t.createCancelled(&run) // the singleton stays with the run that has it
+	if cancellation, covered := t.cancelledInBulk(s); covered {
+		t.createCancelled(&run, cancellation) // the singleton stays with the run that has it
 		return StartSuccess
 	}
 	if key != nil {
 		run.Flow = withSingleton(flow, key)
 	}
 	if old, live := t.o.index.Run(holder); live {
-		t.finish(old, &state.Finish{Status: state.Cancelled})
+		t.cancel(old, s.EventIDs[0])
 	}
 	t.createRun(s, run)
 	return StartSuccess

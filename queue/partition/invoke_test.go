@@ -137,14 +137,14 @@ func TestInvokeAnsweredTwice(t *testing.T) {
 	require.Equal(t, `{"data":1}`, s.memo(run, "w"))
 	s.in(0, func(o *Owner) {
 		tx := o.begin()
-		tx.answerInvoke(run.ID.String()+".w", json.RawMessage(`{"data":2}`))
-		tx.answerInvoke("nonsense", json.RawMessage(`{"data":2}`))
+		tx.answerInvoke(run.ID.String()+".w", answered{memo: json.RawMessage(`{"data":2}`)})
+		tx.answerInvoke("nonsense", answered{memo: json.RawMessage(`{"data":2}`)})
 		require.Empty(t, tx.ops)
 	})
 	s.commit(complete(s.call(), `"done"`))
 	s.in(0, func(o *Owner) {
 		tx := o.begin()
-		tx.answerInvoke(run.ID.String()+".w", json.RawMessage(`{"data":3}`))
+		tx.answerInvoke(run.ID.String()+".w", answered{memo: json.RawMessage(`{"data":3}`)})
 		require.Empty(t, tx.ops)
 	})
 }

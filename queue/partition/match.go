@@ -159,10 +159,10 @@ func (t *tx) wakeWatches(m *match) int {
 func (t *tx) satisfy(w *state.Watch, m *match) {
 	to := t.o.node.partitionOfRun(w.RunID)
 	if w.Step == "" {
-		t.send(to, state.Message{Kind: state.MessageCancel, RunID: w.RunID})
+		t.send(to, state.Message{Kind: state.MessageCancel, RunID: w.RunID, Cause: m.InternalID})
 		return
 	}
-	t.send(to, state.Message{Kind: state.MessageResume, RunID: w.RunID, Step: w.Step, Memo: m.canonical})
+	t.send(to, state.Message{Kind: state.MessageResume, RunID: w.RunID, Step: w.Step, Memo: m.canonical, Cause: m.InternalID})
 }
 
 // handleWatch arms a watch, unless an event that counts is there already.

@@ -20,7 +20,7 @@ func (t *tx) handle(m *state.Message) {
 		t.handleResume(m)
 	case state.MessageCancel:
 		if run, ok := t.o.index.Run(m.RunID); ok {
-			t.finish(run, &state.Finish{Status: state.Cancelled})
+			t.cancel(run, m.Cause)
 		}
 	case state.MessageFail:
 		if run, ok := t.o.index.Run(m.RunID); ok {
@@ -66,6 +66,9 @@ func (t *tx) handleResume(m *state.Message) {
 		Saves:    []state.Save{{Step: m.Step, Memo: m.Memo}},
 		DropJobs: []string{function.PauseTimeoutJob(key, m.Step)},
 		Unwaits:  []string{m.Step},
+		Ended: &state.StepEnded{
+			RunID: run.ID, FunctionID: run.FunctionID, Step: m.Step, Kind: wait.Kind, EventID: m.Cause, ChildRunID: m.Child,
+		},
 		Discoveries: []state.Discovery{{
 			Job:    t.discoveryJob(run, function.EventJob(key, m.Step), m.Step, wait.Group, wait.Race),
 			Always: wait.Race || wait.Group == "",

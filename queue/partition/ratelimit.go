@@ -37,9 +37,8 @@ func (t *tx) limited(s *starting) bool {
 	t.o.log.Debug("rate limited: no run", "function_id", s.fn.Slug, "event_id", s.EventIDs[0])
 	const refusal = "invoked function is rate limited"
 	for _, correlation := range s.Correlations {
-		t.publish(t.newEvent(state.EventFinished, state.UnknownFunctionFinished(correlation, refusal)))
+		t.refuseAloud(correlation, refusal)
 	}
-	t.refuse(s.Correlations, refusal)
 	return true
 }
 

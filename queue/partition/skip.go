@@ -34,11 +34,18 @@ func (t *tx) skip(s *state.Start, fn *function.Function, reason state.SkipReason
 	t.refuse(s.Correlations, "invoked function is skipped: "+reason.String())
 }
 
+// refuseAloud ends an invoke as a run's end would: with an event.
+func (t *tx) refuseAloud(correlation, text string) {
+	event := t.newEvent(state.EventFinished, state.UnknownFunctionFinished(correlation, text))
+	t.publish(event)
+	t.answerInvoke(correlation, answered{memo: state.InvokeErrorMemo("Error", text), event: event.InternalID})
+}
+
 // refuse ends the invokes that asked for a start which makes no run.
 func (t *tx) refuse(correlations []string, text string) {
 	for _, correlation := range correlations {
 		if correlation != "" {
-			t.answerInvoke(correlation, state.InvokeErrorMemo("Error", text))
+			t.answerInvoke(correlation, answered{memo: state.InvokeErrorMemo("Error", text)})
 		}
 	}
 }

@@ -174,20 +174,28 @@ func (t *tx) startInvoked(m *match, catalog *bus.Catalog) int {
 	}
 	text := unknownFunction(call.Inngest.FunctionID)
 	t.o.log.Warn("invoke of an unknown function", "function_id", call.Inngest.FunctionID, "event_id", m.InternalID)
-	finished := state.UnknownFunctionFinished(call.Inngest.CorrelationID, text)
-	t.publish(t.newEvent("inngest/function.finished", finished))
-	t.answerInvoke(call.Inngest.CorrelationID, state.InvokeErrorMemo("Error", text))
+	t.refuseAloud(call.Inngest.CorrelationID, text)
 	return 0
 }
 
 // unknownFunction is what an invoke of a function gets that does not exist.
 func unknownFunction(id string) string { return "could not find function with ID: " + id }
 
+// answered is what an invoke leads to: a memo, and, when a run was made and an
+// event told of its end, what these are.
+type answered struct {
+	memo  json.RawMessage
+	event ulid.ULID // internal id
+	child ulid.ULID
+}
+
 // answerInvoke sends the result of an invoked function to the waiting step.
-func (t *tx) answerInvoke(correlation string, memo json.RawMessage) {
+func (t *tx) answerInvoke(correlation string, a answered) {
 	run, step, ok := state.ParseCorrelation(correlation)
 	if !ok {
 		return
 	}
-	t.send(t.o.node.partitionOfRun(run), state.Message{Kind: state.MessageResume, RunID: run, Step: step, Memo: memo})
+	t.send(t.o.node.partitionOfRun(run), state.Message{
+		Kind: state.MessageResume, RunID: run, Step: step, Memo: a.memo, Cause: a.event, Child: a.child,
+	})
 }

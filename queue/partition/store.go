@@ -81,7 +81,7 @@ func (o *Owner) cancelRun(ctx context.Context, id ulid.ULID) error {
 		if !ok {
 			return state.ErrRunNotFound
 		}
-		t.finish(run, &state.Finish{Status: state.Cancelled})
+		t.cancel(run, ulid.ULID{})
 		return nil
 	})
 	if err != nil {

@@ -97,7 +97,7 @@ func (o *Owner) sweepRun(c *function.Cancellation, id ulid.ULID) {
 	}
 	if run, live := o.index.Run(id); live {
 		t := o.begin()
-		t.finish(run, &state.Finish{Status: state.Cancelled})
+		t.cancel(run, c.ID)
 		t.commit(nil)
 	}
 }
@@ -113,22 +113,22 @@ func (o *Owner) cancels(c *function.Cancellation, in *inputs) bool {
 
 // cancelledInBulk tells whether a cancellation covers a run that was under way
 // to its partition when others were swept.
-func (t *tx) cancelledInBulk(s *starting) bool {
+func (t *tx) cancelledInBulk(s *starting) (cancellation ulid.ULID, covered bool) {
 	cancellations := t.o.node.bus.Registry().Catalog().Cancellations(s.FunctionID)
 	for i := range cancellations {
 		if c := &cancellations[i]; c.Covers(s.RunID) && t.o.cancels(c, &s.in) {
-			return true
+			return c.ID, true
 		}
 	}
-	return false
+	return ulid.ULID{}, false
 }
 
 // createCancelled records a run that ends before anything is done for it, so
 // that its history and its events are those of any cancelled run.
-func (t *tx) createCancelled(run *state.Run) {
+func (t *tx) createCancelled(run *state.Run, cancellation ulid.ULID) {
 	run.Jobs = nil
 	t.do(&state.RunPut{Run: *run})
 	if put, ok := t.o.index.Run(run.ID); ok {
-		t.finish(put, &state.Finish{Status: state.Cancelled})
+		t.cancel(put, cancellation)
 	}
 }

@@ -182,6 +182,6 @@ func (o *Owner) fireTimeouts(now int64) (next int64) {
 func (o *Owner) cancelOverdue(run *state.Run) {
 	o.log.Info("run timed out: it is cancelled", "run_id", run.ID, "function_id", run.Slug, "started", run.StartedAt != 0)
 	t := o.begin()
-	t.finish(run, &state.Finish{Status: state.Cancelled})
+	t.cancel(run, ulid.ULID{})
 	t.commit(nil)
 }
