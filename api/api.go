@@ -50,7 +50,7 @@ type Config struct {
 	// still accepted. Without any, which only Dev allows, nothing is checked.
 	SigningKeys  []string
 	StartOptions any  // shown by GET /dev as they are; optional
-	UI           bool // serve the page at /
+	UI           bool // serve the page at / and GraphQL
 
 	Events   Events
 	Apps     Apps
@@ -61,6 +61,9 @@ type Config struct {
 	Realtime *realtime.Server // closed by its owner
 	Signals  Signals
 	Limits   Limits
+	// GraphQL answers /v0/gql, and V2 what is below /v2 and /api/v2. Without
+	// them these answer 501.
+	GraphQL, V2 http.Handler
 	// NotReady says why the server cannot work yet; nothing when it can.
 	NotReady func() []string
 	// QueueDepth is the number of jobs that are due or will be.

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 
+	"github.com/99designs/gqlgen/graphql/playground"
 	"github.com/labstack/echo/v4"
 )
 
@@ -76,9 +77,30 @@ func (s *Server) routes() []route {
 	if s.cfg.UI {
 		routes = append(routes,
 			route{http.MethodGet, "/", browser, s.page},
-			route{http.MethodHead, "/", browser, s.page})
+			route{http.MethodHead, "/", browser, s.page},
+			route{http.MethodGet, "/v0/", browser, handle(playground.Handler("jetstep", "/v0/gql"))},
+			route{http.MethodGet, "/v0/gql", browser, mounted(s.cfg.GraphQL)},
+			route{http.MethodPost, "/v0/gql", browser, mounted(s.cfg.GraphQL)})
+	}
+	for _, method := range v2Methods {
+		routes = append(routes,
+			route{method, "/v2/*", keyed, mounted(s.cfg.V2)}, route{method, "/api/v2/*", keyed, mounted(s.cfg.V2)})
 	}
 	return append(routes, laterRoutes()...)
+}
+
+// v2Methods are those which the handler of /v2 gets: it answers a wrong method
+// in its own way (http-api §14).
+var v2Methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+}
+
+// mounted serves requests with a handler that has its own form of errors.
+func mounted(h http.Handler) echo.HandlerFunc {
+	if h == nil {
+		return notImplemented("not implemented yet")
+	}
+	return echo.WrapHandler(h)
 }
 
 // handle makes a handler of the standard library one of the router.
@@ -92,8 +114,6 @@ func laterRoutes() []route {
 		path    string
 		methods []string
 	}{
-		{"/v0/", []string{http.MethodGet}},
-		{"/v0/gql", []string{http.MethodGet, http.MethodPost}},
 		{"/v0/connect/start", []string{http.MethodPost}},
 		{"/v0/connect/flush", []string{http.MethodPost}},
 		{"/v0/connect/envs/:env/conns", []string{http.MethodGet}},
@@ -105,8 +125,6 @@ func laterRoutes() []route {
 		{"/v1/http/runs", []string{http.MethodPost}},
 		{"/v1/http/runs/:run/steps", []string{http.MethodPost}},
 		{"/v1/http/runs/:run/output", []string{http.MethodGet}},
-		{"/v2/*", []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete}},
-		{"/api/v2/*", []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete}},
 		{"/mcp", []string{http.MethodPost, http.MethodGet, http.MethodDelete}},
 	} {
 		for _, method := range r.methods {

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"encoding/base64"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -127,6 +129,37 @@ func TestLaterRoutes(t *testing.T) {
 	w := f.do(t, "GET", "/v1/prom/test", "")
 	require.Equal(t, 501, w.Code)
 	require.Equal(t, `{"error":"not implemented","data":null,"status":501}`+"\n", w.Body.String())
+}
+
+func TestMountedHandlers(t *testing.T) {
+	t.Parallel()
+	asked := func(name string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusTeapot)
+			_, _ = io.WriteString(w, name+" "+r.Method+" "+r.URL.EscapedPath())
+		})
+	}
+	f := newFixture(t, inStart, func(cfg *Config) { cfg.GraphQL, cfg.V2 = asked("gql"), asked("v2") })
+	bearer, password := "Authorization: Bearer "+testKey, "Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte("x:"+testKey))
+	for _, c := range []struct{ method, path, auth, want string }{
+		{"GET", "/v0/gql", bearer, "gql GET /v0/gql"},
+		{"POST", "/v0/gql", password, "gql POST /v0/gql"},
+		{"GET", "/v2/health", bearer, "v2 GET /v2/health"},
+		{"PATCH", "/api/v2/envs/a%2Fb", bearer, "v2 PATCH /api/v2/envs/a%2Fb"},
+		{"PUT", "/v2/runs", bearer, "v2 PUT /v2/runs"},
+	} {
+		w := f.do(t, c.method, c.path, "", c.auth)
+		require.Equal(t, http.StatusTeapot, w.Code, c.path)
+		require.Equal(t, c.want, w.Body.String())
+	}
+	require.Equal(t, 401, f.do(t, "GET", "/v2/health", "", password).Code, "only pages take a password")
+	w := f.do(t, "GET", "/v0/", "", password)
+	require.Equal(t, 200, w.Code)
+	require.Contains(t, w.Body.String(), "/v0/gql")
+
+	f = newFixture(t, func(cfg *Config) { cfg.UI, cfg.GraphQL = false, asked("gql") })
+	require.Equal(t, 404, f.do(t, "POST", "/v0/gql", "{}").Code)
+	require.Equal(t, 501, f.do(t, "GET", "/v2/health", "").Code)
 }
 
 func TestUnknownPaths(t *testing.T) {

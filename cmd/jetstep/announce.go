@@ -13,7 +13,7 @@ import (
 type fact struct{ key, value string }
 
 // facts are the same for the log and for the terminal.
-func facts(opts config.Options, url, storage string, known []string) []fact {
+func facts(opts config.Options, url, storage, history string, known []string) []fact {
 	events := url + "/e/<any key>"
 	if opts.Mode == config.Start {
 		events = fmt.Sprintf("%s/e/<key>, %d accepted", url, len(opts.EventKeys))
@@ -23,6 +23,7 @@ func facts(opts config.Options, url, storage string, known []string) []fact {
 		{"events", events},
 		{"apps", appsFact(opts, known)},
 		{"storage", storage},
+		{"history", history},
 	}
 }
 
@@ -55,7 +56,7 @@ func storageFact(opts config.Options, location string, temporary bool) string {
 // announce tells that the server is up, in one log record and, on a terminal,
 // in a few lines.
 func announce(log *slog.Logger, out io.Writer, opts config.Options, svc service, temporary bool) {
-	list := facts(opts, svc.URL(), storageFact(opts, svc.Location(), temporary), svc.KnownApps())
+	list := facts(opts, svc.URL(), storageFact(opts, svc.Location(), temporary), svc.History(), svc.KnownApps())
 	attrs := []any{"mode", opts.Mode.String(), "version", versionString()}
 	var banner strings.Builder
 	fmt.Fprintf(&banner, "\njetstep %s %s is running\n\n", opts.Mode, versionString())

@@ -28,10 +28,10 @@ type dirs struct {
 
 // claimDirs makes the directories for what opts store, with mode 0750, and
 // locks them. In opts the paths become absolute, and an empty data directory a
-// temporary one. With an external NATS nothing is stored here.
+// temporary one. With an external NATS and PostgreSQL nothing is stored here.
 func claimDirs(opts *config.Options) (*dirs, error) {
 	d := &dirs{}
-	if !opts.NATS.Embedded() {
+	if !opts.NATS.Embedded() && !opts.SQLite() {
 		return d, nil
 	}
 	if err := d.claim(opts); err != nil {
@@ -51,7 +51,10 @@ func (d *dirs) claim(opts *config.Options) error {
 	if opts.NATS.StoreDir == "" {
 		opts.NATS.StoreDir = filepath.Join(opts.DataDir, "nats")
 	}
-	for _, dir := range []*string{&opts.DataDir, &opts.NATS.StoreDir} {
+	if opts.SQLiteDir == "" {
+		opts.SQLiteDir = opts.DataDir
+	}
+	for _, dir := range []*string{&opts.DataDir, &opts.NATS.StoreDir, &opts.SQLiteDir} {
 		absolute, err := filepath.Abs(*dir)
 		if err != nil {
 			return fmt.Errorf("cannot use data directory %s: %w", *dir, err)
@@ -61,10 +64,24 @@ func (d *dirs) claim(opts *config.Options) error {
 	if err := d.lock(opts.DataDir); err != nil {
 		return err
 	}
-	if isBelow(opts.NATS.StoreDir, opts.DataDir) {
-		return makeDir(opts.NATS.StoreDir)
+	if opts.NATS.Embedded() {
+		if err := d.claimWithin(opts.DataDir, opts.NATS.StoreDir); err != nil {
+			return err
+		}
 	}
-	return d.lock(opts.NATS.StoreDir)
+	if opts.SQLite() {
+		return d.claimWithin(opts.DataDir, opts.SQLiteDir)
+	}
+	return nil
+}
+
+// claimWithin makes a directory, and locks one that is not below the data
+// directory, which is locked.
+func (d *dirs) claimWithin(dataDir, dir string) error {
+	if isBelow(dir, dataDir) {
+		return makeDir(dir)
+	}
+	return d.lock(dir)
 }
 
 func makeDir(dir string) error {

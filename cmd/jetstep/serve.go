@@ -25,6 +25,9 @@ type service interface {
 	URL() string
 	// Location says in words where data is kept.
 	Location() string
+	// History says in words where what happened is kept, and whether it cannot
+	// be read or written at the moment.
+	History() string
 	// KnownApps says in words which apps were registered before.
 	KnownApps() []string
 	// Failed receives the error of a part that ended on its own.

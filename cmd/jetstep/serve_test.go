@@ -30,6 +30,7 @@ type fakeService struct {
 func (f fakeService) URL() string                        { return "http://localhost:1" }
 func (f fakeService) KnownApps() []string                { return nil }
 func (f fakeService) Location() string                   { return "nowhere" }
+func (f fakeService) History() string                    { return "nowhere" }
 func (f fakeService) Failed() <-chan error               { return nil }
 func (f fakeService) Shutdown(ctx context.Context) error { return f.shutdown(ctx) }
 
@@ -235,12 +236,30 @@ func TestClaimDirs(t *testing.T) {
 		_, err := claimDirs(&opts)
 		require.ErrorContains(t, err, "cannot use data directory "+dir+": open ")
 	})
-	t.Run("nothing with an external NATS", func(t *testing.T) {
+	t.Run("nothing with an external NATS and PostgreSQL", func(t *testing.T) {
 		t.Parallel()
-		opts := config.Options{NATS: config.NATS{URLs: []string{"nats://h"}}}
+		opts := config.Options{NATS: config.NATS{URLs: []string{"nats://h"}}, Original: config.Original{PostgresURI: "postgres://h/d"}}
 		d, err := claimDirs(&opts)
 		require.NoError(t, err)
 		require.Empty(t, opts.DataDir)
+		require.NoError(t, d.release())
+	})
+	t.Run("only the history with an external NATS", func(t *testing.T) {
+		t.Parallel()
+		opts := config.Options{NATS: config.NATS{URLs: []string{"nats://h"}}, DataDir: filepath.Join(t.TempDir(), "d")}
+		d, err := claimDirs(&opts)
+		require.NoError(t, err)
+		require.Equal(t, opts.DataDir, opts.SQLiteDir)
+		require.DirExists(t, opts.DataDir)
+		require.NoDirExists(t, opts.NATS.StoreDir)
+		require.NoError(t, d.release())
+	})
+	t.Run("the history elsewhere", func(t *testing.T) {
+		t.Parallel()
+		opts := config.Options{DataDir: t.TempDir(), SQLiteDir: filepath.Join(t.TempDir(), "h")}
+		d, err := claimDirs(&opts)
+		require.NoError(t, err)
+		require.FileExists(t, filepath.Join(opts.SQLiteDir, lockName))
 		require.NoError(t, d.release())
 	})
 }
@@ -277,18 +296,18 @@ func TestFacts(t *testing.T) {
 	dev := config.Options{Mode: config.Dev, Discovery: true, SDKURLs: []string{"localhost:3000/api/inngest"}}
 	require.Equal(t, []fact{
 		{"url", "http://h"}, {"events", "http://h/e/<any key>"},
-		{"apps", "localhost:3000/api/inngest, looking on local ports"}, {"storage", "s"},
-	}, facts(dev, "http://h", "s", nil))
+		{"apps", "localhost:3000/api/inngest, looking on local ports"}, {"storage", "s"}, {"history", "db"},
+	}, facts(dev, "http://h", "s", "db", nil))
 
 	start := config.Options{Mode: config.Start, EventKeys: []string{"secret", "b"}}
 	require.Equal(t, []fact{
-		{"url", "http://h"}, {"events", "http://h/e/<key>, 2 accepted"}, {"apps", "register themselves"}, {"storage", "s"},
-	}, facts(start, "http://h", "s", nil))
+		{"url", "http://h"}, {"events", "http://h/e/<key>, 2 accepted"}, {"apps", "register themselves"}, {"storage", "s"}, {"history", "db"},
+	}, facts(start, "http://h", "s", "db", nil))
 
 	known := describeApps([]*function.App{
 		{Name: "shop", Functions: make([]function.Function, 3)}, {URL: "http://localhost:3000"}, {Name: "mail", Error: "unreachable"},
 	})
-	require.Contains(t, facts(start, "http://h", "s", known),
+	require.Contains(t, facts(start, "http://h", "s", "db", known),
 		fact{"apps", "shop with 3 functions, mail with 0 functions (unreachable)"}, "what a restart finds in the registry")
 }
 

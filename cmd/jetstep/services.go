@@ -16,10 +16,13 @@ import (
 
 	"jetstep/api"
 	"jetstep/api/appsync"
+	"jetstep/api/graph"
 	"jetstep/api/ingest"
 	"jetstep/api/realtime"
+	v2 "jetstep/api/v2"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/function"
+	"jetstep/history/reader"
 )
 
 // services is everything that runs in the process.
@@ -27,12 +30,14 @@ type services struct {
 	url    string
 	known  []string // apps
 	engine *engine
+	model  *readModel
 	http   *http.Server
 	failed chan error
 
 	realtime *realtime.Server
 
-	stopSync   context.CancelFunc // of polling and what else is in the background
+	running    context.Context // of polling and what else is in the background
+	stopSync   context.CancelFunc
 	stopIngest func()
 	background sync.WaitGroup
 }
@@ -42,20 +47,30 @@ type services struct {
 // is closed by Shutdown. The end of ctx aborts starting; it does not stop a
 // service that has started.
 func startServices(ctx context.Context, opts config.Options, listener net.Listener, log *slog.Logger) (service, error) {
-	engine, err := openEngine(ctx, opts, log)
+	model, err := prepareReadModel(opts, log.With("caller", "history"))
 	if err != nil {
 		return nil, err
 	}
-	s := &services{url: publicURL(listener.Addr()), engine: engine, failed: make(chan error, 1)}
-	s.known = describeApps(engine.bus.Registry().Catalog().Apps)
+	engine, err := openEngine(ctx, opts, log)
+	if err != nil {
+		return nil, errors.Join(err, model.close())
+	}
+	s := &services{url: publicURL(listener.Addr()), engine: engine, model: model, failed: make(chan error, 1)}
+	s.running, s.stopSync = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.open(ctx, opts, listener, log); err != nil {
+		s.stopSync()
+		s.background.Wait()
 		engine.close()
-		return nil, err
+		return nil, errors.Join(err, model.close())
 	}
 	return s, nil
 }
 
 func (s *services) open(ctx context.Context, opts config.Options, listener net.Listener, log *slog.Logger) error {
+	if err := s.model.open(s.running, &s.background); err != nil {
+		return err
+	}
+	s.known = describeApps(s.engine.bus.Registry().Catalog().Apps)
 	metrics := prometheus.NewRegistry()
 	if err := registerMetrics(metrics, s.engine); err != nil {
 		return err
@@ -72,6 +87,7 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 	})
 	apiCfg := apiConfig(opts, s.engine, events, syncer, metrics, log)
 	apiCfg.Realtime = s.realtime
+	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.model, log)
 	handler, err := api.New(apiCfg)
 	if err != nil {
 		return err
@@ -86,17 +102,22 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 			s.failed <- err
 		}
 	}()
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.stopSync = stop
-	s.background.Go(func() { tuneGC(running) })
-	s.background.Go(func() { syncer.Run(running) })
-	s.background.Go(func() { s.engine.recallEvents(running, log) })
+	s.background.Go(func() { tuneGC(s.running) })
+	s.background.Go(func() { syncer.Run(s.running) })
+	s.background.Go(func() { s.engine.recallEvents(s.running, log) })
 	return nil
 }
 
 func (s *services) URL() string { return s.url }
 
 func (s *services) Location() string { return s.engine.bus.Location() }
+
+func (s *services) History() string {
+	if err := s.model.problem(); err != nil {
+		return s.model.where + ", not available: " + err.Error()
+	}
+	return s.model.where
+}
 
 func (s *services) KnownApps() []string { return s.known }
 
@@ -138,7 +159,7 @@ func (s *services) Shutdown(ctx context.Context) error {
 	}
 	s.background.Wait()
 	s.engine.close()
-	return err
+	return errors.Join(err, s.model.close())
 }
 
 func eventKeys(opts config.Options) ingest.Keys {
@@ -180,6 +201,17 @@ func syncConfig(opts config.Options, e *engine, log *slog.Logger) appsync.Config
 		cfg.Ports = []int{port}
 	}
 	return cfg
+}
+
+// readAPIs are the handlers that answer from the read model.
+// What they are told to do is carried out by package api/command.
+func readAPIs(opts config.Options, m *readModel, log *slog.Logger) (gql, rest http.Handler) {
+	read := reader.New(m.store)
+	gql = graph.New(graph.Config{Reader: read, Log: log.With("caller", "graphql")})
+	rest = v2.New(v2.Config{
+		Reader: read, Keys: v2.Keys{Signing: signingKeys(opts), Event: opts.EventKeys}, Log: log.With("caller", "api"),
+	})
+	return gql, rest
 }
 
 func apiConfig(opts config.Options, e *engine, events *ingest.Ingester, syncer *appsync.Syncer, metrics *prometheus.Registry, log *slog.Logger) api.Config {

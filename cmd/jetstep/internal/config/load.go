@@ -70,6 +70,7 @@ func (l *layers) assemble() Options {
 		Poll:         l.mode == Dev && !l.boolean("no-poll"),
 		PollInterval: seconds(l.integer("poll-interval")),
 		DataDir:      l.dataDir(),
+		SQLiteDir:    l.sqliteDir(),
 		Fsync:        Fsync(l.text("fsync")),
 		Partitions:   l.integer("partitions"),
 		NATS:         l.nats(),
@@ -100,6 +101,15 @@ func (l *layers) dataDir() string {
 		return named
 	}
 	return defaultDir
+}
+
+// sqliteDir is "" for the data directory. Like that of the original, it counts
+// in dev only for what is kept.
+func (l *layers) sqliteDir() string {
+	if l.mode == Dev && !l.boolean("persist") {
+		return ""
+	}
+	return l.text("sqlite-dir")
 }
 
 func (l *layers) nats() NATS {

@@ -138,6 +138,30 @@ func TestDataDir(t *testing.T) {
 	}
 }
 
+func TestSQLiteDir(t *testing.T) {
+	t.Parallel()
+	both := Given{"sqlite-dir": "s", "data-dir": "d"}
+	for _, c := range []struct {
+		mode  Mode
+		given Given
+		want  string
+	}{
+		{Start, keys(nil), ""},
+		{Start, keys(both), "s"},
+		{Dev, both, ""}, // which the original ignores without persist
+		{Dev, Given{"sqlite-dir": "s", "persist": true}, "s"},
+	} {
+		opts, err := Load(c.mode, c.given, Surroundings{})
+		require.NoError(t, err)
+		require.Equal(t, c.want, opts.SQLiteDir)
+		require.True(t, opts.SQLite())
+	}
+	opts, err := Load(Dev, Given{"postgres-uri": "postgres://h/d"}, Surroundings{})
+	require.NoError(t, err)
+	require.False(t, opts.SQLite())
+	require.Empty(t, opts.Ineffective)
+}
+
 func TestLists(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {

@@ -33,7 +33,10 @@ type Options struct {
 
 	// DataDir holds everything that is stored; "" means a temporary directory
 	// that is removed at exit.
-	DataDir    string
+	DataDir string
+	// SQLiteDir is where main.db is, unless the history is in PostgreSQL; ""
+	// means the data directory.
+	SQLiteDir  string
 	Fsync      Fsync
 	Partitions int // of a new installation; 0 means the default
 	NATS       NATS
@@ -48,6 +51,9 @@ type Options struct {
 	// with the reason.
 	SkippedFiles []error
 }
+
+// SQLite tells whether the history is in a file of this process.
+func (o Options) SQLite() bool { return o.Original.PostgresURI == "" }
 
 // Fsync says when the embedded NATS syncs its files.
 type Fsync string
