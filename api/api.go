@@ -19,6 +19,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"jetstep/api/otlp"
 	"jetstep/api/realtime"
 	"jetstep/history"
 )
@@ -59,6 +60,7 @@ type Config struct {
 	History  history.Reader
 	Runs     Runs
 	Realtime *realtime.Server // closed by its owner
+	Traces   *otlp.Server
 	Signals  Signals
 	Limits   Limits
 	// GraphQL answers /v0/gql, and V2 what is below /v2 and /api/v2. Without

@@ -21,6 +21,7 @@ import (
 
 	"jetstep/api/appsync"
 	"jetstep/api/ingest"
+	"jetstep/api/otlp"
 	"jetstep/api/realtime"
 	"jetstep/bus"
 	"jetstep/function"
@@ -67,6 +68,9 @@ func newFixture(t *testing.T, configure ...func(*Config)) *fixture {
 		change(&cfg)
 	}
 	cfg.Realtime = realtime.New(realtime.Config{Broker: lostMessages{}, SigningKeys: cfg.SigningKeys, Now: cfg.Now})
+	traces, err := otlp.New(otlp.Config{})
+	require.NoError(t, err)
+	cfg.Traces = traces
 	if cfg.Events == nil {
 		keys := ingest.AnyKey()
 		if cfg.Mode == Start {

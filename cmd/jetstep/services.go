@@ -18,6 +18,7 @@ import (
 	"jetstep/api/appsync"
 	"jetstep/api/graph"
 	"jetstep/api/ingest"
+	"jetstep/api/otlp"
 	"jetstep/api/realtime"
 	v2 "jetstep/api/v2"
 	"jetstep/cmd/jetstep/internal/config"
@@ -87,6 +88,9 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 	})
 	apiCfg := apiConfig(opts, s.engine, events, syncer, metrics, log)
 	apiCfg.Realtime = s.realtime
+	if apiCfg.Traces, err = otlp.New(otlp.Config{Publisher: s.engine.bus, Logger: log.With("caller", "traces"), Metrics: metrics}); err != nil {
+		return err
+	}
 	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.model, log)
 	handler, err := api.New(apiCfg)
 	if err != nil {
