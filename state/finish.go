@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/function"
@@ -19,8 +20,9 @@ const (
 )
 
 // FinishEvents are the events to publish when a run ends, in order
-// (sdk-protocol §16.2-16.6). Ids left empty are free to choose.
-func FinishEvents(run *Run, f *Finish) []Outgoing {
+// (sdk-protocol §16.2-16.6). app is that of the run's function. Ids left empty
+// are free to choose.
+func FinishEvents(run *Run, app uuid.UUID, f *Finish) []Outgoing {
 	var events []Outgoing
 	for i, event := range run.Events {
 		correlation := ""
@@ -42,7 +44,7 @@ func FinishEvents(run *Run, f *Finish) []Outgoing {
 			events = append(events, Outgoing{ID: run.ID.String(), Name: EventCancelled, Data: data, Meta: meta})
 		}
 	}
-	return append(events, deferEvents(run)...)
+	return append(events, deferEvents(run, app)...)
 }
 
 // finishData is the data of an end event, keys in canonical order.
@@ -138,7 +140,7 @@ func afterString(b []byte) []byte {
 }
 
 // deferEvents start the deferred functions of an ended run.
-func deferEvents(run *Run) []Outgoing {
+func deferEvents(run *Run, app uuid.UUID) []Outgoing {
 	var events []Outgoing
 	for _, d := range run.Defers {
 		if d.Status != DeferAfterRun {
@@ -149,7 +151,8 @@ func deferEvents(run *Run) []Outgoing {
 			data = map[string]json.RawMessage{}
 		}
 		about, err := json.Marshal(map[string]string{
-			"fn_slug": d.Slug, "parent_fn_id": run.FunctionID.String(), "parent_fn_slug": run.Slug, "parent_run_id": run.ID.String(),
+			"fn_slug": d.Slug, "parent_app_id": app.String(), "parent_fn_id": run.FunctionID.String(),
+			"parent_fn_slug": run.Slug, "parent_run_id": run.ID.String(),
 		})
 		if err != nil {
 			continue // strings always marshal
@@ -159,7 +162,7 @@ func deferEvents(run *Run) []Outgoing {
 		if err != nil {
 			continue // raw values that unmarshalled marshal again
 		}
-		events = append(events, Outgoing{ID: function.DeferEventID(run.ID, d.ID).String(), Name: EventDeferred, Data: body})
+		events = append(events, Outgoing{ID: function.DeferEventID(run.ID, d.ID).String(), Name: EventDeferred, Data: body, Meta: d.Meta})
 	}
 	return events
 }

@@ -11,6 +11,8 @@ import (
 	"jetstep/function"
 )
 
+var appID = uuid.MustParse("e8b1706e-51a0-58c7-9104-eb0a23aee45e")
+
 func raw(s string) json.RawMessage { return json.RawMessage(s) }
 
 func raws(list ...string) []json.RawMessage {
@@ -88,7 +90,7 @@ func TestFinishEventsAreThoseCaptured(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got []event
-			for _, e := range FinishEvents(&c.run, &c.finish) {
+			for _, e := range FinishEvents(&c.run, appID, &c.finish) {
 				require.True(t, json.Valid(e.Data))
 				got = append(got, event{e.ID, e.Name, string(e.Data)})
 			}
@@ -124,7 +126,7 @@ func TestWhichFinishEventsArePublished(t *testing.T) {
 			t.Parallel()
 			run := Run{Trigger: c.trigger, Correlations: c.correlations, Events: raws(`{"n":1}`, `{"n":2}`, `{"n":3}`)}
 			var names, about []string
-			for _, e := range FinishEvents(&run, &Finish{Status: c.status, Error: raw(`{}`)}) {
+			for _, e := range FinishEvents(&run, appID, &Finish{Status: c.status, Error: raw(`{}`)}) {
 				var data struct {
 					CorrelationID string            `json:"correlation_id"`
 					Event         struct{ N int }   `json:"event"`
@@ -148,13 +150,13 @@ func TestWhichFinishEventsArePublished(t *testing.T) {
 func TestFinishEventsKeepTheSessions(t *testing.T) {
 	t.Parallel()
 	run := Run{Trigger: "e", Events: raws(`{"data":{"meta":1},"id":"i","meta":{"sessions":{"a":"b"}},"name":"e","ts":1,"user":{}}`)}
-	events := FinishEvents(&run, &Finish{Status: Failed})
+	events := FinishEvents(&run, appID, &Finish{Status: Failed})
 	require.Len(t, events, 2)
 	for _, e := range events {
 		require.JSONEq(t, `{"sessions":{"a":"b"}}`, string(e.Meta))
 	}
 	run.Events = raws(`{"data":{"meta":1},"id":"i","name":"e","ts":1,"user":{}}`)
-	require.Nil(t, FinishEvents(&run, &Finish{Status: Completed})[0].Meta)
+	require.Nil(t, FinishEvents(&run, appID, &Finish{Status: Completed})[0].Meta)
 }
 
 // sdk-protocol §16.6.
@@ -164,7 +166,7 @@ func TestDeferredFunctionsAreScheduled(t *testing.T) {
 		ID: ulid.MustParse("01M8ACJ53Q4C9CY2R4XF81WTHD"), FunctionID: uuid.MustParse("7b6161aa-4d50-5d0e-8544-170d69b22f7a"),
 		Slug: "app-parent", Trigger: EventFinished,
 		Defers: []Defer{
-			{ID: "d1", Slug: "app-later", Status: DeferAfterRun, Input: raw(`{"a":1}`)},
+			{ID: "d1", Slug: "app-later", Status: DeferAfterRun, Input: raw(`{"a":1}`), UserID: "later", Meta: raw(`{"sessions":{"s":"1"}}`)},
 			{ID: "d2", Slug: "app-never", Status: DeferAborted, Input: raw(`{"a":2}`)},
 			{ID: "d3", Slug: "app-wrong", Status: DeferRejected, Input: nil},
 			{ID: "d4", Slug: "app-empty", Status: DeferAfterRun, Input: nil},
@@ -174,13 +176,13 @@ func TestDeferredFunctionsAreScheduled(t *testing.T) {
 	for _, status := range []Status{Completed, Failed, Cancelled} {
 		var got []string
 		var ids []string
-		for _, e := range FinishEvents(&run, &Finish{Status: status}) {
+		for _, e := range FinishEvents(&run, appID, &Finish{Status: status}) {
 			require.Equal(t, EventDeferred, e.Name)
 			got = append(got, string(e.Data))
 			ids = append(ids, e.ID)
 		}
 		about := func(slug string) string {
-			return `"_inngest":{"fn_slug":"` + slug + `","parent_fn_id":"7b6161aa-4d50-5d0e-8544-170d69b22f7a","parent_fn_slug":"app-parent","parent_run_id":"01M8ACJ53Q4C9CY2R4XF81WTHD"}`
+			return `"_inngest":{"fn_slug":"` + slug + `","parent_app_id":"` + appID.String() + `","parent_fn_id":"7b6161aa-4d50-5d0e-8544-170d69b22f7a","parent_fn_slug":"app-parent","parent_run_id":"01M8ACJ53Q4C9CY2R4XF81WTHD"}`
 		}
 		require.Equal(t, []string{`{` + about("app-later") + `,"a":1}`, `{` + about("app-empty") + `}`, `{` + about("app-null") + `}`}, got)
 		require.Equal(t, []string{

@@ -107,6 +107,9 @@ func (c *Caller) Call(ctx context.Context, req *Request) (*Response, error) {
 		r.NoRetry, r.URL = true, req.URL
 		return r, nil
 	}
+	if req.Reentry != nil {
+		return c.reenter(ctx, req, started)
+	}
 	endpoint, err := c.endpoints.get(req.URL)
 	if err != nil {
 		r := failure("", err.Error())

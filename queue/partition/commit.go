@@ -28,9 +28,13 @@ func (t *tx) conclude(tr *state.Transition) error {
 			return nil // concluded by someone else already
 		}
 	}
+	reported := t.o.node.bus.LastEvent()
+	if _, known := t.o.checkpoints[run.ID]; tr.Job == "" && !known {
+		t.o.checkpoints[run.ID] = reported
+	}
 	t.transition(run, tr)
-	if tr.Job == "" {
-		t.o.checkpoints[tr.RunID] = t.o.node.bus.LastEvent()
+	if tr.Job == "" && !t.gone(run) {
+		t.o.checkpoints[run.ID] = reported
 	} else {
 		delete(t.o.checkpoints, tr.RunID)
 	}
@@ -46,6 +50,10 @@ func (t *tx) transition(run *state.Run, tr *state.Transition) {
 	t.changeJobs(run, tr, change)
 	waits := t.changeWaits(run, tr, change)
 	t.changeDefers(run, tr, change)
+	t.changeEndpoint(run, tr, change)
+	if tr.MetadataSize > 0 {
+		change.MetadataSize = run.MetadataSize + tr.MetadataSize
+	}
 	t.do(change)
 	for _, send := range waits {
 		send()

@@ -43,7 +43,7 @@ func (t *tx) end(run *state.Run, f *state.Finish, cancelledBy ulid.ULID) {
 // publishEnd publishes the events about a run's end, and returns the internal
 // ids of those that answer an invoke, by correlation.
 func (t *tx) publishEnd(run *state.Run, f *state.Finish) (answers map[string]ulid.ULID) {
-	for _, e := range state.FinishEvents(run, f) {
+	for _, e := range state.FinishEvents(run, t.o.node.appOf(run), f) {
 		sent := t.event(e)
 		t.publish(sent)
 		if e.Correlation != "" {

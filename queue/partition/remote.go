@@ -18,19 +18,24 @@ import (
 // question is a request to an owner in another process. Kind says which of the
 // other fields are set.
 type question struct {
-	Kind       string            `json:"kind"`
-	RunID      ulid.ULID         `json:"run_id,omitzero"`
-	Transition *state.Transition `json:"transition,omitempty"`
-	Name       string            `json:"name,omitempty"`
-	Data       json.RawMessage   `json:"data,omitempty"`
+	Kind       string             `json:"kind"`
+	RunID      ulid.ULID          `json:"run_id,omitzero"`
+	Transition *state.Transition  `json:"transition,omitempty"`
+	Name       string             `json:"name,omitempty"`
+	Data       json.RawMessage    `json:"data,omitempty"`
+	Beginning  *state.Beginning   `json:"beginning,omitempty"`
+	Metadata   *state.MetadataPut `json:"metadata,omitempty"`
 }
 
 // The kinds of questions.
 const (
-	askLoad   = "load"
-	askCommit = "commit"
-	askCancel = "cancel"
-	askSignal = "signal"
+	askLoad     = "load"
+	askCommit   = "commit"
+	askCancel   = "cancel"
+	askSignal   = "signal"
+	askClaim    = "claim"
+	askBegin    = "begin"
+	askMetadata = "metadata"
 )
 
 // answer is what an owner says; Code names an error that callers know.
@@ -43,9 +48,11 @@ type answer struct {
 
 // answerErrors are the errors that keep their identity between processes.
 var answerErrors = map[string]error{
-	"run_not_found": state.ErrRunNotFound,
-	"no_signal":     ErrNoSignal,
-	"not_owner":     ErrNotOwner,
+	"run_not_found":      state.ErrRunNotFound,
+	"no_signal":          ErrNoSignal,
+	"not_owner":          ErrNotOwner,
+	"run_exists":         ErrRunExists,
+	"metadata_too_large": state.ErrRunMetadataTooLarge,
 }
 
 // ask puts a question to the owner of a partition elsewhere.
@@ -116,6 +123,19 @@ func (o *Owner) consider(request []byte) (answer, error) {
 	case askSignal:
 		id, err := o.giveSignal(ctx, q.Name, q.Data)
 		return answer{RunID: id}, err
+	case askClaim, askBegin:
+		if q.Beginning == nil {
+			return answer{}, errors.New("question without a run")
+		}
+		if q.Kind == askClaim {
+			return answer{}, o.claimFor(ctx, q.Beginning)
+		}
+		return answer{}, o.beginRun(ctx, q.Beginning)
+	case askMetadata:
+		if q.Metadata == nil {
+			return answer{}, errors.New("question without metadata")
+		}
+		return answer{}, o.addMetadata(ctx, q.Metadata)
 	}
 	return answer{}, fmt.Errorf("question of unknown kind %q", q.Kind)
 }
