@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,7 +57,7 @@ func (a *App) start(ctx context.Context) error {
 		if err := a.Exited(); err != nil {
 			return struct{}{}, Permanent(err)
 		}
-		_, err := a.get(ctx, "/health")
+		_, err := a.call(ctx, http.MethodGet, "/health", nil)
 		return struct{}{}, err
 	})
 	if err != nil {
@@ -85,7 +86,7 @@ type Call struct {
 
 // Calls returns the calls with this token, in order.
 func (a *App) Calls(ctx context.Context, token string) ([]Call, error) {
-	content, err := a.get(ctx, "/calls?token="+url.QueryEscape(token))
+	content, err := a.call(ctx, http.MethodGet, "/calls?token="+url.QueryEscape(token), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +119,17 @@ func (a *App) AwaitCalls(ctx context.Context, token, step string, n int) ([]Call
 	})
 }
 
-func (a *App) get(ctx context.Context, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.URL()+path, nil)
+// Post sends a value, as JSON, to the app and returns its answer.
+func (a *App) Post(ctx context.Context, path string, value any) ([]byte, error) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	return a.call(ctx, http.MethodPost, path, body)
+}
+
+func (a *App) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, a.URL()+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +140,7 @@ func (a *App) get(ctx context.Context, path string) ([]byte, error) {
 	defer res.Body.Close()
 	content, err := io.ReadAll(res.Body)
 	if err == nil && res.StatusCode != http.StatusOK {
-		err = &StatusError{Method: http.MethodGet, Path: path, Status: res.StatusCode, Body: string(content)}
+		err = &StatusError{Method: method, Path: path, Status: res.StatusCode, Body: string(content)}
 	}
 	return content, err
 }

@@ -91,6 +91,18 @@ func (c *Client) Send(ctx context.Context, events ...Event) ([]string, error) {
 	return answer.IDs, nil
 }
 
+// ReceivedEvent is an event as the API shows it. ID is the internal one.
+type ReceivedEvent struct {
+	ID   string          `json:"internal_id"`
+	Name string          `json:"name"`
+	Data json.RawMessage `json:"data"`
+}
+
+// Event returns the event with this internal id.
+func (c *Client) Event(ctx context.Context, id string) (ReceivedEvent, error) {
+	return getData[ReceivedEvent](ctx, c, "/v1/events/"+id)
+}
+
 // Runs returns the runs that the event with this internal id has started.
 func (c *Client) Runs(ctx context.Context, eventID string) ([]Run, error) {
 	return getData[[]Run](ctx, c, "/v1/events/"+eventID+"/runs")

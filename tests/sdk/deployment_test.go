@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -21,6 +22,8 @@ type sdk struct {
 	name string
 	// command prepares the app once and tells how to run it.
 	command func() (path string, args []string, err error)
+	// mounts are further clients that only this app has, as in mounts.
+	mounts map[string]string
 	// cloud is the environment that, beside the keys, makes the SDK leave its
 	// development mode.
 	cloud []string
@@ -36,11 +39,24 @@ var mounts = map[string]string{
 	"-redeployed": "/api/redeployed",
 }
 
+// nodeMounts are the clients that only the TypeScript apps have.
+var nodeMounts = map[string]string{
+	"-encrypted": "/api/encrypted",
+	"-hooked":    "/api/hooked",
+}
+
 var sdks = []sdk{
-	{name: "ts4", command: nodeApp("ts4"), cloud: []string{"INNGEST_DEV=0"}},
-	{name: "ts3", command: nodeApp("ts3"), cloud: []string{"INNGEST_DEV=0"}},
+	{name: "ts4", command: nodeApp("ts4"), mounts: nodeMounts, cloud: []string{"INNGEST_DEV=0"}},
+	{name: "ts3", command: nodeApp("ts3"), mounts: nodeMounts, cloud: []string{"INNGEST_DEV=0"}},
 	// For the Go SDK any value of INNGEST_DEV means development.
 	{name: "go", command: goApp("go")},
+}
+
+// allMounts are the paths of all clients of the app.
+func (s sdk) allMounts() map[string]string {
+	all := maps.Clone(mounts)
+	maps.Copy(all, s.mounts)
+	return all
 }
 
 func nodeApp(dir string) func() (string, []string, error) {
@@ -105,7 +121,7 @@ func deploy(c deploymentConfig) (*deployment, error) {
 		}
 		d.ports[s.name] = port
 		d.apps[s.name] = sync.OnceValues(func() (*harness.App, error) { return d.start(s) })
-		for _, path := range mounts {
+		for _, path := range s.allMounts() {
 			urls = append(urls, fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
 		}
 	}
@@ -140,7 +156,7 @@ func (d *deployment) start(s sdk) (*harness.App, error) {
 	d.mu.Lock()
 	d.running = append(d.running, app)
 	d.mu.Unlock()
-	for suffix := range mounts {
+	for suffix := range s.allMounts() {
 		if _, err := d.server.Client().AwaitApp(ctx, s.name+suffix); err != nil {
 			return nil, fmt.Errorf("%w\napp log:\n%s\nserver log:\n%s",
 				err, app.Log().Tail(30), d.server.Log().Tail(30))

@@ -7,6 +7,9 @@
 //   /api/checkpoint   with checkpointing on, where the SDK has it
 //   /api/flow         functions with flow control
 //   /api/redeployed   an app that has two versions (see redeployed.mjs)
+//   /api/encrypted    a client with the SDK's middleware for encryption
+//   /api/hooked       a client with a middleware of its own (see hooks.mjs)
+//   /engine?fn=ID     runs a function in the SDK's test engine (see engine.mjs)
 //   /calls?token=T    the call log (see calls.mjs)
 //   /let?token=T&n=N  lets N more steps through their gate (see gates.mjs)
 //   /redeploy?to=new  changes its version; to=old changes it back
@@ -18,12 +21,14 @@
 import http from "node:http";
 
 import { CallLog } from "./calls.mjs";
+import { engineRoute } from "./engine.mjs";
 import { checkpointFunctions } from "./functions/checkpoint.mjs";
 import { errorFunctions } from "./functions/errors.mjs";
 import { flowFunctions } from "./functions/flow.mjs";
 import { gatewayFunctions } from "./functions/gateway.mjs";
 import { invokeFunctions, otherFunctions } from "./functions/invoke.mjs";
 import { lifecycleFunctions } from "./functions/lifecycle.mjs";
+import { encryptedFunctions, hookedFunctions } from "./functions/middleware.mjs";
 import { parallelFunctions } from "./functions/parallel.mjs";
 import { realtimeFunctions } from "./functions/realtime.mjs";
 import { newFunctions, oldFunctions } from "./functions/redeployed.mjs";
@@ -32,29 +37,41 @@ import { streamFunctions } from "./functions/stream.mjs";
 import { triggerFunctions } from "./functions/triggers.mjs";
 import { waitFunctions } from "./functions/waits.mjs";
 import { Gates } from "./gates.mjs";
+import { Hooks } from "./hooks.mjs";
 import { redeployedApp } from "./redeployed.mjs";
 
 // start serves the app `sdk.app` on 127.0.0.1:$PORT.
 //
 // sdk: {
 //   app                                 id of the main app; prefix of its events
-//   client(id, {checkpointing})         makes an SDK client
+//   client(id, {checkpointing, middleware, logger})  makes an SDK client
 //   createFunction(client, options, triggers, handler)
 //   serve({client, functions, stream})  makes a Node request listener
 //   referenceFunction, NonRetriableError, RetryAfterError   as in the SDK
 //   checkpointing                       whether the SDK has it
 //   realtime                            its module for that, if it has one
+//   encryption(key)                     makes the middleware for encryption
+//   hooks(hooks)                        makes a middleware of Hooks
+//   Engine                              the SDK's test engine
 // }
 export function start(sdk) {
   const calls = new CallLog(process.env.CALLS_FILE);
   const gates = new Gates();
 
-  const mount = (suffix, groups, { stream = false, checkpointing = false } = {}) => {
-    const client = sdk.client(sdk.app + suffix, { checkpointing });
+  const hooks = new Hooks(calls);
+
+  const functionsOf = (suffix, groups, { checkpointing = false, middleware = [], logger } = {}) => {
+    const client = sdk.client(sdk.app + suffix, { checkpointing, middleware, logger });
     const app = { ...sdk, calls, gates, client_: client, events: sdk.app + suffix };
-    const functions = groups.flatMap((group) => group(app)).map((fn) => define(app, fn));
-    return sdk.serve({ client, functions, stream });
+    return { client, functions: groups.flatMap((group) => group(app)).map((fn) => define(app, fn)) };
   };
+  const mount = (suffix, groups, { stream = false, ...options } = {}) =>
+    sdk.serve({ ...functionsOf(suffix, groups, options), stream });
+
+  const main = functionsOf("", [
+    stepFunctions, waitFunctions, invokeFunctions, parallelFunctions, errorFunctions,
+    gatewayFunctions, lifecycleFunctions, triggerFunctions, realtimeFunctions,
+  ]);
 
   const { serve: serveRedeployed, redeploy } = redeployedApp(
     mount("-redeployed", [oldFunctions]),
@@ -63,14 +80,14 @@ export function start(sdk) {
   const parameter = (req, name) => new URL(req.url, "http://app").searchParams.get(name) ?? "";
 
   const routes = new Map([
-    ["/api/inngest", mount("", [
-      stepFunctions, waitFunctions, invokeFunctions, parallelFunctions, errorFunctions,
-      gatewayFunctions, lifecycleFunctions, triggerFunctions, realtimeFunctions,
-    ])],
+    ["/api/inngest", sdk.serve({ ...main, stream: false })],
     ["/api/other", mount("-other", [otherFunctions])],
     ["/api/stream", mount("-stream", [streamFunctions], { stream: true })],
     ["/api/flow", mount("-flow", [flowFunctions])],
     ["/api/redeployed", serveRedeployed],
+    ["/api/encrypted", mount("-encrypted", [encryptedFunctions], { middleware: [sdk.encryption("a key")] })],
+    ["/api/hooked", mount("-hooked", [hookedFunctions], { middleware: [sdk.hooks(hooks)], logger: hooks.logger })],
+    ["/engine", engineRoute(sdk.Engine, sdk.app, main.functions)],
     ["/let", (req, res) => {
       gates.let(parameter(req, "token"), Number(parameter(req, "n")));
       res.writeHead(200).end();

@@ -1,6 +1,8 @@
 // The SDK test app on version 4 of the TypeScript SDK.
 
-import { Inngest, NonRetriableError, referenceFunction, RetryAfterError } from "inngest";
+import { encryptionMiddleware } from "@inngest/middleware-encryption";
+import { InngestTestEngine } from "@inngest/test";
+import { Inngest, Middleware, NonRetriableError, referenceFunction, RetryAfterError } from "inngest";
 import { serve } from "inngest/node";
 import * as realtime from "inngest/realtime";
 
@@ -11,12 +13,46 @@ start({
   // On by default in this version; the main app turns it off so that every
   // step is a request of its own.
   checkpointing: true,
-  client: (id, { checkpointing }) => new Inngest(checkpointing ? { id } : { id, checkpointing: false }),
+  client: (id, { checkpointing, ...options }) =>
+    new Inngest({ id, ...options, ...(checkpointing ? {} : { checkpointing: false }) }),
   createFunction: (client, options, triggers, handler) =>
     client.createFunction({ ...options, triggers }, handler),
   serve: ({ client, functions, stream }) => serve({ client, functions, streaming: stream }),
   referenceFunction,
   realtime,
+  encryption: (key) => encryptionMiddleware({ key }),
+  hooks: middlewareOf,
+  Engine: InngestTestEngine,
   NonRetriableError,
   RetryAfterError,
 });
+
+function middlewareOf(hooks) {
+  return class extends Middleware.BaseMiddleware {
+    id = "hooks";
+    transformSendEvent(arg) {
+      return { ...arg, events: arg.events.map(hooks.stamp) };
+    }
+    transformFunctionInput(arg) {
+      return { ...arg, ctx: { ...arg.ctx, ...hooks.injected } };
+    }
+    async wrapStepHandler({ next }) {
+      return hooks.stepOutput(await next());
+    }
+    async wrapFunctionHandler({ next }) {
+      return hooks.output(await next());
+    }
+    onRunComplete({ ctx }) {
+      hooks.note(ctx, "completed");
+    }
+    onRunError({ ctx, error, isFinalAttempt }) {
+      hooks.note(ctx, "failed", { message: error.message, isFinalAttempt });
+    }
+    onStepStart({ ctx, stepInfo }) {
+      hooks.note(ctx, `starting ${stepInfo.options.id}`);
+    }
+    onStepComplete({ ctx, stepInfo }) {
+      hooks.note(ctx, `ended ${stepInfo.options.id}`);
+    }
+  };
+}

@@ -35,6 +35,26 @@ export const gatewayFunctions = () => [
     },
   },
   {
+    // data: {url, provider, options, body}: a model of any provider's.
+    id: "infer-as",
+    retries: 1,
+    body: ({ data, step }) =>
+      step.ai.infer("inf", {
+        model: step.ai.models[data.provider]({ apiKey: "KEY", baseUrl: data.url, ...data.options }),
+        body: data.body,
+      }),
+  },
+  {
+    id: "ai-wrap-retry",
+    retries: 1,
+    body: async ({ attempt, note, step }) =>
+      step.ai.wrap("wrapped", async ({ prompt }) => {
+        note("wrapped");
+        if (attempt === 0) throw new Error("overloaded");
+        return { text: prompt.toUpperCase(), usage: { tokens: 2 } };
+      }, { prompt: "hi" }),
+  },
+  {
     id: "ai-wrap",
     body: async ({ note, step }) =>
       step.ai.wrap("wrapped", async (word) => {
