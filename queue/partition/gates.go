@@ -21,14 +21,7 @@ func (t *tx) handleStart(s *state.Start) { t.pass(s, t.enter) }
 
 // goOn takes a start on that comes out of a debounce or batch: it has passed
 // the gates that events pass one by one.
-func (t *tx) goOn(s *state.Start) {
-	t.pass(s, func(s *starting) string {
-		if t.repeated(s) {
-			return StartIdempotency
-		}
-		return t.create(s)
-	})
-}
+func (t *tx) goOn(s *state.Start) { t.pass(s, t.createOnce) }
 
 func (t *tx) pass(s *state.Start, through func(*starting) string) {
 	if t.o.index.Live(s.RunID) {
@@ -51,9 +44,12 @@ func (t *tx) pass(s *state.Start, through func(*starting) string) {
 	t.o.node.history.StartDecided(s.FunctionID, outcome)
 }
 
-// enter is the way of a start that an event, an invoke or a schedule asked for.
+// enter is the way of a start that an event, an invoke or a schedule asked for,
+// or a person who wants a run made again.
 func (t *tx) enter(s *starting) string {
 	switch {
+	case !s.Original.IsZero(): // made again by hand, not by an event
+		return t.createOnce(s)
 	case t.batches(s):
 		t.collect(s)
 		return StartBatched
@@ -64,6 +60,14 @@ func (t *tx) enter(s *starting) string {
 	case s.fn.Debounce != nil:
 		t.debounce(s)
 		return StartDebounced
+	}
+	return t.create(s)
+}
+
+// createOnce is create for a start whose key has no run yet.
+func (t *tx) createOnce(s *starting) string {
+	if t.repeated(s) {
+		return StartIdempotency
 	}
 	return t.create(s)
 }

@@ -16,6 +16,7 @@ type leased struct {
 	token    uint64
 	function uuid.UUID
 	lane     queue.Lane
+	since    int64 // milliseconds since 1970
 }
 
 // Lease implements queue.Queue.
@@ -81,7 +82,7 @@ func (o *Owner) lease(ref jobRef) (queue.Lease, bool) {
 		return queue.Lease{}, false
 	}
 	token := o.node.leases.Add(1)
-	o.leased[ref] = leased{token, run.FunctionID, queue.LaneOf(job.Kind)}
+	o.leased[ref] = leased{token, run.FunctionID, queue.LaneOf(job.Kind), now}
 	if job.Kind == state.JobStart && run.StartedAt == 0 {
 		// Not yet in the log, and only for those who look on.
 		o.node.history.RunStarted(run.ID, time.UnixMilli(now))

@@ -111,9 +111,17 @@ func newRun(fn *function.Function, s *state.Start, now int64) state.Run {
 		Cron:            s.Cron,
 		QueuedAt:        now,
 		Version:         state.Undecided,
+		Steps:           s.Steps,
+		Inputs:          s.Inputs,
+		Original:        s.Original,
 	}
 	for _, e := range s.Events {
 		run.Size += len(e)
+	}
+	for _, list := range [...][]state.Step{s.Steps, s.Inputs} {
+		for i := range list {
+			run.Size += len(list[i].Memo)
+		}
 	}
 	run.Jobs = []state.Job{{
 		ID:          function.StartJob(run.Key()),
