@@ -13,6 +13,8 @@ import (
 	reference "github.com/gowebpki/jcs"
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
+
+	"jetstep/history/trace"
 )
 
 // The first body captured in sdk-protocol §7.1.
@@ -204,12 +206,35 @@ func TestEndpointCacheIsBounded(t *testing.T) {
 func TestTraceContext(t *testing.T) {
 	t.Parallel()
 	r := smallRequest("")
-	first, second := newTraceparent(r.RunID), newTraceparent(r.RunID)
+	r.RequestID = ""
+	first, second := newTraceparent(r), newTraceparent(r)
 	require.Regexp(t, `^00-[0-9a-f]{32}-[0-9a-f]{16}-01$`, first)
 	require.Equal(t, first[:36], second[:36], "one trace per run")
 	require.NotEqual(t, first, second, "a span per call")
-	require.NotContains(t, newTraceparent(ulid.ULID{}), strings.Repeat("0", 32))
+	require.NotContains(t, newTraceparent(&Request{}), strings.Repeat("0", 32))
 	require.Equal(t,
 		"inngest@traceref=%7B%22tp%22%3A%22TP%22%2C%22ts%22%3A%22%22%7D,inngest@fn=01c740f1-569c-56c1-9430-67b2462e0c33,inngest@app=e564530a-d053-5aab-a66c-ab6b413d8170",
 		newTracestate("TP", r))
+
+	r.RequestID = "01M8ADZCZ4YQ870JKK65JZ0V28"
+	require.Equal(t, trace.ExecutionSpan(r.RequestID), newTraceparent(r)[36:52], "the span that the trace of the run has")
+}
+
+// TestTraceOfTheSender: calls of a run are in the trace in which its event was
+// sent, if the event says so.
+func TestTraceOfTheSender(t *testing.T) {
+	t.Parallel()
+	const sender = "0af7651916cd43dd8448eb211c80319c"
+	for event, want := range map[string]bool{
+		`{"data":{},"meta":{"traceparent":"00-` + sender + `-b7ad6b7169203331-01"}}`: true,
+		`{"data":{"traceparent":"00-` + sender + `-b7ad6b7169203331-01"}}`:           false,
+		`{"data":{},"meta":{"traceparent":"00-short"}}`:                              false,
+		`{"data":{},"meta":{"traceparent":"00-` + strings.Repeat("x", 40) + `"}}`:    false,
+		`{"data":{}}`: false,
+	} {
+		r := smallRequest("")
+		r.Events = []json.RawMessage{json.RawMessage(event)}
+		require.Equal(t, want, newTraceparent(r)[3:35] == sender, event)
+	}
+	require.Len(t, newTraceparent(&Request{RunID: ulid.Make()}), 55, "without events")
 }

@@ -189,7 +189,7 @@ const userAgent = "Inngest"
 func (c *Caller) callHeader(req *Request, body []byte, key string, now time.Time) http.Header {
 	traceparent, tracestate := req.Traceparent, req.Tracestate
 	if traceparent == "" {
-		traceparent = newTraceparent(req.RunID)
+		traceparent = newTraceparent(req)
 	}
 	if tracestate == "" {
 		tracestate = newTracestate(traceparent, req)

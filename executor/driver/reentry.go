@@ -80,7 +80,7 @@ func (c *Caller) repeat(ctx context.Context, req *Request, key string) (Answer, 
 }
 
 func (c *Caller) reentryHeader(req *Request, key string) http.Header {
-	traceparent := newTraceparent(req.RunID)
+	traceparent := newTraceparent(req)
 	header := newHeader(12)
 	header.add("Accept-Encoding", "gzip")
 	if req.Reentry.ContentType != "" {

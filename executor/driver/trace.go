@@ -1,28 +1,58 @@
 package driver
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"math/rand/v2"
 
 	"github.com/oklog/ulid/v2"
 )
 
-// newTraceparent makes a W3C traceparent with a fresh span. The trace id is
-// the run id, so that all calls of a run are one trace.
-func newTraceparent(run ulid.ULID) string {
-	if run.IsZero() { // an all-zero trace id is invalid
-		binary.BigEndian.PutUint64(run[:], rand.Uint64()|1)
+// newTraceparent makes the W3C traceparent of a call. All calls of a run are
+// one trace: that of whoever sent the run's event, if the event says so, else
+// one whose id is the run's. The span is the tail of the request's id, which
+// the trace of the run has, too (history/trace).
+func newTraceparent(r *Request) string {
+	traceID := r.RunID
+	if sender, ok := senderTrace(r.Events); ok {
+		traceID = sender
+	}
+	if traceID.IsZero() { // an all-zero trace id is invalid
+		binary.BigEndian.PutUint64(traceID[:], rand.Uint64()|1)
 	}
 	var span [8]byte
-	binary.BigEndian.PutUint64(span[:], rand.Uint64()|1)
+	if request, err := ulid.ParseStrict(r.RequestID); err == nil {
+		copy(span[:], request[8:])
+	} else {
+		binary.BigEndian.PutUint64(span[:], rand.Uint64()|1)
+	}
 
 	b := make([]byte, 0, 55)
 	b = append(b, "00-"...)
-	b = hex.AppendEncode(b, run[:])
+	b = hex.AppendEncode(b, traceID[:])
 	b = append(b, '-')
 	b = hex.AppendEncode(b, span[:])
 	return string(append(b, "-01"...))
+}
+
+// senderTrace is the trace id in the traceparent that the first event came
+// with. Most events have none, and are not parsed for it.
+func senderTrace(events []json.RawMessage) (id [16]byte, ok bool) {
+	if len(events) == 0 || !bytes.Contains(events[0], []byte(`"traceparent":"`)) {
+		return id, false
+	}
+	var event struct {
+		Meta struct {
+			Traceparent string `json:"traceparent"`
+		} `json:"meta"`
+	}
+	if json.Unmarshal(events[0], &event) != nil || len(event.Meta.Traceparent) < 35 {
+		return id, false
+	}
+	n, err := hex.Decode(id[:], []byte(event.Meta.Traceparent[3:35]))
+	return id, err == nil && n == len(id)
 }
 
 // newTracestate makes the tracestate that SDKs copy back with user-land spans:

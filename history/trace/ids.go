@@ -46,6 +46,17 @@ func DeferID(run ulid.ULID, hashed string) ID {
 	return derive([]byte("defer-span:" + run.String() + ":" + hashed))
 }
 
+// ExecutionSpan is the span id of a call by the id of its request; "" when that
+// is no ULID. The SDK is told it in the trace state (executor/driver), so that
+// spans of user code can name it as their parent.
+func ExecutionSpan(request string) string {
+	id, err := ulid.ParseStrict(request)
+	if err != nil {
+		return ""
+	}
+	return hex.EncodeToString(id[8:])
+}
+
 // MetadataID is the dynamic span id of the metadata of one kind below a parent.
 func MetadataID(parent, kind string) string {
 	return hex.EncodeToString(stream([]byte(parent+"-metadata-"+kind), 8))

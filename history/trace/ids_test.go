@@ -23,6 +23,8 @@ func TestIDVectors(t *testing.T) {
 	require.Equal(t, "c9e1efe2f46b2187", trace.SleepDiscoveryID(nap).Span)
 	require.Equal(t, "a306159c19d9cbeb", trace.NonStepID("94d7ae18-444d-4124-bc8e-4d80f5dccab4", 0).Span)
 	require.Equal(t, "a873f1935e09042f", trace.MetadataID("19b05f418cdea85e", "inngest.timing"))
+	require.Equal(t, "704a733165f06c48", trace.ExecutionSpan("01M8ADZCZ4YQ870JKK65JZ0V28"))
+	require.Empty(t, trace.ExecutionSpan("no ULID"))
 	require.NotEqual(t, trace.DeferID(ulid.ULID{}, "a"), trace.DeferID(ulid.ULID{}, "b"))
 }
 
