@@ -18,6 +18,7 @@ func (s *Server) receiveEvents(c echo.Context) error {
 		Key:         c.Param("key"),
 		ContentType: r.Header.Get(echo.HeaderContentType),
 		Seed:        r.Header.Get(ingest.HeaderSeed),
+		Traceparent: r.Header.Get(ingest.HeaderTraceparent),
 	})
 	s.sendJSON(c, answer.Status, append(answer.JSON(), '\n'))
 	return nil

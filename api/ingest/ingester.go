@@ -42,6 +42,7 @@ type Ingester struct {
 	cfg      Config
 	log      *slog.Logger
 	accepted prometheus.Counter
+	bytes    prometheus.Counter
 	refused  *prometheus.CounterVec
 }
 
@@ -58,6 +59,10 @@ func New(cfg Config) (*Ingester, error) {
 			Name: "jetstep_events_accepted_total",
 			Help: "Events that were accepted from outside and are durable.",
 		}),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "jetstep_event_bytes_total",
+			Help: "Bytes of requests whose events were accepted.",
+		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "jetstep_event_requests_refused_total",
 			Help: "Requests with events that were not accepted as a whole, by HTTP status.",
@@ -67,7 +72,7 @@ func New(cfg Config) (*Ingester, error) {
 		in.log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Metrics != nil {
-		for _, collector := range []prometheus.Collector{in.accepted, in.refused} {
+		for _, collector := range []prometheus.Collector{in.accepted, in.bytes, in.refused} {
 			if err := cfg.Metrics.Register(collector); err != nil {
 				return nil, fmt.Errorf("ingest metrics: %w", err)
 			}
@@ -81,6 +86,7 @@ type Request struct {
 	Key         string // event key
 	ContentType string // only matters for bodies that are no JSON
 	Seed        string // X-Inngest-Event-Id-Seed
+	Traceparent string // of W3C Trace Context, may be empty or junk
 }
 
 // Accept takes a body in and returns when every event of it that is valid is
@@ -118,6 +124,7 @@ func (in *Ingester) AcceptFrom(ctx context.Context, body io.Reader, size int64, 
 
 func (in *Ingester) accept(ctx context.Context, body []byte, req Request) Answer {
 	events, refused := Parse(body, req.ContentType, req.Seed, in.cfg.Now())
+	linkTrace(events, req.Traceparent)
 	switch err := in.publish(ctx, events); {
 	case errors.Is(err, bus.ErrTooLarge):
 		// Sending it again would not help; nothing of the request is stored.
@@ -125,6 +132,7 @@ func (in *Ingester) accept(ctx context.Context, body []byte, req Request) Answer
 	case err != nil:
 		return in.count(unavailable())
 	}
+	in.bytes.Add(float64(len(body)))
 	answer := Answer{Status: http.StatusOK, IDs: internalIDs(events)}
 	if refused != nil {
 		answer.Status, answer.Error = http.StatusBadRequest, refused.Error()

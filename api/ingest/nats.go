@@ -16,7 +16,7 @@ import (
 // /e/{key} takes as body, and the reply is its answer. The event key is the
 // rest of the subject, jetstep.ingest.<key>, escaped as event names are in
 // subjects (bus.EscapeSubject), or stands in HeaderKey. The header
-// X-Inngest-Event-Id-Seed works as in HTTP. All processes share the work.
+// X-Inngest-Event-Id-Seed works as in HTTP, and so does Traceparent. All processes share the work.
 const Subject = "jetstep.ingest"
 
 // The headers of requests to Subject.
@@ -81,7 +81,9 @@ func (s *subscriber) answer(m *nats.Msg) {
 	if key, err := eventKey(m); err != nil {
 		answer = s.in.count(refuse(http.StatusUnauthorized, "Event key not found"))
 	} else {
-		answer = s.in.Accept(context.Background(), m.Data, Request{Key: key, Seed: m.Header.Get(HeaderSeed)})
+		answer = s.in.Accept(context.Background(), m.Data, Request{
+			Key: key, Seed: m.Header.Get(HeaderSeed), Traceparent: m.Header.Get(HeaderTraceparent),
+		})
 	}
 	if m.Reply == "" {
 		return // the sender does not want to know
