@@ -35,6 +35,10 @@ type Engine interface {
 	NewRunID(fn *function.Function, key string) ulid.ULID
 	// StartRun makes a start durable; the run is made soon.
 	StartRun(ctx context.Context, start state.Start) error
+	// BeginRun is told what becomes of the start. It fails with one of the
+	// reasons for which no run is made, such as state.ErrRepeated, which comes
+	// with the id of the run that there is.
+	BeginRun(ctx context.Context, start state.Start) (ulid.ULID, error)
 	// LastEvent is the position in EVENTS from which on a run that is started
 	// now looks out for events.
 	LastEvent() uint64
@@ -59,6 +63,8 @@ type Config struct {
 	Engine   Engine
 	Registry Registry
 	Reader   Reader
+	Events   Events
+	Apps     Apps
 	Log      *slog.Logger     // nil for none
 	Now      func() time.Time // nil for time.Now
 }

@@ -2,12 +2,11 @@ package graph
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
+	"jetstep/api/command"
 	"jetstep/history/trace"
 	"jetstep/history/view"
 )
@@ -73,37 +72,13 @@ type Commands interface {
 	UpdateApp(ctx context.Context, app uuid.UUID, url string) error
 	// DeleteApp archives an app.
 	DeleteApp(ctx context.Context, app uuid.UUID) error
-	Invoke(ctx context.Context, call Invocation) error
-	// Cancel asks for a run to end; it may return before it has.
+	Invoke(ctx context.Context, call command.Invocation) error
+	// Cancel asks for a run to end; it may return before it has. It fails with
+	// command.ErrEnded and view.ErrNotFound.
 	Cancel(ctx context.Context, run ulid.ULID) error
-	// Rerun starts a new run and returns its id. It fails with ErrNoSuchStep.
-	Rerun(ctx context.Context, rerun Rerun) (ulid.ULID, error)
+	// Rerun starts a new run and returns its id. It fails with
+	// command.ErrNoSuchStep and command.ErrAmbiguousStep.
+	Rerun(ctx context.Context, rerun command.Rerun) (ulid.ULID, error)
 	// Discovered tells whether a URL was found by looking for apps.
 	Discovered(url string) bool
-}
-
-// ErrNoSuchStep says that a run has no step to start again from.
-var ErrNoSuchStep = errors.New("error reconstructing input state: rerun step not found")
-
-// Invocation asks for one run of a function.
-type Invocation struct {
-	Slug     string
-	Data     json.RawMessage // an object, or nil
-	User     json.RawMessage // an object, or nil
-	Sessions json.RawMessage // of the event's meta, or nil
-	Debug
-}
-
-// Rerun asks for a run to be made again.
-type Rerun struct {
-	Run ulid.ULID
-	// Step is where to start, a hashed id or a plain one; empty for the start.
-	Step  string
-	Input json.RawMessage // new arguments of that step, a list, or nil
-	Debug
-}
-
-// Debug says for which session of the debugger a run is.
-type Debug struct {
-	Session, Run *ulid.ULID
 }

@@ -11,14 +11,17 @@ import (
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
+	"jetstep/api/command"
 	"jetstep/api/graph/generated"
 	"jetstep/history/view"
 )
 
 // What mutations are refused for; clients know the texts (graphql §16).
 var (
-	ErrEnded = errors.New("cannot cancel an ended run")
-	ErrInput = errors.New("input is not a valid JSON array")
+	errEnded         = errors.New("cannot cancel an ended run")
+	errInput         = errors.New("input is not a valid JSON array")
+	errNoSuchStep    = errors.New("error reconstructing input state: rerun step not found")
+	errAmbiguousStep = errors.New("error reconstructing input state: rerun step name is ambiguous")
 )
 
 func (m mutations) CreateApp(ctx context.Context, input generated.CreateAppInput) (*generated.App, error) {
@@ -26,7 +29,7 @@ func (m mutations) CreateApp(ctx context.Context, input generated.CreateAppInput
 	if err != nil {
 		return nil, err
 	}
-	return m.changedApp(ctx, id)
+	return m.changedApp(ctx, id, func(app view.App) bool { return !app.Archived && app.Error == nil })
 }
 
 func (m mutations) UpdateApp(ctx context.Context, input generated.UpdateAppInput) (*generated.App, error) {
@@ -34,23 +37,60 @@ func (m mutations) UpdateApp(ctx context.Context, input generated.UpdateAppInput
 	if err != nil {
 		return nil, err
 	}
-	if err := m.commands.UpdateApp(ctx, id, input.URL); err != nil {
-		return nil, err
-	}
-	return m.changedApp(ctx, id)
-}
-
-// changedApp reads an app anew: what is kept for the request is from before.
-func (m mutations) changedApp(ctx context.Context, id uuid.UUID) (*generated.App, error) {
-	c, err := readCatalog(ctx, m.reader)
+	before, err := operationOf(ctx).catalog()
 	if err != nil {
 		return nil, err
 	}
-	row, err := c.app(id)
+	if err := m.commands.UpdateApp(ctx, id, input.URL); err != nil {
+		return nil, err
+	}
+	return m.changedApp(ctx, id, func(app view.App) bool { return app.URL != before.apps[id].URL })
+}
+
+// How long the history is waited for after a change, and how often it is looked
+// at: it is written a moment later.
+const (
+	cancelTimeout = 5500 * time.Millisecond // as in the original
+	changeTimeout = time.Second
+	lookInterval  = 50 * time.Millisecond
+)
+
+// changedApp is an app once the history shows its change. That may be none, as
+// when an app is moved to where it was: then it is answered as it is.
+func (m mutations) changedApp(ctx context.Context, id uuid.UUID, changed func(view.App) bool) (*generated.App, error) {
+	row, err := await(ctx, changeTimeout, func() (view.App, bool, error) {
+		c, err := readCatalog(ctx, m.reader)
+		if err != nil {
+			return view.App{}, true, err
+		}
+		row, err := c.app(id)
+		return row, err == nil && changed(row), err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return m.app(row), nil
+}
+
+// await looks until something is as wanted, and in the end takes it as it is.
+// An error counts only then, unless it comes with wanted: a record that is not
+// there yet is waited for.
+func await[T any](ctx context.Context, timeout time.Duration, look func() (found T, wanted bool, err error)) (T, error) {
+	waiting, stop := context.WithTimeout(ctx, timeout)
+	defer stop()
+	ticker := time.NewTicker(lookInterval)
+	defer ticker.Stop()
+	for {
+		found, wanted, err := look()
+		if wanted {
+			return found, err
+		}
+		select {
+		case <-ticker.C:
+		case <-waiting.Done():
+			return found, err
+		}
+	}
 }
 
 func (m mutations) DeleteApp(ctx context.Context, id string) (string, error) {
@@ -75,7 +115,7 @@ func (m mutations) DeleteAppByName(ctx context.Context, name string) (bool, erro
 }
 
 func (m mutations) InvokeFunction(ctx context.Context, data map[string]any, functionSlug string, meta map[string]any, user map[string]any, debugSessionID *ulid.ULID, debugRunID *ulid.ULID) (*bool, error) {
-	call := Invocation{Slug: functionSlug, Debug: Debug{Session: debugSessionID, Run: debugRunID}}
+	call := command.Invocation{Slug: functionSlug, Debug: command.Debug{Session: debugSessionID, Run: debugRunID}}
 	for key := range meta {
 		if key != "sessions" {
 			return nil, fmt.Errorf("event meta %q is not supported", key)
@@ -107,63 +147,56 @@ func object(values map[string]any) (json.RawMessage, error) {
 	return json.Marshal(values)
 }
 
-// How long a cancelled run is waited for, and how often it is looked at.
-const (
-	cancelTimeout  = 5500 * time.Millisecond
-	cancelInterval = 100 * time.Millisecond
-)
-
 func (m mutations) CancelRun(ctx context.Context, runID ulid.ULID) (*generated.FunctionRun, error) {
 	run, err := m.reader.Run(ctx, runID)
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, view.ErrNotFound):
 		return nil, err
 	case run.Status == view.Cancelled:
 		return toLegacyRun(run), nil
 	case run.Status.Ended():
-		return nil, ErrEnded
+		return nil, errEnded
 	}
-	if err := m.commands.Cancel(ctx, runID); err != nil {
+	// The history may not know the run yet, or that it has ended.
+	err = m.commands.Cancel(ctx, runID)
+	if err != nil && !errors.Is(err, command.ErrEnded) {
 		return nil, err
 	}
-	return m.awaitCancelled(ctx, runID)
-}
-
-// awaitCancelled answers the run as it is, in the end: the read model may lag.
-func (m mutations) awaitCancelled(ctx context.Context, id ulid.ULID) (*generated.FunctionRun, error) {
-	waiting, stop := context.WithTimeout(ctx, cancelTimeout)
-	defer stop()
-	ticker := time.NewTicker(cancelInterval)
-	defer ticker.Stop()
-	for {
-		run, err := m.reader.Run(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		if run.Status.Ended() {
-			return toLegacyRun(run), nil
-		}
-		select {
-		case <-ticker.C:
-		case <-waiting.Done():
-			return toLegacyRun(run), nil
-		}
+	run, err = await(ctx, cancelTimeout, func() (view.Run, bool, error) {
+		run, err := m.reader.Run(ctx, runID)
+		return run, run.Status.Ended() || err != nil && !errors.Is(err, view.ErrNotFound), err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case run.Status.Ended() && run.Status != view.Cancelled:
+		return nil, errEnded
 	}
+	return toLegacyRun(run), nil
 }
 
 func (m mutations) Rerun(ctx context.Context, runID ulid.ULID, fromStep *generated.RerunFromStepInput, debugSessionID *ulid.ULID, debugRunID *ulid.ULID) (ulid.ULID, error) {
-	rerun := Rerun{Run: runID, Debug: Debug{Session: debugSessionID, Run: debugRunID}}
+	rerun := command.Rerun{Run: runID, Debug: command.Debug{Session: debugSessionID, Run: debugRunID}}
 	if fromStep != nil {
 		rerun.Step = fromStep.StepID
 		if fromStep.Input != nil {
 			input := strings.TrimSpace(*fromStep.Input)
 			if !strings.HasPrefix(input, "[") || !json.Valid([]byte(input)) {
-				return ulid.ULID{}, ErrInput
+				return ulid.ULID{}, errInput
 			}
 			rerun.Input = json.RawMessage(input)
 		}
 	}
-	return m.commands.Rerun(ctx, rerun)
+	id, err := m.commands.Rerun(ctx, rerun)
+	switch {
+	case errors.Is(err, command.ErrNoSuchStep):
+		err = errNoSuchStep
+	case errors.Is(err, command.ErrAmbiguousStep):
+		err = errAmbiguousStep
+	case errors.Is(err, view.ErrNotFound):
+		err = view.ErrNotFound
+	}
+	return id, err
 }
 
 func (m mutations) CreateDebugSession(context.Context, generated.CreateDebugSessionInput) (*generated.CreateDebugSessionResponse, error) {

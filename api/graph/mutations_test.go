@@ -1,15 +1,22 @@
 package graph_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
+	"jetstep/api/command"
 	"jetstep/api/graph"
 	"jetstep/history/view"
+	"jetstep/history/view/viewtest"
 )
 
 const (
@@ -22,14 +29,15 @@ const (
 func TestAppMutations(t *testing.T) {
 	t.Parallel()
 	told := &commands{app: uuid.MustParse(fixtureApp)}
-	api, _ := newAPI(t, told)
+	api, store := newLaggingAPI(t, told)
 
 	_, answer := post(t, api, `mutation{createApp(input:{url:"localhost:3000"}){id name connected sdkFeatureReadiness{aiMetadataExtraction{ready reason} extendedTraces{ready reason}}}}`, nil)
 	require.JSONEq(t, `{"data":{"createApp":{"id":"`+fixtureApp+`","name":"fixture-app","connected":true,"sdkFeatureReadiness":{"aiMetadataExtraction":{"ready":false,"reason":3},"extendedTraces":{"ready":false,"reason":2}}}}}`, answer)
 	require.Equal(t, "localhost:3000", told.url)
 
-	_, answer = post(t, api, `mutation{updateApp(input:{id:"`+fixtureApp+`",url:"http://new"}){id}}`, nil)
-	require.JSONEq(t, `{"data":{"updateApp":{"id":"`+fixtureApp+`"}}}`, answer)
+	told.changed = func(id uuid.UUID, url string) { store.change(id, func(app *view.App) { app.URL = url }) }
+	_, answer = post(t, api, `mutation{updateApp(input:{id:"`+fixtureApp+`",url:"http://new"}){id url}}`, nil)
+	require.JSONEq(t, `{"data":{"updateApp":{"id":"`+fixtureApp+`","url":"http://new"}}}`, answer)
 	require.Equal(t, "http://new", told.url)
 
 	_, answer = post(t, api, `mutation{deleteApp(id:"`+fixtureApp+`") a:deleteAppByName(name:"fixture-worker") b:deleteAppByName(name:"nope")}`, nil)
@@ -56,8 +64,8 @@ func TestInvokeFunction(t *testing.T) {
 	session := ulid.MustParse(completedRun)
 	_, answer := post(t, api, `mutation($s:ULID){invokeFunction(functionSlug:"any",data:{n:1},user:{id:"u"},meta:{sessions:["a"]},debugSessionID:$s)}`, map[string]any{"s": session})
 	require.JSONEq(t, `{"data":{"invokeFunction":true}}`, answer)
-	require.Equal(t, graph.Invocation{
-		Slug: "any", Data: []byte(`{"n":1}`), User: []byte(`{"id":"u"}`), Sessions: []byte(`["a"]`), Debug: graph.Debug{Session: &session},
+	require.Equal(t, command.Invocation{
+		Slug: "any", Data: []byte(`{"n":1}`), User: []byte(`{"id":"u"}`), Sessions: []byte(`["a"]`), Debug: command.Debug{Session: &session},
 	}, told.call)
 
 	_, answer = post(t, api, `mutation{invokeFunction(functionSlug:"any",meta:{x:1})}`, nil)
@@ -78,7 +86,9 @@ func TestCancelRun(t *testing.T) {
 	}
 	require.JSONEq(t, `{"errors":[{"message":"cannot cancel an ended run","path":["cancelRun"]}],"data":null}`, cancel(completedRun))
 	require.JSONEq(t, `{"data":{"cancelRun":{"id":"`+cancelledRun+`","status":"CANCELLED","output":"{}","finishedAt":"2026-11-25T23:17:27.124Z"}}}`, cancel(cancelledRun), "again is fine")
+	told.err = view.ErrNotFound
 	require.Contains(t, cancel(fixtureAppULID), "sql: no rows in result set")
+	told.err = nil
 
 	set := func(id ulid.ULID, status view.Status) {
 		for i := range store.RunRows {
@@ -93,6 +103,12 @@ func TestCancelRun(t *testing.T) {
 	require.Contains(t, cancel(failedRun), `"status":"CANCELLED"`)
 
 	set(running, view.Running)
+	set(running, view.Running)
+	told.cancel, told.err = func(id ulid.ULID) { set(id, view.Completed) }, fmt.Errorf("cancel: %w", command.ErrEnded)
+	require.JSONEq(t, `{"errors":[{"message":"cannot cancel an ended run","path":["cancelRun"]}],"data":null}`, cancel(failedRun), "it ended meanwhile")
+
+	set(running, view.Running)
+	told.cancel = nil
 	told.err = errors.New("no owner")
 	require.JSONEq(t, `{"errors":[{"message":"no owner","path":["cancelRun"]}],"data":null}`, cancel(failedRun))
 }
@@ -105,17 +121,58 @@ func TestRerun(t *testing.T) {
 	api, _ := newAPI(t, told)
 	_, answer := post(t, api, `mutation{rerun(runID:"`+completedRun+`",fromStep:{stepID:"first",input:"[1]"})}`, nil)
 	require.JSONEq(t, `{"data":{"rerun":"01M8AG737TEFVHWD5J2H43JKJE"}}`, answer)
-	require.Equal(t, graph.Rerun{Run: ulid.MustParse(completedRun), Step: "first", Input: []byte("[1]")}, told.rerun)
+	require.Equal(t, command.Rerun{Run: ulid.MustParse(completedRun), Step: "first", Input: []byte("[1]")}, told.rerun)
 
 	_, answer = post(t, api, `mutation{rerun(runID:"`+completedRun+`")}`, nil)
 	require.NotContains(t, answer, "errors")
-	require.Equal(t, graph.Rerun{Run: ulid.MustParse(completedRun)}, told.rerun)
+	require.Equal(t, command.Rerun{Run: ulid.MustParse(completedRun)}, told.rerun)
 
 	for _, input := range []string{"", "{}", "[1"} {
 		_, answer = post(t, api, `mutation($i:Bytes){rerun(runID:"`+completedRun+`",fromStep:{stepID:"first",input:$i})}`, map[string]string{"i": input})
 		require.JSONEq(t, `{"errors":[{"message":"input is not a valid JSON array","path":["rerun"]}],"data":null}`, answer)
 	}
-	told.err = graph.ErrNoSuchStep
-	_, answer = post(t, api, `mutation{rerun(runID:"`+completedRun+`",fromStep:{stepID:"x"})}`, nil)
-	require.JSONEq(t, `{"errors":[{"message":"error reconstructing input state: rerun step not found","path":["rerun"]}],"data":null}`, answer)
+	for message, err := range map[string]error{
+		"error reconstructing input state: rerun step not found":         fmt.Errorf("rerun: %w", command.ErrNoSuchStep),
+		"error reconstructing input state: rerun step name is ambiguous": fmt.Errorf("rerun: %w", command.ErrAmbiguousStep),
+		"sql: no rows in result set":                                     fmt.Errorf("rerun: %w", view.ErrNotFound),
+		"no owner":                                                       errors.New("no owner"),
+	} {
+		told.err = err
+		_, answer = post(t, api, `mutation{rerun(runID:"`+completedRun+`",fromStep:{stepID:"x"})}`, nil)
+		require.JSONEq(t, `{"errors":[{"message":"`+message+`","path":["rerun"]}],"data":null}`, answer)
+	}
+}
+
+// lagging is a history in which a change of an app shows with the second look.
+type lagging struct {
+	*viewtest.Store
+	mu      sync.Mutex
+	pending func()
+}
+
+func newLaggingAPI(t *testing.T, commands graph.Commands) (http.Handler, *lagging) {
+	history := &lagging{Store: viewtest.Load(t, root)}
+	return graph.New(graph.Config{Reader: history, Commands: commands}), history
+}
+
+func (l *lagging) change(id uuid.UUID, change func(*view.App)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = func() {
+		l.AppRows = slices.Clone(l.AppRows)
+		i := slices.IndexFunc(l.AppRows, func(app view.App) bool { return app.ID == id })
+		change(&l.AppRows[i])
+	}
+}
+
+// Apps shows what was changed before it was last called.
+func (l *lagging) Apps(context.Context) ([]view.App, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	shown := l.AppRows
+	if l.pending != nil {
+		l.pending()
+		l.pending = nil
+	}
+	return shown, nil
 }

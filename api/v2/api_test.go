@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"jetstep/api/v2"
@@ -32,22 +31,6 @@ const (
 )
 
 var captured = time.Date(2026, 11, 25, 23, 20, 27, 0, time.UTC)
-
-type commands struct {
-	err   error
-	rerun v2.Rerun
-	ended []ulid.ULID
-}
-
-func (c *commands) Cancel(_ context.Context, run ulid.ULID) error {
-	c.ended = append(c.ended, run)
-	return c.err
-}
-
-func (c *commands) Rerun(_ context.Context, rerun v2.Rerun) (ulid.ULID, error) {
-	c.rerun = rerun
-	return ulid.MustParse(noRun), c.err
-}
 
 func newAPI(t *testing.T) (http.Handler, *viewtest.Store, *commands) {
 	store, told := viewtest.Load(t, root), &commands{}
@@ -178,9 +161,35 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v2/events/" + noRun + "/runs?cursor=x", "", 400, "invalid_field_format", "Cursor is invalid"},
 		{"POST", "/v2/runs/" + cancelledRun + "/cancel", "", 409, "run_already_cancelled", "Run is already cancelled"},
 		{"POST", "/v2/runs/" + completedRun + "/cancel", "", 409, "run_already_ended", "Cannot cancel an ended run"},
-		{"POST", "/v2/runs/" + noRun + "/cancel", "", 404, "not_found", "Run not found"},
-		{"POST", "/v2/runs/" + noRun + "/rerun", "{}", 404, "not_found", "Run not found"},
 		{"POST", "/v2/runs/" + cronRun + "/rerun", "{}", 501, "not_implemented", "Rerunning cron-triggered runs is not yet supported"},
+		{"POST", "/v2/runs/x/cancel", "", 400, "invalid_field_format", "Run ID must be a valid ULID"},
+		{"POST", "/v2/runs/x/rerun", "", 400, "invalid_field_format", "Run ID must be a valid ULID"},
+		{"POST", "/v2/runs/" + completedRun + "/rerun", `{} {}`, 400, "api_error", "unexpected text after the top-level value"},
+		{"POST", "/v2/runs/" + completedRun + "/rerun", `{"fromStep":{"stepId":"a","input":{}}}`, 400, "invalid_field_format", "Step input must be an array"},
+		{"POST", "/v2/envs", "{}", 400, "missing_field", "Environment name is required"},
+		{"POST", "/v2/envs", `{"name":"x"}`, 501, "not_implemented", "Environments not implemented in OSS"},
+		{"POST", "/v2/envs", `{"title":"x"}`, 400, "api_error", `json: unknown field "title"`},
+		{"GET", "/v2/env/webhooks", "", 400, "missing_field", "X-Inngest-Env header is required"},
+		{"GET", "/v2/sandboxes", "", 501, "api_error", "method ListSandboxes not implemented"},
+		{"POST", "/v2/sandboxes/1/exec", "", 501, "api_error", "method Sandboxes not implemented"},
+		{"POST", "/v2/events", "{}", 400, "missing_field", "Event name is required"},
+		{"POST", "/v2/events", `{"name":"` + strings.Repeat("x", 513) + `"}`, 400, "invalid_field_format", "Event name cannot exceed 512 characters"},
+		{"POST", "/v2/events", `{"name":"x","ts":"soon"}`, 400, "validation_error", "timestamp is not a number"},
+		{"POST", "/v2/events", `{"name":"x","v":"1"}`, 400, "api_error", `json: unknown field "v"`},
+		{"POST", "/v2/events/x/resend", "", 400, "invalid_field_format", "Event ID must be a valid ULID"},
+		{"POST", "/v2/events/" + noRun + "/resend", `{"x":1}`, 400, "api_error", `json: unknown field "x"`},
+		{"POST", "/v2/apps/fixture-app/functions/hello/invoke", "", 400, "missing_field", "Input data is required"},
+		{"POST", "/v2/apps/fixture-app/functions/hello/invoke", `{"data":null}`, 400, "missing_field", "Input data is required"},
+		{"POST", "/v2/apps/fixture-app/functions/hello/invoke", `{"data":[1]}`, 400, "invalid_field_format", "Input data must be an object"},
+		{"POST", "/v2/apps/fixture-app/functions/nope/invoke", `{"data":{}}`, 404, "not_found", "Function not found"},
+		{"POST", "/v2/apps/nope/functions/hello/invoke", `{"data":{}}`, 404, "not_found", "Function not found"},
+		{"POST", "/v2/apps/fixture-app/functions/hello/replays", `{}`, 400, "missing_field", "from is required"},
+		{"POST", "/v2/apps/fixture-app/functions/nope/replays", `{"from":"2026-11-25T23:00:00Z"}`, 404, "not_found", "Function not found"},
+		{"POST", "/v2/apps/fixture-app/functions/hello/replays", `{"from":"2026-11-25T23:00:00Z","until":"2026-11-25T23:00:00Z"}`, 400, "invalid_field_format", "from must be before until"},
+		{"POST", "/v2/apps/fixture-app/functions/hello/replays", `{"from":"2026-11-25T23:00:00Z","limit":501}`, 400, "invalid_field_format", "Limit cannot exceed 500"},
+		{"POST", "/v2/apps/fixture-app/functions/hello/replays", `{"from":"2026-11-25T23:00:00Z","limit":0}`, 400, "invalid_field_format", "Limit must be at least 1"},
+		{"POST", "/v2/apps/fixture-app/functions/hello/replays", `{"from":"2026-11-25T23:00:00Z","cursor":"x"}`, 400, "invalid_field_format", "Cursor is invalid"},
+		{"POST", "/v2/apps/fixture-app/functions/hello/replays", `{"from":"2026-11-25T23:00:00Z","status":["RUNNING"]}`, 400, "invalid_field_format", "Status is invalid"},
 		{"POST", "/v2/runs/" + completedRun + "/rerun", `{"fromStep":{}}`, 400, "missing_field", "Step ID is required"},
 		{"POST", "/v2/runs/" + completedRun + "/rerun", `{"bogus":1}`, 400, "api_error", `json: unknown field "bogus"`},
 		{"POST", "/v2/runs/" + completedRun + "/rerun", strings.Repeat(" ", 4<<20), 413, "invalid_request", "Request body cannot exceed 3145728 bytes"},
@@ -190,45 +199,6 @@ func TestRefusals(t *testing.T) {
 		require.Equal(t, c.status, status, c.path)
 		require.Equal(t, problemOf(c.code, c.message), answer, c.path)
 	}
-}
-
-func TestCommands(t *testing.T) {
-	t.Parallel()
-	api, store, told := newAPI(t)
-	status, answer := ask(t, api, "POST", "/v2/runs/"+completedRun+"/rerun", "")
-	require.Equal(t, 200, status)
-	require.Equal(t, `{"data":{"runId":"`+noRun+`"},`+fetched+`}`, answer)
-	require.Equal(t, v2.Rerun{Run: ulid.MustParse(completedRun)}, told.rerun)
-	for _, body := range []string{`{"fromStep":{"stepId":"first","input":[1]}}`, `{"from_step":{"step_id":"first","input":[1]}}`} {
-		_, _ = ask(t, api, "POST", "/v2/runs/"+completedRun+"/rerun", body)
-		require.Equal(t, v2.Rerun{Run: ulid.MustParse(completedRun), Step: "first", Input: []byte("[1]")}, told.rerun)
-	}
-	for err, text := range map[error]string{
-		v2.ErrNoSuchStep: "Step not found in original run", v2.ErrAmbiguousStep: "Step name matches multiple steps in original run",
-	} {
-		told.err = err
-		status, answer = ask(t, api, "POST", "/v2/runs/"+completedRun+"/rerun", `{"fromStep":{"stepId":"x"}}`)
-		require.Equal(t, 400, status)
-		require.Equal(t, problemOf("invalid_request", text), answer)
-	}
-	told.err = errors.New("no owner")
-	status, answer = ask(t, api, "POST", "/v2/runs/"+completedRun+"/rerun", "{}")
-	require.Equal(t, 500, status)
-	require.Equal(t, problemOf("internal_error", "Internal error"), answer)
-
-	for i := range store.RunRows {
-		if store.RunRows[i].ID.String() == completedRun {
-			store.RunRows[i].Status = view.Running
-		}
-	}
-	status, _ = ask(t, api, "POST", "/v2/runs/"+completedRun+"/cancel", "")
-	require.Equal(t, 500, status)
-	told.err = nil
-	status, answer = ask(t, api, "POST", "/v2/runs/"+completedRun+"/cancel", "")
-	require.Equal(t, 200, status)
-	require.Equal(t, `{"data":{"runId":"`+completedRun+`"},`+fetched+`}`, answer)
-	_, answer = ask(t, api, "GET", "/v2/runs/"+completedRun, "")
-	require.NotContains(t, answer, "endedAt", "it runs")
 }
 
 type page struct {

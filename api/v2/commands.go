@@ -7,27 +7,56 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/api/command"
 	"jetstep/history/view"
 )
 
+func conflict(code, message string) error { return &problem{http.StatusConflict, code, message} }
+
+func refused(code, message string) error { return &problem{http.StatusBadRequest, code, message} }
+
+// The words for a run that cannot be cancelled.
+var (
+	errRunCancelled = conflict("run_already_cancelled", "Run is already cancelled")
+	errRunEnded     = conflict("run_already_ended", "Cannot cancel an ended run")
+)
+
 func (s *server) cancel(r *http.Request, path []string) (*answer, error) {
-	run, err := s.findRun(r.Context(), path[0])
+	id, err := parseRunID(path[0])
+	if err != nil {
+		return nil, err
+	}
+	// The history may not know the run yet: then the engine does.
+	run, err := s.Reader.Run(r.Context(), id)
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, view.ErrNotFound):
 		return nil, err
 	case run.Status == view.Cancelled:
-		return nil, &problem{http.StatusConflict, "run_already_cancelled", "Run is already cancelled"}
+		return nil, errRunCancelled
 	case run.Status.Ended():
-		return nil, &problem{http.StatusConflict, "run_already_ended", "Cannot cancel an ended run"}
+		return nil, errRunEnded
 	}
-	if err := s.Commands.Cancel(r.Context(), run.ID); err != nil {
+	err = s.Commands.Cancel(r.Context(), id)
+	switch {
+	case errors.Is(err, command.ErrEnded):
+		return nil, errRunEnded
+	case errors.Is(err, view.ErrNotFound):
+		return nil, missing("Run not found")
+	case err != nil:
 		return nil, err
 	}
-	return single(object{"runId": run.ID.String()})
+	return single(object{"runId": id.String()})
 }
 
-// maxBody bounds bodies, in bytes.
-const maxBody = 3 << 20
+func parseRunID(text string) (ulid.ULID, error) {
+	id, err := ulid.ParseStrict(text)
+	if err != nil {
+		return id, invalid("Run ID must be a valid ULID")
+	}
+	return id, nil
+}
 
 // rerunBody is the body of a rerun, in either spelling.
 type rerunBody struct {
@@ -41,40 +70,73 @@ type fromStep struct {
 	Input   json.RawMessage `json:"input"`
 }
 
+// into completes a rerun by where it starts.
+func (b *rerunBody) into(rerun *command.Rerun) error {
+	from := b.FromStep
+	if from == nil {
+		from = b.FromStep2
+	}
+	if from == nil {
+		return nil
+	}
+	if rerun.Step = from.StepID + from.StepID2; rerun.Step == "" {
+		return refused("missing_field", "Step ID is required")
+	}
+	if input := bytes.TrimSpace(from.Input); len(input) > 0 && string(input) != "null" {
+		if input[0] != '[' {
+			return invalid("Step input must be an array")
+		}
+		rerun.Input = input
+	}
+	return nil
+}
+
 func (s *server) rerun(r *http.Request, path []string) (*answer, error) {
 	var body rerunBody
 	if err := readBody(r, &body); err != nil {
 		return nil, err
 	}
-	run, err := s.findRun(r.Context(), path[0])
+	id, err := parseRunID(path[0])
 	if err != nil {
+		return nil, err
+	}
+	run, err := s.Reader.Run(r.Context(), id)
+	if err != nil && !errors.Is(err, view.ErrNotFound) {
 		return nil, err
 	}
 	if run.Cron != nil {
 		return nil, &problem{http.StatusNotImplemented, "not_implemented", "Rerunning cron-triggered runs is not yet supported"}
 	}
-	rerun := Rerun{Run: run.ID}
-	from := body.FromStep
-	if from == nil {
-		from = body.FromStep2
-	}
-	if from != nil {
-		if rerun.Step = from.StepID + from.StepID2; rerun.Step == "" {
-			return nil, &problem{http.StatusBadRequest, "missing_field", "Step ID is required"}
-		}
-		rerun.Input = from.Input
-	}
-	id, err := s.Commands.Rerun(r.Context(), rerun)
-	switch {
-	case errors.Is(err, ErrNoSuchStep):
-		return nil, &problem{http.StatusBadRequest, "invalid_request", "Step not found in original run"}
-	case errors.Is(err, ErrAmbiguousStep):
-		return nil, &problem{http.StatusBadRequest, "invalid_request", "Step name matches multiple steps in original run"}
-	case err != nil:
+	rerun := command.Rerun{Run: id}
+	if err := body.into(&rerun); err != nil {
 		return nil, err
 	}
-	return single(object{"runId": id.String()})
+	made, err := s.Commands.Rerun(r.Context(), rerun)
+	if err != nil {
+		return nil, rerunProblem(err)
+	}
+	return single(object{"runId": made.String()})
 }
+
+// rerunProblem is why a run cannot be made again, in the words of the API.
+func rerunProblem(err error) error {
+	switch {
+	case errors.Is(err, command.ErrNoSuchStep):
+		return refused("invalid_request", "Step not found in original run")
+	case errors.Is(err, command.ErrAmbiguousStep):
+		return refused("invalid_request", "Step name matches multiple steps in original run")
+	case errors.Is(err, command.ErrNoFunction):
+		return missing("Function not found")
+	case errors.Is(err, command.ErrNoInput):
+		return missing("Events of the run not found")
+	case errors.Is(err, view.ErrNotFound):
+		return missing("Run not found")
+	}
+	return err
+}
+
+// maxBody bounds bodies, in bytes.
+const maxBody = 3 << 20
 
 // readBody reads an object without unknown keys; an empty body is one.
 func readBody(r *http.Request, into any) error {
@@ -92,6 +154,9 @@ func readBody(r *http.Request, into any) error {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
 		return &problem{http.StatusBadRequest, "api_error", err.Error()}
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return &problem{http.StatusBadRequest, "api_error", "unexpected text after the top-level value"}
 	}
 	return nil
 }

@@ -3,10 +3,10 @@ package v2
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"github.com/oklog/ulid/v2"
 
+	"jetstep/api/command"
 	"jetstep/history/trace"
 	"jetstep/history/view"
 )
@@ -27,22 +27,19 @@ type Reader interface {
 	Spans(ctx context.Context, run ulid.ULID) ([]trace.Row, error)
 }
 
-// Commands change runs.
+// Commands change something; see command.Commands. A run or event that is not
+// known is a view.ErrNotFound.
 type Commands interface {
+	// Cancel fails with command.ErrEnded.
 	Cancel(ctx context.Context, run ulid.ULID) error
-	// Rerun starts a new run. It fails with ErrNoSuchStep or ErrAmbiguousStep.
-	Rerun(ctx context.Context, rerun Rerun) (ulid.ULID, error)
-}
-
-// What Rerun fails with.
-var (
-	ErrNoSuchStep    = errors.New("step not found in original run")
-	ErrAmbiguousStep = errors.New("step name matches multiple steps in original run")
-)
-
-// Rerun asks for a run to be made again.
-type Rerun struct {
-	Run   ulid.ULID
-	Step  string          // its name, empty to start anew
-	Input json.RawMessage // new arguments of that step, a list, or nil
+	// Rerun starts a new run. It fails with command.ErrNoSuchStep,
+	// ErrAmbiguousStep, ErrNoFunction and ErrNoInput.
+	Rerun(ctx context.Context, rerun command.Rerun) (ulid.ULID, error)
+	Replay(ctx context.Context, replay command.Replay) (command.Replayed, error)
+	// Begin starts a run of a function. It fails with what command.Begin says.
+	Begin(ctx context.Context, begin command.Begin) (ulid.ULID, error)
+	// Send stores an event, an object. It fails with ingest.ErrRefused.
+	Send(ctx context.Context, event json.RawMessage) (ulid.ULID, error)
+	// Resend fails with command.ErrInternalEvent.
+	Resend(ctx context.Context, event ulid.ULID) (ulid.ULID, error)
 }

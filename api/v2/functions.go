@@ -41,20 +41,30 @@ func (s *server) function(r *http.Request, path []string) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	app, ok := c.find(path[0])
+	app, f, ok := c.findFunction(path[0], path[1])
 	if !ok {
 		return nil, missing("Function not found")
 	}
+	shown, err := showFunction(app, f)
+	if err != nil {
+		return nil, err
+	}
+	return single(shown)
+}
+
+// findFunction looks for a function that is not archived by its id, with or
+// without that of its app.
+func (c *catalog) findFunction(nameOrID, id string) (view.App, view.Function, bool) {
+	app, ok := c.find(nameOrID)
+	if !ok {
+		return app, view.Function{}, false
+	}
 	for _, f := range c.live(app.ID) {
-		if f.Slug == path[1] || shortID(app, f.Slug) == path[1] {
-			shown, err := showFunction(app, f)
-			if err != nil {
-				return nil, err
-			}
-			return single(shown)
+		if f.Slug == id || shortID(app, f.Slug) == id {
+			return app, f, true
 		}
 	}
-	return nil, missing("Function not found")
+	return app, view.Function{}, false
 }
 
 // shortID is the id of a function without its app.

@@ -46,14 +46,20 @@ func (p params) limit(l limits) (int, error) {
 		return l.usual, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 32)
-	switch {
-	case err != nil:
+	if err != nil {
 		return 0, &problem{http.StatusBadRequest, "api_error", fmt.Sprintf("parsing field %q: %s", "limit", err)}
+	}
+	return l.check(n)
+}
+
+// check is the size of the page that was asked for.
+func (l limits) check(n int64) (int, error) {
+	switch {
 	case n == 0 && l.zeroIsUsual:
 		return l.usual, nil
 	case n < 1:
 		return 0, invalid("Limit must be at least 1")
-	case int(n) > l.most:
+	case n > int64(l.most):
 		return 0, invalid(fmt.Sprintf("Limit cannot exceed %d", l.most))
 	}
 	return int(n), nil

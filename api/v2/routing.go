@@ -33,6 +33,13 @@ func (s *server) table() []route {
 		{http.MethodGet, "/runs/*/trace", s.trace},
 		{http.MethodPost, "/runs/*/rerun", s.rerun},
 		{http.MethodPost, "/runs/*/cancel", s.cancel},
+		{http.MethodPost, "/events", s.sendEvent},
+		{http.MethodPost, "/events/*/resend", s.resendEvent},
+		{http.MethodPost, "/apps/*/functions/*/invoke", s.invoke},
+		{http.MethodPost, "/apps/*/functions/*/replays", s.replay},
+		{http.MethodPost, "/envs", createEnvironment},
+		{http.MethodGet, "/env/webhooks", webhooks},
+		{http.MethodPost, "/env/webhooks", webhooks},
 	}, unimplemented()...)
 }
 
@@ -43,6 +50,9 @@ type matched struct {
 }
 
 func (s *server) match(method, path string) (handler, matched) {
+	if path == "/sandboxes" || strings.HasPrefix(path, "/sandboxes/") {
+		return nil, matched{problem: &problem{http.StatusNotImplemented, "api_error", "method " + sandboxMethod(method, path) + " not implemented"}}
+	}
 	known := false
 	for _, r := range s.routes {
 		values, ok := fit(r.pattern, path)
@@ -81,32 +91,4 @@ func fit(pattern, path string) ([]string, bool) {
 		values = append(values, value)
 	}
 	return values, true
-}
-
-// unimplemented are the routes that a server on its own does not have.
-func unimplemented() []route {
-	refuse := func(message string) handler {
-		return func(*http.Request, []string) (*answer, error) {
-			return nil, &problem{http.StatusNotImplemented, "not_implemented", message}
-		}
-	}
-	var routes []route
-	for _, r := range []struct{ method, pattern, message string }{
-		{http.MethodPatch, "/envs/*", "Environments not implemented in OSS"},
-		{http.MethodPost, "/apps/*/syncs", "App sync not implemented in OSS"},
-		{http.MethodGet, "/partner/accounts", "Accounts not implemented in OSS"},
-		{http.MethodPost, "/partner/accounts", "Accounts not implemented in OSS"},
-		{http.MethodGet, "/insights/tables", "Insights not implemented in OSS"},
-		{http.MethodGet, "/insights/events/schemas", "Insights not implemented in OSS"},
-		{http.MethodPost, "/insights/query", "Insights not implemented in OSS"},
-		{http.MethodPost, "/insights/query/prompt", "Insights not implemented in OSS"},
-		{http.MethodGet, "/experiments", "Experiments not implemented in OSS"},
-		{http.MethodGet, "/apps/*/functions/*/experiments/*", "Experiments not implemented in OSS"},
-		{http.MethodGet, "/sessions", "Sessions not implemented in OSS"},
-		{http.MethodGet, "/sessions/*", "Sessions not implemented in OSS"},
-		{http.MethodGet, "/sessions/*/*/runs", "Sessions not implemented in OSS"},
-	} {
-		routes = append(routes, route{r.method, r.pattern, refuse(r.message)})
-	}
-	return routes
 }

@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -73,7 +74,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer.Metadata.set("fetchedAt", stamp(s.Now()))
-	s.write(w, http.StatusOK, answer)
+	s.write(w, cmp.Or(answer.status, http.StatusOK), answer)
 }
 
 // answer is a success. Its JSON has the keys in alphabetical order.
@@ -81,6 +82,8 @@ type answer struct {
 	Data     any    `json:"data,omitempty"`
 	Metadata object `json:"metadata"`
 	Page     object `json:"page,omitempty"`
+
+	status int // of HTTP; 0 for 200
 }
 
 func single(data any) (*answer, error) {
