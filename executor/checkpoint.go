@@ -35,7 +35,7 @@ func (e *Executor) Checkpoint(ctx context.Context, run ulid.ULID, job string, op
 		}
 	}
 	_, limit := e.Limits.Of(r.FunctionID)
-	t := &state.Transition{RunID: run, ResetJob: job}
+	t := &state.Transition{RunID: run, ResetJob: job, MetadataSize: e.screenMetadata(r, ops)}
 	d := &decision{situation: &situation{run: r, size: limit}, t: t}
 	var refused error
 	for i := range ops {

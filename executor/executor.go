@@ -40,17 +40,25 @@ type Config struct {
 	Store     state.Store
 	SDK       SDK
 	Functions Functions
-	Limits    *Limits
-	Logger    *slog.Logger
+	// Runs records runs that apps begin themselves; nil if none can be.
+	Runs   Beginner
+	Limits *Limits
+	Logger *slog.Logger
 	// Workers is how many SDK calls are made at once, default 100. An eighth
 	// more, and four at least, is for functions that are not being called when
 	// these are busy.
 	Workers int
 	// RetryInterval, if set, replaces the back-off table.
 	RetryInterval time.Duration
+	// Patience is how long the app of a durable endpoint may report nothing of
+	// a run before the run goes on by itself; default DefaultPatience.
+	Patience time.Duration
 	// OnTrouble, if set, is told why a run has to be called again, and with ""
 	// that the reason is gone.
 	OnTrouble func(run ulid.ULID, reason string)
+	// OnCall, if set, is told of each call that has ended, before what follows
+	// from it is stored. It must be quick and must not change what it is given.
+	OnCall func(*state.Called)
 }
 
 // There is one more worker for each so many, and a least number of them, that
@@ -78,6 +86,9 @@ func New(cfg Config) *Executor {
 	if cfg.Workers <= 0 {
 		cfg.Workers = 100
 	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = DefaultPatience
+	}
 	if cfg.Limits == nil {
 		cfg.Limits = NewLimits()
 	}
@@ -86,6 +97,9 @@ func New(cfg Config) *Executor {
 	}
 	if cfg.OnTrouble == nil {
 		cfg.OnTrouble = func(ulid.ULID, string) {}
+	}
+	if cfg.OnCall == nil {
+		cfg.OnCall = func(*state.Called) {}
 	}
 	return &Executor{Config: cfg, log: cfg.Logger}
 }
@@ -197,7 +211,7 @@ func (e *Executor) decide(ctx context.Context, run *state.Run, lease queue.Lease
 
 // call calls the SDK and decides what follows.
 func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job, began time.Time) (*state.Transition, error) {
-	fn, app, ok := e.Functions.Executable(run.FunctionID)
+	fn, app, ok := e.executable(run)
 	if !ok {
 		return e.refuse(run, job, "Error", "the function of this run is no longer registered"), nil
 	}
@@ -225,8 +239,11 @@ func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job, bega
 		return nil, err
 	}
 	s.now = time.Now()
+	metadata := e.screenMetadata(run, answer.Ops)
 	t, trouble := decide(s, answer)
+	t.MetadataSize = metadata
 	e.tell(s, answer, t, trouble)
+	e.OnCall(t.Called)
 	return t, nil
 }
 
@@ -272,6 +289,9 @@ func request(s *situation) *driver.Request {
 		for _, d := range run.Defers {
 			req.Defers[d.ID] = d.Status == state.DeferAfterRun
 		}
+	}
+	if run.Endpoint != nil {
+		reenter(req, run)
 	}
 	return req
 }

@@ -38,7 +38,7 @@ func (d *decision) op(i int, op *driver.Opcode) error {
 	case driver.OpGateway, driver.OpAIGateway:
 		return d.gateway(op, d.remote[i])
 	case driver.OpRunComplete, driver.OpSyncRunComplete:
-		d.t.Finish = &state.Finish{Status: state.Completed, Output: canonical(runOutput(op))}
+		d.complete(op)
 		return nil
 	case driver.OpDiscoveryRequest:
 		d.discover(op, state.JobEdge, function.DiscoveryJob(d.run.Key(), op.ID))
@@ -341,7 +341,9 @@ func (d *decision) addDefer(op *driver.Opcode) {
 	if err != nil || len(d.run.Defers)+len(d.t.Defers) >= maxDefers || size > driver.MaxDeferInput {
 		status, opts.Input = state.DeferRejected, nil
 	}
-	d.t.Defers = append(d.t.Defers, state.Defer{ID: op.ID, Slug: opts.FnSlug, Status: status, Input: canonical(opts.Input)})
+	d.t.Defers = append(d.t.Defers, state.Defer{
+		ID: op.ID, Slug: opts.FnSlug, Status: status, Input: canonical(opts.Input), UserID: op.Userland.ID, Meta: opts.Meta,
+	})
 }
 
 func (d *decision) deferAbort(op *driver.Opcode) {

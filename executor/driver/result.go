@@ -101,6 +101,10 @@ func (r *Result) Err() *RunError {
 	return &RunError{Error: text, Name: "Error", Message: text}
 }
 
+// RunError is the error object of a run that failed with e (sdk-protocol
+// §15.5); text stands in when e has no error text of its own.
+func (e *UserError) RunError(text string) *RunError { return newRunError(e.JSON(), text) }
+
 // resultOf is the result that an answer would be for an endpoint's own client.
 func resultOf(a Answer) Result {
 	r := Result{Status: a.Status, Headers: map[string]string{}}
