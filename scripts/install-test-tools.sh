@@ -47,6 +47,7 @@ if [ -z "$(command -v initdb || ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null)
 else
 	echo "have PostgreSQL"
 fi
+need redis-server redis-server redis # for the Redis path's tests, which start servers of their own
 need cc "gcc libc6-dev" gcc # the race detector is cgo
 need node nodejs node
 need npm npm node

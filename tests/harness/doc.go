@@ -1,5 +1,5 @@
 // Package harness runs the real thing for end-to-end tests: the jetstep binary
-// and the apps that it calls, each as a process of its own, and a client for
+// and the apps and databases that it uses, each as a process of its own, and a client for
 // the server's public HTTP API.
 //
 // It guarantees that whatever it started is gone when it is told so (process
