@@ -1,0 +1,48 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+	"github.com/redis/go-redis/v9"
+
+	"jetstep/compat/redis/format"
+)
+
+// Claim takes an idempotency key for a run, or tells which run has it and
+// whether that one has ended. A value that is no run counts for nothing
+// (redis-state §5.8, "Create run").
+func (s *Store) Claim(ctx context.Context, account uuid.UUID, key string, run ulid.ULID) (format.Claim, error) {
+	name := format.ClaimKey(account, key)
+	text, err := s.redis.SetArgs(ctx, name, format.Claim{RunID: run}.Encode(),
+		redis.SetArgs{Mode: "NX", Get: true, TTL: format.ClaimTTL * time.Second}).Result()
+	if errors.Is(err, redis.Nil) {
+		return format.Claim{RunID: run}, nil
+	}
+	if err != nil {
+		return format.Claim{}, fmt.Errorf("claim %s for run %s: %w", key, run, err)
+	}
+	claim, err := format.DecodeClaim(name, text)
+	if err != nil {
+		return format.Claim{RunID: run}, nil
+	}
+	return claim, nil
+}
+
+// Finalize takes the right to publish the events about a run's end. Who has it
+// has it still when it asks again with the same token (redis-state §6.2).
+func (s *Store) Finalize(ctx context.Context, account uuid.UUID, key string, token uuid.UUID) (bool, error) {
+	holder, err := s.redis.SetArgs(ctx, format.FinalizeKey(account, key), token.String(),
+		redis.SetArgs{Mode: "NX", Get: true, TTL: format.ClaimTTL * time.Second}).Result()
+	if errors.Is(err, redis.Nil) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("claim the end of a run with key %s: %w", key, err)
+	}
+	return holder == token.String(), nil
+}

@@ -1,0 +1,197 @@
+package runs
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+	"github.com/redis/go-redis/v9"
+
+	"jetstep/compat/redis/format"
+)
+
+//go:embed lua/*.lua
+var sources embed.FS
+
+// script is one of the embedded ones; they are there, or nothing is.
+func script(name string) *redis.Script {
+	text, err := sources.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err)
+	}
+	return redis.NewScript(string(text))
+}
+
+var (
+	scriptCreate      = script("create")
+	scriptSaveStep    = script("save_step")
+	scriptUpdate      = script("update")
+	scriptSaveDefer   = script("save_defer")
+	scriptAbortDefer  = script("abort_defer")
+	scriptSavePause   = script("save_pause")
+	scriptDeletePause = script("delete_pause")
+)
+
+// Store is the state of all runs in one Redis. It is safe for concurrent use.
+type Store struct{ redis redis.UniversalClient }
+
+// NewStore is the store in that Redis.
+func NewStore(client redis.UniversalClient) *Store { return &Store{redis: client} }
+
+// Ref names a run: its keys have its function's id, too.
+type Ref struct {
+	Run      ulid.ULID
+	Function uuid.UUID
+}
+
+// New is a run to be created.
+type New struct {
+	Metadata format.Metadata
+	Events   string // JSON list
+	Steps    []Value
+	Inputs   []Value
+}
+
+// Value is a step's output or input, as JSON.
+type Value struct{ Step, JSON string }
+
+// Create makes a run's state. It tells whether the run was there before: then
+// nothing is changed.
+func (s *Store) Create(ctx context.Context, n *New) (existed bool, err error) {
+	ref := Ref{n.Metadata.ID.RunID, n.Metadata.ID.FunctionID}
+	n.Metadata.EventSize = int64(len(n.Events))
+	n.Metadata.StateSize, n.Metadata.StepCount = n.Metadata.EventSize, int64(len(n.Steps))
+	for _, v := range append(n.Steps[:len(n.Steps):len(n.Steps)], n.Inputs...) {
+		n.Metadata.StateSize += int64(len(v.JSON))
+	}
+	hash, err := n.Metadata.Encode()
+	if err != nil {
+		return false, err
+	}
+	args := []any{n.Events, len(hash)}
+	for field, value := range hash {
+		args = append(args, field, value)
+	}
+	for _, values := range [][]Value{n.Steps, n.Inputs} {
+		args = append(args, len(values))
+		for _, v := range values {
+			args = append(args, v.Step, v.JSON)
+		}
+	}
+	code, err := scriptCreate.Run(ctx, s.redis, []string{
+		format.EventsKey(ref.Run, ref.Function), format.MetadataKey(ref.Run), format.ActionsKey(ref.Run, ref.Function),
+		format.StackKey(ref.Run), format.InputsKey(ref.Run, ref.Function),
+	}, args...).Int()
+	if err != nil {
+		return false, fmt.Errorf("create run %s: %w", ref.Run, err)
+	}
+	return code == 1, nil
+}
+
+// Saved is what became of a step that was to be saved.
+type Saved int
+
+// The outcomes of saving a step.
+const (
+	SavedNow    Saved = 0
+	SavedOther  Saved = -1 // another output was saved before: that one stays
+	SavedBefore Saved = -2 // the same output was saved before
+	SavedGone   Saved = -3 // there is no such run
+)
+
+// SaveStep saves a finished step unless it is saved. It tells whether steps of
+// the present group are pending. metadata is the size of what was attached.
+func (s *Store) SaveStep(ctx context.Context, ref Ref, v Value, metadata int) (saved Saved, pending bool, err error) {
+	reply, err := scriptSaveStep.Run(ctx, s.redis, []string{
+		format.ActionsKey(ref.Run, ref.Function), format.MetadataKey(ref.Run), format.StackKey(ref.Run),
+		format.InputsKey(ref.Run, ref.Function), format.PendingKey(ref.Run, ref.Function),
+	}, v.Step, v.JSON, metadata).Int64Slice()
+	if err != nil {
+		return 0, false, fmt.Errorf("save step %s of run %s: %w", v.Step, ref.Run, err)
+	}
+	return Saved(reply[0]), reply[1] == 1, nil
+}
+
+// SavePending replaces the steps that are planned together.
+func (s *Store) SavePending(ctx context.Context, ref Ref, steps []string) error {
+	key := format.PendingKey(ref.Run, ref.Function)
+	_, err := s.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.Del(ctx, key)
+		if len(steps) > 0 {
+			p.SAdd(ctx, key, members(steps)...)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("save pending steps of run %s: %w", ref.Run, err)
+	}
+	return nil
+}
+
+func members(names []string) []any {
+	all := make([]any, len(names))
+	for i, name := range names {
+		all[i] = name
+	}
+	return all
+}
+
+// Update is a change of a run's metadata; zero values change nothing.
+type Update struct {
+	ForcePlan      *bool
+	RequestVersion *int // unless there is one
+	StartedAt      int64
+	HasAI          bool
+	MetadataSize   int // added
+}
+
+// Update changes the metadata of a run. It tells whether there is one.
+func (s *Store) Update(ctx context.Context, run ulid.ULID, u Update) (exists bool, err error) {
+	args := []any{"", "", "", "", ""}
+	if u.ForcePlan != nil {
+		args[0] = flag(*u.ForcePlan)
+	}
+	if u.RequestVersion != nil {
+		args[1] = strconv.Itoa(*u.RequestVersion)
+	}
+	if u.StartedAt != 0 {
+		args[2] = strconv.FormatInt(u.StartedAt, 10)
+	}
+	if u.HasAI {
+		args[3] = flag(true)
+	}
+	if u.MetadataSize != 0 {
+		args[4] = strconv.Itoa(u.MetadataSize)
+	}
+	code, err := scriptUpdate.Run(ctx, s.redis, []string{format.MetadataKey(run)}, args...).Int()
+	if err != nil {
+		return false, fmt.Errorf("update run %s: %w", run, err)
+	}
+	return code == 0, nil
+}
+
+func flag(set bool) string {
+	if set {
+		return "1"
+	}
+	return "0"
+}
+
+// Delete takes away the state of a run, once it has ended: what its idempotency
+// key says from then on, its keys, its pauses (redis-state §5.8, "Delete run").
+func (s *Store) Delete(ctx context.Context, id *format.Identifier) error {
+	if id.Key != "" {
+		ended := format.Claim{RunID: id.RunID, Ended: true}.Encode()
+		err := s.redis.SetArgs(ctx, format.ClaimKey(id.AccountID, id.Key), ended, redis.SetArgs{Mode: "XX", KeepTTL: true}).Err()
+		if err != nil && err != redis.Nil {
+			return fmt.Errorf("mark the key of run %s: %w", id.RunID, err)
+		}
+	}
+	if err := s.redis.Del(ctx, format.RunKeys(id.RunID, id.FunctionID)...).Err(); err != nil {
+		return fmt.Errorf("delete run %s: %w", id.RunID, err)
+	}
+	return s.DeletePausesOf(ctx, id.RunID)
+}
