@@ -33,6 +33,10 @@ const (
 	RoleLatencyKey     = prefixQueue + "queue:latency"           // lease
 )
 
+// SetAsideKey is the hash of items that could not be read: id → partition, reason
+// and item. The original does not have it.
+const SetAsideKey = prefixQueue + "jetstep:aside"
+
 // ReadyKey is the sorted set of a partition's items that are not leased, by milliseconds.
 func ReadyKey(partition string) string { return prefixQueue + "queue:sorted:" + partition }
 

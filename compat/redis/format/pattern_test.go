@@ -124,7 +124,7 @@ func builders() map[string]func(key) string {
 		format.PauseIndexKey, format.ItemsKey, format.PartitionsKey, format.PointersKey, format.AccountsKey, format.LeasedKey,
 		format.DebouncesKey, format.DebounceMoving, format.BacklogsKey, format.ShadowsKey, format.ShadowPointersKey,
 		format.ShadowAccountsKey, format.NormalizeKey, format.RoleSequentialKey, format.RoleScavengerKey,
-		format.RoleInstrumentsKey, format.RoleLatencyKey, format.ConstraintAccountsKey, format.GatewaysKey,
+		format.RoleInstrumentsKey, format.RoleLatencyKey, format.SetAsideKey, format.ConstraintAccountsKey, format.GatewaysKey,
 	} {
 		all[name] = fixed(name)
 	}

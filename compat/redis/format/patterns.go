@@ -66,6 +66,7 @@ func queuePatterns() []*Pattern {
 		{Template: "{queue}:accounts:<account>:shadows:sorted", Type: Sorted},
 		{Template: AccountsKey, Type: Sorted, member: isUUID},
 		{Template: LeasedKey, Type: Sorted},
+		{Template: SetAsideKey, Type: Hash, value: isJSON},
 		{Template: "{queue}:queue:sorted:<...>", Type: Sorted},
 		{Template: "{queue}:scavenger:<...>:sorted", Type: Sorted},
 		{Template: "{queue}:idx:run:<run>", Type: Sorted},

@@ -1,0 +1,152 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/redis/go-redis/v9"
+
+	"jetstep/compat/redis/format"
+)
+
+// Peek reads ready items of a partition that are due within a second, in order,
+// from the offset on. How many stand in line there is told too: fewer than the
+// limit means that there are no more. Items that are leased or gone are left out,
+// and those that cannot be read are set aside: they are the error's.
+func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offset, limit int64) (entries []*Entry, inLine int64, damaged, err error) {
+	until := now.Truncate(time.Second).Add(lookAhead).UnixMilli()
+	line, err := q.redis.ZRangeByScoreWithScores(ctx, format.ReadyKey(partition),
+		&redis.ZRangeBy{Min: "-inf", Max: decimal(until), Offset: offset, Count: limit}).Result()
+	if err != nil {
+		return nil, 0, nil, fmt.Errorf("peek partition %s: %w", partition, err)
+	}
+	if len(line) == 0 {
+		return nil, 0, nil, nil
+	}
+	ids := make([]string, len(line))
+	for i, z := range line {
+		ids[i] = z.Member.(string)
+	}
+	texts, err := q.redis.HMGet(ctx, format.ItemsKey, ids...).Result()
+	if err != nil {
+		return nil, 0, nil, fmt.Errorf("peek partition %s: %w", partition, err)
+	}
+	for i, id := range ids {
+		text, there := texts[i].(string)
+		if !there {
+			if err := q.remove(ctx, id, "", partition, ""); err != nil {
+				return nil, 0, damaged, err
+			}
+			continue
+		}
+		item, err := format.Decode[format.Item](format.Place{Key: format.ItemsKey, Member: id}, text)
+		if err != nil {
+			damaged = errors.Join(damaged, err)
+			if err := q.remove(ctx, id, text, partition, err.Error()); err != nil {
+				return nil, 0, damaged, err
+			}
+			continue
+		}
+		if format.Leased(item.LeaseID, now.UnixMilli()) {
+			continue
+		}
+		item.ID = id
+		entries = append(entries, &Entry{Item: item, text: text, score: int64(line[i].Score)})
+	}
+	return entries, int64(len(line)), damaged, nil
+}
+
+// remove takes an item out of its partition: one that is not there, or one that
+// cannot be read, which is set aside.
+func (q *Queue) remove(ctx context.Context, id, text, partition, reason string) error {
+	keys := []string{
+		format.ItemsKey, format.ReadyKey(partition), format.ScavengerKey(partition), format.LeasedKey, format.SetAsideKey,
+	}
+	if err := scriptRemove.Run(ctx, q.redis, keys, id, text, partition, reason).Err(); err != nil {
+		return fmt.Errorf("remove item %s: %w", id, err)
+	}
+	return nil
+}
+
+// Lease leases an item that is as it was read, and that nobody has leased.
+func (q *Queue) Lease(ctx context.Context, e *Entry, now time.Time) (*Entry, error) {
+	if format.Leased(e.Item.LeaseID, now.UnixMilli()) {
+		return nil, fmt.Errorf("lease item %s: %w", e.Item.ID, ErrChanged)
+	}
+	next := *e
+	if pt := next.Item.EarliestPeek; pt == 0 || pt > now.UnixMilli() {
+		next.Item.EarliestPeek = now.UnixMilli()
+	}
+	return q.setLease(ctx, "lease", e, &next, now)
+}
+
+// Extend makes the lease of an item last from now on. When the item was changed
+// by somebody, but has the same lease still, it is extended as it is then.
+func (q *Queue) Extend(ctx context.Context, e *Entry, now time.Time) (*Entry, error) {
+	for {
+		next := *e
+		extended, err := q.setLease(ctx, "extend the lease of", e, &next, now)
+		if !errors.Is(err, ErrChanged) {
+			return extended, err
+		}
+		again, getErr := q.Get(ctx, e.Item.ID)
+		if getErr != nil {
+			return nil, getErr
+		}
+		if !SameLease(&again.Item, &e.Item) {
+			return nil, err
+		}
+		again.score = e.score
+		e = again
+	}
+}
+
+// SameLease tells whether two readings of an item are of one lease.
+func SameLease(a, b *format.Item) bool {
+	return a.LeaseID != nil && b.LeaseID != nil && *a.LeaseID == *b.LeaseID
+}
+
+func (q *Queue) setLease(ctx context.Context, what string, e, next *Entry, now time.Time) (*Entry, error) {
+	lease := newLease(now.Add(ItemLease))
+	next.Item.LeaseID = &lease
+	var err error
+	if next.text, err = format.Encode(next.Item); err != nil {
+		return nil, err
+	}
+	partition := e.Item.Partition()
+	keys := []string{format.ItemsKey, format.ReadyKey(partition), format.ScavengerKey(partition), format.LeasedKey}
+	code, err := scriptLeaseItem.Run(ctx, q.redis, keys, e.Item.ID, e.text, next.text, format.LeaseExpiry(lease), partition).Int()
+	if err := outcome(what, e.Item.ID, code, err); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// TakeRole takes a role that nobody has, or keeps the one that own is the lease
+// of. It gives the lease, or a zero one while another has the role.
+func (q *Queue) TakeRole(ctx context.Context, role string, own ulid.ULID, now time.Time) (ulid.ULID, error) {
+	holder, err := q.redis.Get(ctx, role).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return ulid.ULID{}, fmt.Errorf("take role %s: %w", role, err)
+	}
+	ended := ""
+	if format.LeaseText(holder) < now.UnixMilli() {
+		ended = holder
+	}
+	mine := ""
+	if own != (ulid.ULID{}) {
+		mine = own.String()
+	}
+	lease := newLease(now.Add(RoleLease))
+	code, err := scriptTakeRole.Run(ctx, q.redis, []string{role}, lease.String(), mine, ended).Int()
+	if err != nil {
+		return ulid.ULID{}, fmt.Errorf("take role %s: %w", role, err)
+	}
+	if code == 1 {
+		return ulid.ULID{}, nil
+	}
+	return lease, nil
+}

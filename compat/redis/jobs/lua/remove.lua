@@ -1,0 +1,21 @@
+-- Removes what is left of an item that is not there, or sets a bad one aside
+-- (redis-queue 9.2, "remove-item"). KEYS: items, ready, scavenger, leased, set
+-- aside. ARGV: item id, item as it was read or '' for none, partition, reason.
+-- 0 removed, 1 not as it was.
+local text = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if text ~= ARGV[2] then
+  return 1
+end
+if text ~= '' then
+  redis.call('HSET', KEYS[5], ARGV[1], cjson.encode({partition = ARGV[3], reason = ARGV[4], item = text}))
+  redis.call('HDEL', KEYS[1], ARGV[1])
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
+if first[1] then
+  redis.call('ZADD', KEYS[4], first[2], ARGV[3])
+else
+  redis.call('ZREM', KEYS[4], ARGV[3])
+end
+return 0
