@@ -1,9 +1,11 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -13,7 +15,7 @@ import (
 )
 
 // Peek reads ready items of a partition that are due within a second, in order,
-// from the offset on. How many stand in line there is told too: fewer than the
+// from the offset on; those of one run and score in the order of their time. How many stand in line there is told too: fewer than the
 // limit means that there are no more. Items that are leased or gone are left out,
 // and those that cannot be read are set aside: they are the error's.
 func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offset, limit int64) (entries []*Entry, inLine int64, damaged, err error) {
@@ -56,6 +58,9 @@ func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offse
 		item.ID = id
 		entries = append(entries, &Entry{Item: item, text: text, score: int64(line[i].Score)})
 	}
+	slices.SortStableFunc(entries, func(a, b *Entry) int {
+		return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(a.Item.At, b.Item.At))
+	})
 	return entries, int64(len(line)), damaged, nil
 }
 

@@ -39,6 +39,7 @@ var (
 	scriptDequeue          = script("pointers", "dequeue")
 	scriptRequeue          = script("pointers", "requeue")
 	scriptRemove           = script("remove")
+	scriptChange           = script("change")
 	scriptTakeRole         = script("take_role")
 )
 
@@ -85,93 +86,81 @@ const (
 )
 
 // Enqueue enqueues items, whose ids and data are set, to be executed when their
-// At says. All are tried in one round trip, each atomically.
+// At says: all or none, unless they are there.
 func (q *Queue) Enqueue(ctx context.Context, now time.Time, items ...*format.Item) ([]Enqueued, error) {
-	if len(items) == 0 {
-		return nil, nil
+	b := q.Batch(now)
+	for _, item := range items {
+		b.Enqueue(item)
 	}
-	commands := make([]*redis.Cmd, len(items))
-	if err := scriptEnqueue.Load(ctx, q.redis).Err(); err != nil {
+	codes, err := b.Exec(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("enqueue: %w", err)
 	}
-	pipe := q.redis.Pipeline()
-	for i := range items {
-		item := *items[i]
-		score, pointer := schedule(&item, now.UnixMilli())
-		if err := item.Check(); err != nil {
-			return nil, fmt.Errorf("enqueue: %w", err)
-		}
-		keys, args, err := enqueueArguments(&item, score, pointer, now)
-		if err != nil {
-			return nil, fmt.Errorf("enqueue: %w", err)
-		}
-		commands[i] = scriptEnqueue.EvalSha(ctx, pipe, keys, args...)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("enqueue: %w", err)
-	}
-	results := make([]Enqueued, len(items))
-	for i, command := range commands {
-		code, err := command.Int()
-		if err != nil {
-			return nil, fmt.Errorf("enqueue %s: %w", items[i].ID, err)
-		}
+	results := make([]Enqueued, len(codes))
+	for i, code := range codes {
 		results[i] = Enqueued(code)
 	}
 	return results, nil
 }
 
-func enqueueArguments(item *format.Item, score, pointer int64, now time.Time) (keys []string, args []any, err error) {
-	text, err := format.Encode(item)
-	if err != nil {
-		return nil, nil, err
-	}
-	fresh, err := format.Encode(format.PartitionOf(item))
-	if err != nil {
-		return nil, nil, err
-	}
-	run := item.Data.Identifier.RunID
-	keys, account := pointerKeys(item.Data.Identifier.AccountID)
-	singleton, has := format.ItemsKey, "0"
-	if item.Data.Singleton != nil && item.Data.Singleton.Key != "" {
-		singleton, has = format.SingletonKey(item.Data.Singleton.Key), "1"
-	}
-	keys = append(keys, format.SeenKey(item.ID), format.ReadyKey(item.Partition()), singleton, format.SingletonRunKey(run))
-	keys = append(keys, format.IndexKeys(item)...)
-	return keys, []any{
-		item.ID, text, score, pointer, now.UnixMilli(), item.Partition(), fresh, account, run.String(), has,
-	}, nil
-}
-
 // Dequeue takes an item away that is as it was read. It is remembered, so that
 // it is not enqueued again soon.
-func (q *Queue) Dequeue(ctx context.Context, e *Entry) error { return q.dequeue(ctx, e, e.text) }
+func (q *Queue) Dequeue(ctx context.Context, e *Entry) error {
+	o, err := dequeueOperation(e, e.text)
+	return q.one(ctx, "dequeue", e, o, err)
+}
 
 // Drop takes an item away whatever has become of it.
-func (q *Queue) Drop(ctx context.Context, e *Entry) error { return q.dequeue(ctx, e, "") }
+func (q *Queue) Drop(ctx context.Context, e *Entry) error {
+	o, err := dequeueOperation(e, "")
+	return q.one(ctx, "dequeue", e, o, err)
+}
 
-func (q *Queue) dequeue(ctx context.Context, e *Entry, text string) error {
-	item := &e.Item
-	fresh, err := format.Encode(format.PartitionOf(item))
-	if err != nil {
-		return err
+// Requeue puts an item back that is as it was read, as the change makes it, to
+// be executed when its At says then. One whose time has passed takes its place in
+// line as of now. Its lease ends and its generation counts on (redis-queue §9.8).
+func (q *Queue) Requeue(ctx context.Context, e *Entry, now time.Time, change func(*format.Item)) (*Entry, error) {
+	next, o, err := requeueOperation(e, now, change)
+	return next, q.one(ctx, "requeue", e, o, err)
+}
+
+// Replace makes another job of an item that is as it was read, under the same
+// id, as if it had just been enqueued: a sleep goes on as the call after it.
+func (q *Queue) Replace(ctx context.Context, e *Entry, now time.Time, item *format.Item) (*Entry, error) {
+	next, o, err := replaceOperation(e, now, item)
+	return next, q.one(ctx, "replace", e, o, err)
+}
+
+// Release puts an item back that is as it was read, as if it had not been leased.
+func (q *Queue) Release(ctx context.Context, e *Entry, now time.Time) (*Entry, error) {
+	score := e.score
+	if score == 0 {
+		score = e.Item.At
 	}
-	seconds := int64(format.SeenTTL)
-	if item.Idempotency > 0 {
-		seconds = item.Idempotency / int64(time.Second)
+	next, o, err := putBack(e, now, score, func(*format.Item) {})
+	return next, q.one(ctx, "release", e, o, err)
+}
+
+// Change writes an item that is as it was read without moving it: who has leased
+// it keeps it.
+func (q *Queue) Change(ctx context.Context, e *Entry, change func(*format.Item)) (*Entry, error) {
+	next := *e
+	change(&next.Item)
+	var err error
+	if next.text, err = format.Encode(next.Item); err != nil {
+		return nil, err
 	}
-	indexes := format.IndexKeys(item)
-	ofRun := "0"
-	if len(indexes) > 0 {
-		ofRun = "1"
+	o := operation{scriptChange, []string{format.ItemsKey}, []any{e.Item.ID, e.text, next.text}}
+	return &next, q.one(ctx, "change", e, o, nil)
+}
+
+// one does an operation on an item. err is that of making it.
+func (q *Queue) one(ctx context.Context, what string, e *Entry, o operation, err error) error {
+	code := 0
+	if err == nil {
+		code, err = o.script.Run(ctx, q.redis, o.keys, o.args...).Int()
 	}
-	run := item.Data.Identifier.RunID
-	keys, account := pointerKeys(item.Data.Identifier.AccountID)
-	keys = append(keys, format.SeenKey(item.ID), format.ReadyKey(item.Partition()), format.ScavengerKey(item.Partition()),
-		format.LeasedKey, format.PeekKey(item.ID), format.SingletonRunKey(run))
-	code, err := scriptDequeue.Run(ctx, q.redis, append(keys, indexes...),
-		item.ID, text, item.Partition(), account, seconds, fresh, run.String(), ofRun).Int()
-	return outcome("dequeue", item.ID, code, err)
+	return outcome(what, e.Item.ID, code, err)
 }
 
 // outcome is the error of an operation on an item that answers 0, 1 for an item
@@ -187,68 +176,6 @@ func outcome(what, id string, code int, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s item %s: %w", what, id, err)
-}
-
-// Requeue puts an item back that is as it was read, as the change makes it, to
-// be executed when its At says then; but not before now. Its lease ends and its
-// generation counts on (redis-queue §9.8).
-func (q *Queue) Requeue(ctx context.Context, e *Entry, now time.Time, change func(*format.Item)) (*Entry, error) {
-	ms := now.UnixMilli()
-	return q.putBack(ctx, e, now, 0, func(i *format.Item) {
-		i.Generation++
-		change(i)
-		i.At = max(i.At, ms)
-		i.WallTime, i.EnqueuedAt = i.At, ms
-		i.RefilledFrom, i.RefilledAt = "", 0
-	})
-}
-
-// Replace makes another job of an item that is as it was read, under the same
-// id, as if it had just been enqueued: a sleep goes on as the call after it.
-func (q *Queue) Replace(ctx context.Context, e *Entry, now time.Time, next *format.Item) (*Entry, error) {
-	item := *next
-	score, _ := schedule(&item, now.UnixMilli())
-	if err := item.Check(); err != nil {
-		return nil, err
-	}
-	return q.putBack(ctx, e, now, score, func(i *format.Item) { *i = item })
-}
-
-// Release puts an item back that is leased with that lease, as if it had not been.
-func (q *Queue) Release(ctx context.Context, e *Entry, now time.Time) (*Entry, error) {
-	score := e.score
-	if score == 0 {
-		score = e.Item.At
-	}
-	return q.putBack(ctx, e, now, score, func(*format.Item) {})
-}
-
-// putBack makes an item ready with a score, 0 for that of its time.
-func (q *Queue) putBack(ctx context.Context, e *Entry, now time.Time, score int64, change func(*format.Item)) (*Entry, error) {
-	next := *e
-	next.Item.LeaseID, next.Item.EarliestPeek = nil, 0
-	change(&next.Item)
-	if next.score = score; score == 0 {
-		next.score = next.Item.At
-	}
-	var err error
-	if next.text, err = format.Encode(next.Item); err != nil {
-		return nil, err
-	}
-	fresh, err := format.Encode(format.PartitionOf(&next.Item))
-	if err != nil {
-		return nil, err
-	}
-	partition, leave := e.Item.Partition(), format.IndexKeys(&e.Item)
-	keys, account := pointerKeys(e.Item.Data.Identifier.AccountID)
-	keys = append(keys, format.ReadyKey(partition), format.ScavengerKey(partition), format.LeasedKey, format.PeekKey(e.Item.ID))
-	keys = append(append(keys, leave...), format.IndexKeys(&next.Item)...)
-	code, err := scriptRequeue.Run(ctx, q.redis, keys, e.Item.ID, e.text, next.text, next.score, now.UnixMilli(),
-		partition, account, fresh, len(leave)).Int()
-	if err := outcome("requeue", e.Item.ID, code, err); err != nil {
-		return nil, err
-	}
-	return &next, nil
 }
 
 // Get reads an item; ErrGone when it is not there.

@@ -61,7 +61,10 @@ func (q *Queue) recover(ctx context.Context, partition, id string, now time.Time
 		return false, nil // extended since it was listed
 	}
 	item.ID = id
-	_, err = q.Requeue(ctx, &Entry{Item: item, text: text}, now, func(i *format.Item) { i.Scavenged++ })
+	_, err = q.Requeue(ctx, &Entry{Item: item, text: text}, now, func(i *format.Item) {
+		i.Scavenged++
+		i.At = now.UnixMilli()
+	})
 	if errors.Is(err, ErrGone) || errors.Is(err, ErrChanged) {
 		return false, nil
 	}

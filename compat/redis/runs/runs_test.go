@@ -169,8 +169,10 @@ func TestSaveStep(t *testing.T) {
 		{"a", `1`, runs.SavedBefore, true},
 		{"a", `2`, runs.SavedOther, true},
 		{"b", `[]`, runs.SavedNow, false},
-		{"c", `12`, runs.SavedNow, false},
 		{"b", `[]`, runs.SavedBefore, false},
+		{"c", `12`, runs.SavedNow, false},
+		{"b", `[]`, runs.SavedBefore, true}, // it was not the last
+		{"c", `12`, runs.SavedBefore, false},
 	} {
 		saved, pending := save(c.step, c.output)
 		require.Equal(t, c.saved, saved, c)
@@ -182,6 +184,8 @@ func TestSaveStep(t *testing.T) {
 	require.EqualValues(t, 15, r.Metadata.MetadataSize)
 	require.EqualValues(t, r.Metadata.EventSize+6+1+2+2-6, r.Metadata.StateSize, "the output takes the place of the input")
 	require.Empty(t, r.Pending)
+	require.NoError(t, s.SavePending(t.Context(), ref, []string{"b", "d"}))
+	require.Equal(t, []string{"d"}, s.load(ref.Run).Pending, "one that finished is not planned again")
 
 	saved, _, err := s.SaveStep(t.Context(), runs.Ref{Run: ulid.Make(), Function: fn}, runs.Value{Step: "a", JSON: "1"}, 0)
 	require.NoError(t, err)

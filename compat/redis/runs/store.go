@@ -28,6 +28,7 @@ func script(name string) *redis.Script {
 var (
 	scriptCreate      = script("create")
 	scriptSaveStep    = script("save_step")
+	scriptSavePending = script("save_pending")
 	scriptUpdate      = script("update")
 	scriptSaveDefer   = script("save_defer")
 	scriptAbortDefer  = script("abort_defer")
@@ -103,7 +104,9 @@ const (
 )
 
 // SaveStep saves a finished step unless it is saved. It tells whether steps of
-// the present group are pending. metadata is the size of what was attached.
+// the present group are pending; of one that was saved before, also whether it is
+// not the last: then whoever saved the last one sees to what follows. metadata is
+// the size of what was attached.
 func (s *Store) SaveStep(ctx context.Context, ref Ref, v Value, metadata int) (saved Saved, pending bool, err error) {
 	reply, err := scriptSaveStep.Run(ctx, s.redis, []string{
 		format.ActionsKey(ref.Run, ref.Function), format.MetadataKey(ref.Run), format.StackKey(ref.Run),
@@ -115,28 +118,18 @@ func (s *Store) SaveStep(ctx context.Context, ref Ref, v Value, metadata int) (s
 	return Saved(reply[0]), reply[1] == 1, nil
 }
 
-// SavePending replaces the steps that are planned together.
+// SavePending replaces the steps that are planned together; finished ones are
+// left out.
 func (s *Store) SavePending(ctx context.Context, ref Ref, steps []string) error {
-	key := format.PendingKey(ref.Run, ref.Function)
-	_, err := s.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		p.Del(ctx, key)
-		if len(steps) > 0 {
-			p.SAdd(ctx, key, members(steps)...)
-		}
-		return nil
-	})
-	if err != nil {
+	args := make([]any, len(steps))
+	for i, step := range steps {
+		args[i] = step
+	}
+	keys := []string{format.PendingKey(ref.Run, ref.Function), format.ActionsKey(ref.Run, ref.Function)}
+	if err := scriptSavePending.Run(ctx, s.redis, keys, args...).Err(); err != nil {
 		return fmt.Errorf("save pending steps of run %s: %w", ref.Run, err)
 	}
 	return nil
-}
-
-func members(names []string) []any {
-	all := make([]any, len(names))
-	for i, name := range names {
-		all[i] = name
-	}
-	return all
 }
 
 // Update is a change of a run's metadata; zero values change nothing.

@@ -36,7 +36,7 @@ else
   local text = id and redis.call('HGET', ITEMS, id)
   local good, item = pcall(cjson.decode, text or '')
   if good and type(item) == 'table' and type(item.at) == 'number' and not item.leaseID then
-    seconds = math.min(seconds, math.floor(item.at / 1000))
+    seconds = math.max(1, math.min(seconds, math.floor(item.at / 1000)))
   end
 end
 value.at = seconds

@@ -1,6 +1,7 @@
 -- Saves a finished step, the first time (redis-state 5.8, "Save step").
 -- KEYS: actions, metadata, stack, inputs, pending. ARGV: step, output, bytes of
--- attached metadata. Returns what became of it and whether steps are pending:
+-- attached metadata. Returns what became of it and whether what follows is
+-- another step's to say, because steps are pending or finished later:
 -- 0 saved, -1 another output was saved before, -2 the same was, -3 no run.
 local function pending()
   return redis.call('EXISTS', KEYS[5])
@@ -11,6 +12,9 @@ end
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if before then
   if before == ARGV[2] then
+    if redis.call('LINDEX', KEYS[3], -1) ~= ARGV[1] then
+      return {-2, 1}
+    end
     return {-2, pending()}
   end
   return {-1, pending()}

@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"jetstep/compat/redis/format"
+	"jetstep/state"
+)
+
+// storeFinish ends the run, if the transition does: who gets the right to says
+// so to the world, then its state goes, then its jobs.
+func (c *commit) storeFinish(ctx context.Context) error {
+	if c.Transition.Finish == nil {
+		return nil
+	}
+	// The steps that ended it were saved only now.
+	s, err := c.asEnded(ctx)
+	if err != nil {
+		return err
+	}
+	return c.finish(ctx, s, c.Transition.Finish, "job:"+c.Job)
+}
+
+// asEnded is the run with what the transition has saved.
+func (c *commit) asEnded(ctx context.Context) (*stored, error) {
+	if len(c.Saves)+len(c.Transition.Defers)+len(c.AbortDefers) == 0 {
+		return c.stored, nil
+	}
+	return c.Node.stored(ctx, c.RunID)
+}
+
+// finish ends a run. by says who does: it may begin again what it has begun.
+func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string) error {
+	id := &s.Metadata.ID
+	token := uuid.NewSHA1(uuid.NameSpaceOID, []byte(id.RunID.String()+by))
+	key := id.Key
+	if key == "" {
+		key = id.RunID.String()
+	}
+	mine, err := n.runs.Finalize(ctx, id.AccountID, key, token)
+	if err != nil {
+		return err
+	}
+	if !mine {
+		return state.ErrRunNotFound // somebody else is ending it
+	}
+	events := state.FinishEvents(s.run, n.Functions.App(id.FunctionID), f)
+	if len(events) > 0 {
+		if err := n.World.Publish(ctx, events); err != nil {
+			return err
+		}
+	}
+	n.World.Ended(s.run, f)
+	return n.remove(ctx, id)
+}
+
+// remove takes away the state of an ended run, and its jobs.
+func (n *Node) remove(ctx context.Context, id *format.Identifier) error {
+	if err := n.runs.Delete(ctx, id); err != nil {
+		return err
+	}
+	entries, err := n.jobs.OfRun(ctx, id.RunID)
+	if err != nil {
+		return err
+	}
+	batch := n.jobs.Batch(time.Now())
+	for _, e := range entries {
+		batch.Drop(e)
+	}
+	if _, err := batch.Exec(ctx); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		n.letGo(e.Item.ID)
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/jobs"
+	"jetstep/queue"
+	"jetstep/state"
+)
+
+// waiter waits for a job; the channel is closed when there will be none.
+type waiter struct{ lease chan queue.Lease }
+
+// held is a job that an executor has.
+type held struct {
+	entry    *jobs.Entry
+	token    uint64
+	function uuid.UUID
+	call     bool
+	until    time.Time
+}
+
+// Lease implements queue.Queue.
+func (n *Node) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error) {
+	if ctx.Err() != nil {
+		return queue.Lease{}, context.Cause(ctx)
+	}
+	w := &waiter{make(chan queue.Lease, 1)}
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return queue.Lease{}, queue.ErrClosed
+	}
+	n.waiting[lane] = append(n.waiting[lane], w)
+	n.mu.Unlock()
+	n.wake()
+	select {
+	case lease, ok := <-w.lease:
+		if !ok {
+			return queue.Lease{}, queue.ErrClosed
+		}
+		return lease, nil
+	case <-ctx.Done():
+	}
+	if !n.withdraw(lane, w) {
+		if lease, ok := <-w.lease; ok {
+			n.Release(lease)
+		}
+	}
+	return queue.Lease{}, context.Cause(ctx)
+}
+
+// withdraw takes a waiter out of line; false when it has been served.
+func (n *Node) withdraw(lane queue.Lane, w *waiter) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, other := range n.waiting[lane] {
+		if other == w {
+			n.waiting[lane] = append(n.waiting[lane][:i], n.waiting[lane][i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+func (n *Node) anyWaiting() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.waiting[queue.LaneCall])+len(n.waiting[queue.LaneWake])+len(n.waiting[queue.LaneFirst]) > 0
+}
+
+// lineFor is the line whose first one gets a job of the lane; ok is false when
+// nobody wants it.
+func (n *Node) lineFor(lane queue.Lane, function uuid.UUID) (line queue.Lane, ok bool) {
+	if len(n.waiting[lane]) > 0 {
+		return lane, true
+	}
+	idle := lane == queue.LaneCall && n.calls[function] == 0
+	return queue.LaneFirst, idle && len(n.waiting[queue.LaneFirst]) > 0
+}
+
+func (n *Node) wanted(lane queue.Lane, function uuid.UUID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, ok := n.lineFor(lane, function)
+	return ok
+}
+
+// deliver hands a leased item out; false when nobody waits any more.
+func (n *Node) deliver(e *jobs.Entry, job state.Job) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	lane := queue.LaneOf(job.Kind)
+	line, ok := n.lineFor(lane, e.Item.FunctionID)
+	if !ok {
+		return false
+	}
+	w := n.waiting[line][0]
+	n.waiting[line] = n.waiting[line][1:]
+	n.tokens++
+	h := &held{
+		entry: e, token: n.tokens, function: e.Item.FunctionID, call: lane == queue.LaneCall,
+		until: time.UnixMilli(format.LeaseExpiry(*e.Item.LeaseID)),
+	}
+	n.drop(e.Item.ID)
+	n.held[e.Item.ID] = h
+	if h.call {
+		n.calls[h.function]++
+	}
+	w.lease <- queue.Lease{
+		RunID: e.Item.Data.Identifier.RunID, FunctionID: e.Item.FunctionID, Job: job, Mark: n.recent.last, Token: h.token,
+		Lasts: func() bool { return n.lasts(e.Item.ID, h.token) },
+	}
+	return true
+}
+
+func (n *Node) lasts(item string, token uint64) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h, ok := n.held[item]
+	return ok && h.token == token && time.Now().Before(h.until)
+}
+
+// drop forgets that an item is executed; the caller has the lock. Someone may
+// wait for the first call of its function.
+func (n *Node) drop(item string) {
+	h, ok := n.held[item]
+	if !ok {
+		return
+	}
+	delete(n.held, item)
+	if h.call {
+		if n.calls[h.function]--; n.calls[h.function] == 0 {
+			delete(n.calls, h.function)
+		}
+	}
+}
+
+// letGo forgets that an item is executed.
+func (n *Node) letGo(item string) {
+	n.mu.Lock()
+	n.drop(item)
+	n.mu.Unlock()
+	n.wake()
+}
+
+func (n *Node) allHeld() []*held {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make([]*held, 0, len(n.held))
+	for _, h := range n.held {
+		all = append(all, h)
+	}
+	return all
+}
+
+// releaseWithin is how long giving a job back may take.
+const releaseWithin = 10 * time.Second
+
+// Release implements queue.Queue.
+func (n *Node) Release(lease queue.Lease) {
+	n.mu.Lock()
+	h, ok := n.held[lease.Job.ID]
+	if !ok || h.token != lease.Token {
+		n.mu.Unlock()
+		return
+	}
+	n.drop(lease.Job.ID)
+	entry := h.entry
+	n.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), releaseWithin)
+	defer cancel()
+	err := n.giveBack(ctx, entry)
+	if err != nil {
+		// Its lease runs out, and then it is found.
+		n.Log.Warn("a job cannot be given back", "run_id", lease.RunID, "error", err)
+	}
+	n.visitAt(entry.Item.Partition(), time.Now())
+}
+
+func (n *Node) giveBack(ctx context.Context, e *jobs.Entry) error {
+	for {
+		_, err := n.jobs.Release(ctx, e, time.Now())
+		if !errors.Is(err, jobs.ErrChanged) {
+			if errors.Is(err, jobs.ErrGone) {
+				return nil
+			}
+			return err
+		}
+		again, err := n.jobs.Get(ctx, e.Item.ID)
+		if errors.Is(err, jobs.ErrGone) || err == nil && !jobs.SameLease(&again.Item, &e.Item) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		e = again
+	}
+}
+
+// extend keeps the lease of an item that is executed.
+func (n *Node) extend(ctx context.Context, h *held) {
+	extended, err := n.jobs.Extend(ctx, h.entry, time.Now())
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err != nil {
+		if errors.Is(err, jobs.ErrChanged) {
+			h.until = time.Time{} // somebody else has it
+		}
+		return
+	}
+	h.entry, h.until = extended, time.UnixMilli(format.LeaseExpiry(*extended.Item.LeaseID))
+}

@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+	"github.com/redis/go-redis/v9"
+
+	"jetstep/compat/redis/jobs"
+	"jetstep/compat/redis/runs"
+	"jetstep/state"
+)
+
+// Functions is what the engine must know about functions.
+type Functions interface {
+	// Attempts is how often a step of the function may be tried.
+	Attempts(function uuid.UUID) int
+	// App is the app that the function belongs to.
+	App(function uuid.UUID) uuid.UUID
+}
+
+// World is what runs have to do with besides Redis.
+type World interface {
+	// Publish accepts events that runs send. It must be safe to repeat.
+	Publish(ctx context.Context, events []state.Outgoing) error
+	// Ended is told how a run ended; it may be told twice.
+	Ended(run *state.Run, finish *state.Finish)
+}
+
+// Config says whose Redis it is.
+type Config struct {
+	Redis       redis.UniversalClient
+	Functions   Functions
+	World       World
+	Account     uuid.UUID
+	Environment uuid.UUID
+	Log         *slog.Logger
+}
+
+// Node is one process's part in executing what is in a Redis. It is safe for
+// concurrent use.
+type Node struct {
+	Config
+	runs *runs.Store
+	jobs *jobs.Queue
+
+	mu      sync.Mutex
+	closed  bool
+	waiting [3][]*waiter // by lane
+	held    map[string]*held
+	calls   map[uuid.UUID]int    // leased calls, by function
+	due     map[string]time.Time // partitions to be visited, beside those that pointers name
+	reports map[ulid.ULID]uint64 // when runs last reported steps, as positions in recent
+	recent  recent
+	tokens  uint64
+
+	kick    chan struct{}
+	stop    context.CancelFunc
+	working sync.WaitGroup
+}
+
+// Open begins to hand out what is due.
+func Open(c Config) *Node {
+	ctx, stop := context.WithCancel(context.Background())
+	n := &Node{
+		Config: c, runs: runs.NewStore(c.Redis), jobs: jobs.NewQueue(c.Redis),
+		held: map[string]*held{}, calls: map[uuid.UUID]int{}, due: map[string]time.Time{}, reports: map[ulid.ULID]uint64{},
+		kick: make(chan struct{}, 1), stop: stop,
+	}
+	n.working.Go(func() { n.scan(ctx) })
+	n.working.Go(func() { n.renew(ctx) })
+	n.working.Go(func() { n.scavenge(ctx) })
+	return n
+}
+
+// StopLeasing ends Lease for all: no more work is handed out. What was is
+// concluded still, and leases are kept.
+func (n *Node) StopLeasing() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
+	for lane := range n.waiting {
+		for _, w := range n.waiting[lane] {
+			close(w.lease)
+		}
+		n.waiting[lane] = nil
+	}
+}
+
+// Close ends the node. Leases that are held run out.
+func (n *Node) Close() {
+	n.StopLeasing()
+	n.stop()
+	n.working.Wait()
+}
+
+// wake makes the scanner look at once.
+func (n *Node) wake() {
+	select {
+	case n.kick <- struct{}{}:
+	default:
+	}
+}
+
+// visitAt makes the scanner visit a partition then, whatever its pointer says:
+// pointers have whole seconds.
+func (n *Node) visitAt(partition string, at time.Time) {
+	n.mu.Lock()
+	if have, ok := n.due[partition]; !ok || at.Before(have) {
+		n.due[partition] = at
+	}
+	n.mu.Unlock()
+	n.wake()
+}
+
+// null is JSON's.
+var null = json.RawMessage("null")

@@ -1,0 +1,228 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/jobs"
+	"jetstep/queue"
+)
+
+// The rhythm of the original (redis-queue §12.1, §14).
+const (
+	tick          = 150 * time.Millisecond
+	renewEvery    = 10 * time.Second
+	scavengeEvery = 30 * time.Second
+	roleEvery     = 3300 * time.Millisecond
+	idleVisit     = 30 * time.Second
+	partitions    = 300
+	page          = 50
+	horizon       = 2 * time.Second
+)
+
+// scan hands out what is due to those who wait for it, until the node ends.
+func (n *Node) scan(ctx context.Context) {
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-n.kick:
+		}
+		if n.anyWaiting() {
+			if err := n.visitDue(ctx); err != nil && ctx.Err() == nil {
+				n.Log.Error("the queue cannot be read: it is tried again", "error", err)
+			}
+		}
+		timer.Reset(n.untilNext())
+	}
+}
+
+// untilNext is when to look at the latest.
+func (n *Node) untilNext() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	wait, now := tick, time.Now()
+	for _, at := range n.due {
+		wait = min(wait, at.Sub(now))
+	}
+	return max(wait, 0)
+}
+
+// visitDue visits the partitions that pointers name, and those that are known to
+// have something due.
+func (n *Node) visitDue(ctx context.Context) error {
+	now := time.Now()
+	due, err := n.jobs.Due(ctx, now, partitions)
+	if err != nil {
+		return err
+	}
+	named := map[string]bool{}
+	for _, p := range due {
+		named[p.ID] = true
+	}
+	for _, id := range n.takeDue(now) {
+		if named[id] {
+			continue
+		}
+		p, err := n.jobs.Partition(ctx, id)
+		if errors.Is(err, jobs.ErrGone) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		due = append(due, p)
+	}
+	for i := range due {
+		if due[i].Queue != "" {
+			continue // of the system: no run's jobs
+		}
+		if err := n.visit(ctx, &due[i]); err != nil {
+			return err
+		}
+		if !n.anyWaiting() {
+			break
+		}
+	}
+	return nil
+}
+
+// takeDue are the partitions that are to be visited now.
+func (n *Node) takeDue(now time.Time) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var ids []string
+	for id, at := range n.due {
+		if !at.After(now) {
+			ids = append(ids, id)
+			delete(n.due, id)
+		}
+	}
+	return ids
+}
+
+// visit hands out what is due in a partition, in order.
+func (n *Node) visit(ctx context.Context, p *format.Partition) error {
+	now := time.Now()
+	leased, err := n.jobs.LeasePartition(ctx, p, now)
+	if err != nil {
+		return err
+	}
+	if !leased {
+		n.visitAt(p.ID, now.Add(tick))
+		return nil
+	}
+	visitErr := n.handOut(ctx, p)
+	next := time.Now().Add(idleVisit + rand.N(idleVisit))
+	return errors.Join(visitErr, n.jobs.RequeuePartition(ctx, p, next, false))
+}
+
+func (n *Node) handOut(ctx context.Context, p *format.Partition) error {
+	for offset := int64(0); ; {
+		now := time.Now()
+		entries, inLine, damaged, err := n.jobs.Peek(ctx, p.ID, now, offset, page)
+		if err != nil {
+			return err
+		}
+		if damaged != nil {
+			n.Log.Error("items set aside: they cannot be read", "partition", p.ID, "error", damaged)
+		}
+		taken := int64(0)
+		for _, e := range entries {
+			if at := time.UnixMilli(e.Item.At); at.After(now) {
+				if at.Before(now.Add(horizon)) {
+					n.visitAt(p.ID, at)
+				}
+				continue
+			}
+			done, err := n.offer(ctx, e, now)
+			if err != nil {
+				return err
+			}
+			if done {
+				taken++
+			}
+			if !n.anyWaiting() {
+				return nil
+			}
+		}
+		if inLine < page {
+			return nil
+		}
+		offset += inLine - taken
+	}
+}
+
+// offer leases an item and hands it to who waits for such a job, if anyone does.
+func (n *Node) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, error) {
+	kind, ok := kindOf(e.Item.Data.Kind)
+	if !ok || !n.wanted(queue.LaneOf(kind), e.Item.FunctionID) {
+		return false, nil
+	}
+	leased, err := n.jobs.Lease(ctx, e, now)
+	if errors.Is(err, jobs.ErrChanged) || errors.Is(err, jobs.ErrGone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	job, err := n.jobOf(&leased.Item)
+	if err != nil {
+		n.Log.Error("job passed over: it cannot be read", "partition", e.Item.Partition(), "error", err)
+		return true, nil // until its lease ends
+	}
+	if !n.deliver(leased, job) {
+		_, err := n.jobs.Release(ctx, leased, now)
+		return false, err
+	}
+	return true, nil
+}
+
+// renew keeps the leases of what is being executed.
+func (n *Node) renew(ctx context.Context) {
+	ticker := time.NewTicker(renewEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, h := range n.allHeld() {
+			n.extend(ctx, h)
+		}
+	}
+}
+
+// scavenge puts back what others were executing when they died, as long as this
+// process has that role.
+func (n *Node) scavenge(ctx context.Context) {
+	ticker := time.NewTicker(roleEvery)
+	defer ticker.Stop()
+	var lease ulid.ULID
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			var err error
+			if lease, err = n.jobs.TakeRole(ctx, format.RoleScavengerKey, lease, now); err == nil && lease != (ulid.ULID{}) &&
+				now.Sub(last) >= scavengeEvery {
+				last = now
+				_, err = n.jobs.Scavenge(ctx, now)
+			}
+			if err != nil && ctx.Err() == nil {
+				n.Log.Error("leases that ended cannot be collected: it is tried again", "error", err)
+			}
+		}
+	}
+}

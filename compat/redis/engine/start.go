@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/runs"
+	"jetstep/function"
+	"jetstep/state"
+)
+
+// Start is a run to be started.
+type Start struct {
+	FunctionID      uuid.UUID
+	FunctionVersion int
+	Slug            string
+	AppID           uuid.UUID
+	// Source is what makes two starts the same run (redis-state §6.1).
+	Source string
+	// Events are the input as it is stored, with their internal ids.
+	Events   []json.RawMessage
+	EventIDs []ulid.ULID
+	Cron     string
+	// At is when it is due, in milliseconds; 0 for now.
+	At int64
+}
+
+// Start starts a run, or finds the one that the same source has started. It tells
+// whether that one has ended.
+func (n *Node) Start(ctx context.Context, s *Start) (run ulid.ULID, ended bool, err error) {
+	now := time.Now()
+	id := format.Identifier{
+		RunID: ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()), FunctionID: s.FunctionID, Version: s.FunctionVersion,
+		EventID: s.EventIDs[0], EventIDs: s.EventIDs, Key: function.IdempotencyKey(s.FunctionID, s.Source),
+		AccountID: n.Account, EnvironmentID: n.Environment, AppID: s.AppID, Priority: new(int64),
+	}
+	claim, err := n.runs.Claim(ctx, n.Account, id.Key, id.RunID)
+	if err != nil {
+		return run, false, fmt.Errorf("start a run of %s: %w", s.Slug, err)
+	}
+	if claim.Ended {
+		return claim.RunID, true, nil
+	}
+	id.RunID = claim.RunID
+	if err := n.begin(ctx, s, id, now); err != nil {
+		return run, false, fmt.Errorf("start run %s of %s: %w", id.RunID, s.Slug, err)
+	}
+	return id.RunID, false, nil
+}
+
+// begin makes the state of a run and its first job; what is there stays.
+func (n *Node) begin(ctx context.Context, s *Start, id format.Identifier, now time.Time) error {
+	events, err := format.Encode(s.Events)
+	if err != nil {
+		return err
+	}
+	names, err := eventMap(s)
+	if err != nil {
+		return err
+	}
+	debounced := false
+	_, err = n.runs.Create(ctx, &runs.New{Events: events, Metadata: format.Metadata{
+		ID: id, Status: format.StatusScheduled, Version: 1, RequestVersion: format.RequestUndecided,
+		SpanID: spanOf(id.RunID),
+		Context: format.Context{
+			FunctionSlug: s.Slug, Cron: s.Cron, Debounce: &debounced, EventMap: names,
+		},
+	}})
+	if err != nil {
+		return err
+	}
+	due := s.At
+	if due == 0 {
+		due = millis(now)
+	}
+	job := state.Job{ID: function.StartJob(runKey(&id)), Kind: state.JobStart, Due: due}
+	item, err := n.itemOf(&id, job, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := n.jobs.Enqueue(ctx, now, item); err != nil {
+		return err
+	}
+	n.expectIn(id.FunctionID.String(), job)
+	return nil
+}
+
+// eventMap are the internal ids of the events by their own ids (redis-state §5.4).
+func eventMap(s *Start) (string, error) {
+	ids := map[string]string{}
+	for i, event := range s.Events {
+		var about struct {
+			ID string `json:"id"`
+		}
+		if err := json.Unmarshal(event, &about); err != nil {
+			return "", fmt.Errorf("event %d: %w", i, err)
+		}
+		internal := s.EventIDs[i].String()
+		if about.ID == "" {
+			about.ID = internal
+		}
+		ids[about.ID] = internal
+	}
+	text, err := json.Marshal(ids)
+	return string(text), err
+}
+
+// spanOf is the id of a run's span.
+func spanOf(run ulid.ULID) string { return function.HashHex(run.String()) }

@@ -1,0 +1,184 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"jetstep/compat/redis/format"
+)
+
+// Batch are operations that happen at one moment: nobody sees some of them and
+// not the others, nor does a crash. Each answers for itself.
+type Batch struct {
+	queue      *Queue
+	now        time.Time
+	operations []operation
+	err        error // of making them
+}
+
+// operation is a script with its arguments.
+type operation struct {
+	script *redis.Script
+	keys   []string
+	args   []any
+}
+
+// Batch is an empty batch.
+func (q *Queue) Batch(now time.Time) *Batch { return &Batch{queue: q, now: now} }
+
+func (b *Batch) add(o operation, err error) {
+	b.operations = append(b.operations, o)
+	b.err = errors.Join(b.err, err)
+}
+
+// Enqueue is Queue.Enqueue of one item; it answers with an [Enqueued].
+func (b *Batch) Enqueue(item *format.Item) { b.add(enqueueOperation(item, b.now)) }
+
+// Dequeue is Queue.Dequeue; it answers with a [Concluded].
+func (b *Batch) Dequeue(e *Entry) { b.add(dequeueOperation(e, e.text)) }
+
+// Drop is Queue.Drop; it answers with a [Concluded].
+func (b *Batch) Drop(e *Entry) { b.add(dequeueOperation(e, "")) }
+
+// Requeue is Queue.Requeue; it answers with a [Concluded].
+func (b *Batch) Requeue(e *Entry, change func(*format.Item)) {
+	_, o, err := requeueOperation(e, b.now, change)
+	b.add(o, err)
+}
+
+// Replace is Queue.Replace; it answers with a [Concluded].
+func (b *Batch) Replace(e *Entry, item *format.Item) {
+	_, o, err := replaceOperation(e, b.now, item)
+	b.add(o, err)
+}
+
+// Concluded is what became of an item that was to leave the queue or go on in it.
+type Concluded int
+
+// The answers about such an item.
+const (
+	ConcludedNow     Concluded = 0
+	ConcludedGone    Concluded = 1 // it was not there
+	ConcludedChanged Concluded = 2 // it is not as it was read
+)
+
+// Exec does the operations and gives their answers in order.
+func (b *Batch) Exec(ctx context.Context) ([]int, error) {
+	if b.err != nil || len(b.operations) == 0 {
+		return nil, b.err
+	}
+	commands := make([]*redis.Cmd, len(b.operations))
+	// With its text each: within a transaction a script that is not known would
+	// leave out one operation of many.
+	_, err := b.queue.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		for i, o := range b.operations {
+			commands[i] = o.script.Eval(ctx, p, o.keys, o.args...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	codes := make([]int, len(commands))
+	for i, command := range commands {
+		if codes[i], err = command.Int(); err != nil {
+			return nil, err
+		}
+	}
+	return codes, nil
+}
+
+func enqueueOperation(asked *format.Item, now time.Time) (o operation, err error) {
+	item := *asked
+	score, pointer := schedule(&item, now.UnixMilli())
+	if err := item.Check(); err != nil {
+		return o, err
+	}
+	text, err := format.Encode(item)
+	if err != nil {
+		return o, err
+	}
+	fresh, err := format.Encode(format.PartitionOf(&item))
+	if err != nil {
+		return o, err
+	}
+	run := item.Data.Identifier.RunID
+	keys, account := pointerKeys(item.Data.Identifier.AccountID)
+	singleton, has := format.ItemsKey, "0"
+	if item.Data.Singleton != nil && item.Data.Singleton.Key != "" {
+		singleton, has = format.SingletonKey(item.Data.Singleton.Key), "1"
+	}
+	keys = append(keys, format.SeenKey(item.ID), format.ReadyKey(item.Partition()), singleton, format.SingletonRunKey(run))
+	return operation{scriptEnqueue, append(keys, format.IndexKeys(&item)...), []any{
+		item.ID, text, score, pointer, now.UnixMilli(), item.Partition(), fresh, account, run.String(), has,
+	}}, nil
+}
+
+// dequeueOperation takes an item away that has that text, "" for any.
+func dequeueOperation(e *Entry, text string) (o operation, err error) {
+	item := &e.Item
+	fresh, err := format.Encode(format.PartitionOf(item))
+	if err != nil {
+		return o, err
+	}
+	seconds := int64(format.SeenTTL)
+	if item.Idempotency > 0 {
+		seconds = item.Idempotency / int64(time.Second)
+	}
+	indexes := format.IndexKeys(item)
+	run := item.Data.Identifier.RunID
+	keys, account := pointerKeys(item.Data.Identifier.AccountID)
+	keys = append(keys, format.SeenKey(item.ID), format.ReadyKey(item.Partition()), format.ScavengerKey(item.Partition()),
+		format.LeasedKey, format.PeekKey(item.ID), format.SingletonRunKey(run))
+	return operation{scriptDequeue, append(keys, indexes...), []any{
+		item.ID, text, item.Partition(), account, seconds, fresh, run.String(), boolean(len(indexes) > 0),
+	}}, nil
+}
+
+func requeueOperation(e *Entry, now time.Time, change func(*format.Item)) (*Entry, operation, error) {
+	ms := now.UnixMilli()
+	changed := e.Item
+	change(&changed)
+	return putBack(e, now, max(changed.At, ms), func(i *format.Item) {
+		*i = changed
+		i.LeaseID, i.EarliestPeek = nil, 0
+		i.Generation++
+		i.WallTime, i.EnqueuedAt = max(i.At, ms), ms
+		i.RefilledFrom, i.RefilledAt = "", 0
+	})
+}
+
+func replaceOperation(e *Entry, now time.Time, asked *format.Item) (*Entry, operation, error) {
+	item := *asked
+	score, _ := schedule(&item, now.UnixMilli())
+	if err := item.Check(); err != nil {
+		return nil, operation{}, err
+	}
+	return putBack(e, now, score, func(i *format.Item) { *i = item })
+}
+
+// putBack makes an item ready with a score.
+func putBack(e *Entry, now time.Time, score int64, change func(*format.Item)) (*Entry, operation, error) {
+	next := *e
+	next.Item.LeaseID, next.Item.EarliestPeek = nil, 0
+	change(&next.Item)
+	next.score = score
+	var err error
+	if next.text, err = format.Encode(next.Item); err != nil {
+		return nil, operation{}, err
+	}
+	fresh, err := format.Encode(format.PartitionOf(&next.Item))
+	if err != nil {
+		return nil, operation{}, err
+	}
+	partition, leave := e.Item.Partition(), format.IndexKeys(&e.Item)
+	keys, account := pointerKeys(e.Item.Data.Identifier.AccountID)
+	keys = append(keys, format.ReadyKey(partition), format.ScavengerKey(partition), format.LeasedKey, format.PeekKey(e.Item.ID))
+	keys = append(append(keys, leave...), format.IndexKeys(&next.Item)...)
+	return &next, operation{scriptRequeue, keys, []any{
+		e.Item.ID, e.text, next.text, next.score, now.UnixMilli(), partition, account, fresh, len(leave),
+	}}, nil
+}
