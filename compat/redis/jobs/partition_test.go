@@ -221,8 +221,21 @@ func TestWithoutRedis(t *testing.T) {
 		"lease partition": func() error { _, err := q.LeasePartition(ctx, &p, start); return err },
 		"requeue part":    func() error { return q.RequeuePartition(ctx, &p, start, false) },
 		"scavenge":        func() error { _, err := q.Scavenge(ctx, start); return err },
-		"take role":       func() error { _, err := q.TakeRole(ctx, format.RoleScavengerKey, ulid.ULID{}, start); return err },
+		"acquire capacity": func() error {
+			_, _, err := q.Acquire(ctx, jobs.Ask(&e.Item, []format.Constraint{ofFunction(1)}), start)
+			return err
+		},
+		"read a request":    func() error { _, err := q.ExtendCapacity(ctx, new(jobs.Capacity), start); return err },
+		"a request":         func() error { return q.ReleaseCapacity(ctx, new(jobs.Capacity), false) },
+		"scavenge capacity": func() error { _, err := q.ScavengeCapacity(ctx, start); return err },
+		"set semaphore":     func() error { return q.SetSemaphore(ctx, account, "s", 1) },
+		"release item":      func() error { _, err := q.Release(ctx, e, start); return err },
+		"replace item":      func() error { _, err := q.Replace(ctx, e, start, &e.Item); return err },
+		"change item":       func() error { _, err := q.Change(ctx, e, func(*format.Item) {}); return err },
+		"take role":         func() error { _, err := q.TakeRole(ctx, format.RoleScavengerKey, ulid.ULID{}, start); return err },
 	} {
 		require.ErrorContains(t, do(), what)
 	}
 }
+
+func z(member string, score float64) redis.Z { return redis.Z{Member: member, Score: score} }

@@ -41,6 +41,9 @@ var (
 	scriptRemove           = script("remove")
 	scriptChange           = script("change")
 	scriptTakeRole         = script("take_role")
+	scriptAcquire          = script("limits", "acquire")
+	scriptExtendCapacity   = script("limits", "extend_capacity")
+	scriptReleaseCapacity  = script("limits", "release_capacity")
 )
 
 // Queue is the job queue in one Redis. It is safe for concurrent use.
