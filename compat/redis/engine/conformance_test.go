@@ -38,16 +38,17 @@ type site struct {
 	*engine.Node
 	t      *testing.T
 	client *redis.Client
+	limits engine.Limits
 
 	mu    sync.Mutex
 	ended map[ulid.ULID]*state.Finish
 	sent  []state.Outgoing
 }
 
-func open(t *testing.T) *site { return openOn(t, redistest.Open(t)) }
+func open(t *testing.T) *site { return openOn(t, redistest.Open(t), engine.Limits{}) }
 
-func openOn(t *testing.T, client *redis.Client) *site {
-	s := &site{t: t, client: client, ended: map[ulid.ULID]*state.Finish{}}
+func openOn(t *testing.T, client *redis.Client, limits engine.Limits) *site {
+	s := &site{t: t, client: client, limits: limits, ended: map[ulid.ULID]*state.Finish{}}
 	s.Node = engine.Open(engine.Config{
 		Redis: client, Functions: s, World: s, Account: account, Environment: environment,
 		Log: slog.New(slog.DiscardHandler),
@@ -58,6 +59,8 @@ func openOn(t *testing.T, client *redis.Client) *site {
 
 func (s *site) Attempts(uuid.UUID) int  { return 5 }
 func (s *site) App(uuid.UUID) uuid.UUID { return app }
+
+func (s *site) Limits(uuid.UUID) engine.Limits { return s.limits }
 
 // functionID is that of the one function.
 func functionID() uuid.UUID { return function.FunctionID(slug, slug) }

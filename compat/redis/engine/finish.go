@@ -59,6 +59,13 @@ func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string
 
 // remove takes away the state of an ended run, and its jobs.
 func (n *Node) remove(ctx context.Context, id *format.Identifier) error {
+	for _, s := range id.Semaphores {
+		if s.Release == format.ReleaseManual {
+			if err := n.jobs.ReleaseSemaphore(ctx, id.AccountID, s, id.RunID); err != nil {
+				return err
+			}
+		}
+	}
 	if err := n.runs.Delete(ctx, id); err != nil {
 		return err
 	}

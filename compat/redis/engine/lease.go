@@ -19,6 +19,7 @@ type waiter struct{ lease chan queue.Lease }
 // held is a job that an executor has.
 type held struct {
 	entry    *jobs.Entry
+	capacity *jobs.Capacity
 	token    uint64
 	function uuid.UUID
 	call     bool
@@ -92,7 +93,7 @@ func (n *Node) wanted(lane queue.Lane, function uuid.UUID) bool {
 }
 
 // deliver hands a leased item out; false when nobody waits any more.
-func (n *Node) deliver(e *jobs.Entry, job state.Job) bool {
+func (n *Node) deliver(e *jobs.Entry, job state.Job, capacity *jobs.Capacity) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	lane := queue.LaneOf(job.Kind)
@@ -104,7 +105,7 @@ func (n *Node) deliver(e *jobs.Entry, job state.Job) bool {
 	n.waiting[line] = n.waiting[line][1:]
 	n.tokens++
 	h := &held{
-		entry: e, token: n.tokens, function: e.Item.FunctionID, call: lane == queue.LaneCall,
+		entry: e, capacity: capacity, token: n.tokens, function: e.Item.FunctionID, call: lane == queue.LaneCall,
 		until: time.UnixMilli(format.LeaseExpiry(*e.Item.LeaseID)),
 	}
 	n.drop(e.Item.ID)
@@ -126,12 +127,12 @@ func (n *Node) lasts(item string, token uint64) bool {
 	return ok && h.token == token && time.Now().Before(h.until)
 }
 
-// drop forgets that an item is executed; the caller has the lock. Someone may
-// wait for the first call of its function.
-func (n *Node) drop(item string) {
+// drop forgets that an item is executed, and gives what it had of limits; the
+// caller has the lock.
+func (n *Node) drop(item string) *jobs.Capacity {
 	h, ok := n.held[item]
 	if !ok {
-		return
+		return nil
 	}
 	delete(n.held, item)
 	if h.call {
@@ -139,14 +140,34 @@ func (n *Node) drop(item string) {
 			delete(n.calls, h.function)
 		}
 	}
+	return h.capacity
 }
 
-// letGo forgets that an item is executed.
+// letGo forgets that an item is executed, and gives back what it had of limits.
+// Someone may wait for that, or for the first call of its function.
 func (n *Node) letGo(item string) {
 	n.mu.Lock()
-	n.drop(item)
+	h, ok := n.held[item]
+	capacity := n.drop(item)
 	n.mu.Unlock()
-	n.wake()
+	if !ok {
+		return
+	}
+	n.giveCapacity(capacity, false)
+	n.visitAt(h.entry.Item.Partition(), time.Now())
+}
+
+// giveCapacity gives back what an item had of limits. If that fails it is found
+// when its lease has ended.
+func (n *Node) giveCapacity(capacity *jobs.Capacity, force bool) {
+	if capacity == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), releaseWithin)
+	defer cancel()
+	if err := n.jobs.ReleaseCapacity(ctx, capacity, force); err != nil {
+		n.Log.Warn("capacity cannot be given back", "error", err)
+	}
 }
 
 func (n *Node) allHeld() []*held {
@@ -170,9 +191,10 @@ func (n *Node) Release(lease queue.Lease) {
 		n.mu.Unlock()
 		return
 	}
-	n.drop(lease.Job.ID)
+	capacity := n.drop(lease.Job.ID)
 	entry := h.entry
 	n.mu.Unlock()
+	n.giveCapacity(capacity, true)
 	ctx, cancel := context.WithTimeout(context.Background(), releaseWithin)
 	defer cancel()
 	err := n.giveBack(ctx, entry)
@@ -205,14 +227,19 @@ func (n *Node) giveBack(ctx context.Context, e *jobs.Entry) error {
 
 // extend keeps the lease of an item that is executed.
 func (n *Node) extend(ctx context.Context, h *held) {
-	extended, err := n.jobs.Extend(ctx, h.entry, time.Now())
+	now := time.Now()
+	extended, err := n.jobs.Extend(ctx, h.entry, now)
+	capacity := h.capacity
+	if err == nil && capacity != nil {
+		capacity, err = n.jobs.ExtendCapacity(ctx, h.capacity, now)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err != nil {
-		if errors.Is(err, jobs.ErrChanged) {
-			h.until = time.Time{} // somebody else has it
+		if errors.Is(err, jobs.ErrChanged) || errors.Is(err, jobs.ErrCapacityLost) {
+			h.until = time.Time{} // somebody else has it, or may
 		}
 		return
 	}
-	h.entry, h.until = extended, time.UnixMilli(format.LeaseExpiry(*extended.Item.LeaseID))
+	h.entry, h.capacity, h.until = extended, capacity, time.UnixMilli(format.LeaseExpiry(*extended.Item.LeaseID))
 }

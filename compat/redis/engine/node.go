@@ -22,6 +22,8 @@ type Functions interface {
 	Attempts(function uuid.UUID) int
 	// App is the app that the function belongs to.
 	App(function uuid.UUID) uuid.UUID
+	// Limits are those of the function at present.
+	Limits(function uuid.UUID) Limits
 }
 
 // World is what runs have to do with besides Redis.

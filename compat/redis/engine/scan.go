@@ -19,6 +19,7 @@ const (
 	renewEvery    = 10 * time.Second
 	scavengeEvery = 30 * time.Second
 	roleEvery     = 3300 * time.Millisecond
+	capacityEvery = 500 * time.Millisecond
 	idleVisit     = 30 * time.Second
 	partitions    = 300
 	page          = 50
@@ -82,7 +83,7 @@ func (n *Node) visitDue(ctx context.Context) error {
 		due = append(due, p)
 	}
 	for i := range due {
-		if due[i].Queue != "" {
+		if due[i].Queue != "" || due[i].FunctionID == nil {
 			continue // of the system: no run's jobs
 		}
 		if err := n.visit(ctx, &due[i]); err != nil {
@@ -120,37 +121,60 @@ func (n *Node) visit(ctx context.Context, p *format.Partition) error {
 		n.visitAt(p.ID, now.Add(tick))
 		return nil
 	}
-	visitErr := n.handOut(ctx, p)
-	next := time.Now().Add(idleVisit + rand.N(idleVisit))
-	return errors.Join(visitErr, n.jobs.RequeuePartition(ctx, p, next, false))
+	v := visit{Node: n, limits: n.Functions.Limits(*p.FunctionID)}
+	visitErr := v.handOut(ctx, p)
+	next, force := v.next(time.Now())
+	return errors.Join(visitErr, n.jobs.RequeuePartition(ctx, p, next, force))
 }
 
-func (n *Node) handOut(ctx context.Context, p *format.Partition) error {
+// visit is what happened when a partition was visited.
+type visit struct {
+	*Node
+	limits  Limits
+	started bool
+	// What refused items, and whether it was something that all items need.
+	throttled, concurrency, semaphore, stop bool
+}
+
+// next is when to visit the partition again, if nothing is due before, and
+// whether not before (redis-queue §12.3).
+func (v *visit) next(now time.Time) (at time.Time, force bool) {
+	second := now.Truncate(time.Second)
+	switch {
+	case v.concurrency:
+		return second.Add(5 * time.Second), true
+	case v.semaphore, v.throttled && !v.started:
+		return second.Add(time.Second), true
+	}
+	return now.Add(idleVisit + rand.N(idleVisit)), false
+}
+
+func (v *visit) handOut(ctx context.Context, p *format.Partition) error {
 	for offset := int64(0); ; {
 		now := time.Now()
-		entries, inLine, damaged, err := n.jobs.Peek(ctx, p.ID, now, offset, page)
+		entries, inLine, damaged, err := v.jobs.Peek(ctx, p.ID, now, offset, page)
 		if err != nil {
 			return err
 		}
 		if damaged != nil {
-			n.Log.Error("items set aside: they cannot be read", "partition", p.ID, "error", damaged)
+			v.Log.Error("items set aside: they cannot be read", "partition", p.ID, "error", damaged)
 		}
 		taken := int64(0)
 		for _, e := range entries {
 			if at := time.UnixMilli(e.Item.At); at.After(now) {
 				if at.Before(now.Add(horizon)) {
-					n.visitAt(p.ID, at)
+					v.visitAt(p.ID, at)
 				}
 				continue
 			}
-			done, err := n.offer(ctx, e, now)
+			done, err := v.offer(ctx, e, now)
 			if err != nil {
 				return err
 			}
 			if done {
 				taken++
 			}
-			if !n.anyWaiting() {
+			if v.stop || !v.anyWaiting() {
 				return nil
 			}
 		}
@@ -161,27 +185,55 @@ func (n *Node) handOut(ctx context.Context, p *format.Partition) error {
 	}
 }
 
-// offer leases an item and hands it to who waits for such a job, if anyone does.
-func (n *Node) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, error) {
-	kind, ok := kindOf(e.Item.Data.Kind)
-	if !ok || !n.wanted(queue.LaneOf(kind), e.Item.FunctionID) {
-		return false, nil
+// refused notes what an item was refused by.
+func (v *visit) refused(r *jobs.Refused) {
+	switch c := r.Constraint; c.Kind {
+	case format.ConstraintConcurrency:
+		v.concurrency = true
+		v.stop = v.stop || c.Concurrency.Hash == "" // of all items of the partition
+	case format.ConstraintSemaphore:
+		v.semaphore = true
+	default:
+		v.throttled = true
 	}
-	leased, err := n.jobs.Lease(ctx, e, now)
+}
+
+// ignoreRace is nil for an item that somebody else was faster with.
+func ignoreRace(err error) error {
 	if errors.Is(err, jobs.ErrChanged) || errors.Is(err, jobs.ErrGone) {
+		return nil
+	}
+	return err
+}
+
+// offer leases an item and hands it to who waits for such a job, if anyone does.
+func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, error) {
+	kind, ok := kindOf(e.Item.Data.Kind)
+	if !ok || !v.wanted(queue.LaneOf(kind), e.Item.FunctionID) {
 		return false, nil
 	}
+	capacity, refused, err := v.jobs.Acquire(ctx, jobs.Ask(&e.Item, constraints(&e.Item, v.limits)), now)
 	if err != nil {
 		return false, err
 	}
-	job, err := n.jobOf(&leased.Item)
+	if refused != nil {
+		v.refused(refused)
+		return false, nil
+	}
+	leased, err := v.jobs.Lease(ctx, e, now)
 	if err != nil {
-		n.Log.Error("job passed over: it cannot be read", "partition", e.Item.Partition(), "error", err)
+		err = errors.Join(ignoreRace(err), v.jobs.ReleaseCapacity(ctx, capacity, true))
+		return false, err
+	}
+	v.started = true
+	job, err := v.jobOf(&leased.Item)
+	if err != nil {
+		v.Log.Error("job passed over: it cannot be read", "partition", e.Item.Partition(), "error", err)
 		return true, nil // until its lease ends
 	}
-	if !n.deliver(leased, job) {
-		_, err := n.jobs.Release(ctx, leased, now)
-		return false, err
+	if !v.deliver(leased, job, capacity) {
+		_, err := v.jobs.Release(ctx, leased, now)
+		return false, errors.Join(err, v.jobs.ReleaseCapacity(ctx, capacity, true))
 	}
 	return true, nil
 }
@@ -205,16 +257,23 @@ func (n *Node) renew(ctx context.Context) {
 // scavenge puts back what others were executing when they died, as long as this
 // process has that role.
 func (n *Node) scavenge(ctx context.Context) {
-	ticker := time.NewTicker(roleEvery)
+	ticker := time.NewTicker(capacityEvery)
 	defer ticker.Stop()
 	var lease ulid.ULID
-	last := time.Now()
+	asked, last := time.Time{}, time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			var err error
+			_, err := n.jobs.ScavengeCapacity(ctx, now)
+			if now.Sub(asked) < roleEvery {
+				continue
+			}
+			asked = now
+			if err != nil && ctx.Err() == nil {
+				n.Log.Error("capacity that was lost cannot be collected: it is tried again", "error", err)
+			}
 			if lease, err = n.jobs.TakeRole(ctx, format.RoleScavengerKey, lease, now); err == nil && lease != (ulid.ULID{}) &&
 				now.Sub(last) >= scavengeEvery {
 				last = now

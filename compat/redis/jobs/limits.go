@@ -256,3 +256,15 @@ func (q *Queue) SetSemaphore(ctx context.Context, account uuid.UUID, id string, 
 	}
 	return nil
 }
+
+// ReleaseSemaphore gives back what a run took of a semaphore until its end. Doing
+// so again soon is harmless.
+func (q *Queue) ReleaseSemaphore(ctx context.Context, account uuid.UUID, s format.Semaphore, run ulid.ULID) error {
+	keys := []string{
+		format.SemaphoreUsageKey(account, s.ID, s.Value), format.SemaphoreOnceKey(account, format.SemaphoreRelease, run.String()),
+	}
+	if err := scriptReleaseSemaphore.Run(ctx, q.redis, keys, s.Weight).Err(); err != nil {
+		return fmt.Errorf("release semaphore %s of run %s: %w", s.ID, run, err)
+	}
+	return nil
+}

@@ -261,6 +261,17 @@ func TestSemaphores(t *testing.T) {
 	_, err := s.ScavengeCapacity(t.Context(), start.Add(time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, "1", used("fn:x"), "whoever had it is gone")
+	for range 2 {
+		require.NoError(t, s.ReleaseSemaphore(t.Context(), account, format.Semaphore{ID: "fn:x", Weight: 1}, runAt(start)))
+	}
+	require.Equal(t, "0", used("fn:x"), "and never less than nothing")
+	_, _ = s.acquire("c", start, manual)
+	_, _ = s.acquire("d", start, manual)
+	run := runAt(start)
+	for range 2 {
+		require.NoError(t, s.ReleaseSemaphore(t.Context(), account, format.Semaphore{ID: "fn:x", Weight: 1}, run))
+	}
+	require.Equal(t, "1", used("fn:x"), "once for a run")
 }
 
 // TestCapacityRace: of many that ask at once as many are granted as the limit says.

@@ -229,6 +229,7 @@ func TestWithoutRedis(t *testing.T) {
 		"a request":         func() error { return q.ReleaseCapacity(ctx, new(jobs.Capacity), false) },
 		"scavenge capacity": func() error { _, err := q.ScavengeCapacity(ctx, start); return err },
 		"set semaphore":     func() error { return q.SetSemaphore(ctx, account, "s", 1) },
+		"release semaphore": func() error { return q.ReleaseSemaphore(ctx, account, format.Semaphore{}, runAt(start)) },
 		"release item":      func() error { _, err := q.Release(ctx, e, start); return err },
 		"replace item":      func() error { _, err := q.Replace(ctx, e, start, &e.Item); return err },
 		"change item":       func() error { _, err := q.Change(ctx, e, func(*format.Item) {}); return err },

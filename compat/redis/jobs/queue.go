@@ -43,6 +43,7 @@ var (
 	scriptTakeRole         = script("take_role")
 	scriptAcquire          = script("limits", "acquire")
 	scriptExtendCapacity   = script("limits", "extend_capacity")
+	scriptReleaseSemaphore = script("release_semaphore")
 	scriptReleaseCapacity  = script("limits", "release_capacity")
 )
 
