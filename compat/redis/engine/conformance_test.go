@@ -127,12 +127,12 @@ func start(e *engine.Event) *engine.Start {
 	}
 }
 
-// harness is a site as the conformance suites want it.
-type harness struct{ *site }
+// suite is a site as the conformance suites want it.
+type suite struct{ *site }
 
-func openHarness(t *testing.T) statetest.Harness { return harness{open(t)} }
+func openHarness(t *testing.T) statetest.Harness { return suite{open(t)} }
 
-func (h harness) Start(t *testing.T, data json.RawMessage) ulid.ULID {
+func (h suite) Start(t *testing.T, data json.RawMessage) ulid.ULID {
 	t.Helper()
 	id, ended, err := h.Node.Start(t.Context(), start(newEvent(t, "suite/start", data)))
 	require.NoError(t, err)
@@ -140,30 +140,30 @@ func (h harness) Start(t *testing.T, data json.RawMessage) ulid.ULID {
 	return id
 }
 
-func (h harness) Publish(t *testing.T, name string, data json.RawMessage) {
+func (h suite) Publish(t *testing.T, name string, data json.RawMessage) {
 	if err := h.Match(t.Context(), newEvent(t, name, data)); err != nil {
 		t.Errorf("publish: %v", err)
 	}
 }
 
-func (h harness) Signal(t *testing.T, name string, data json.RawMessage) (ulid.ULID, error) {
+func (h suite) Signal(t *testing.T, name string, data json.RawMessage) (ulid.ULID, error) {
 	return h.Node.Signal(t.Context(), name, data)
 }
 
-func (h harness) Waiter(t *testing.T, signal string) (ulid.ULID, bool) {
+func (h suite) Waiter(t *testing.T, signal string) (ulid.ULID, bool) {
 	run, ok, err := h.Node.Waiter(t.Context(), signal)
 	require.NoError(t, err)
 	return run, ok
 }
 
-func (h harness) Jobs(t *testing.T, run ulid.ULID) []state.Job {
+func (h suite) Jobs(t *testing.T, run ulid.ULID) []state.Job {
 	t.Helper()
 	r, err := h.Load(t.Context(), run)
 	require.NoError(t, err)
 	return r.Jobs
 }
 
-func (h harness) Ended(_ *testing.T, run ulid.ULID) (state.Status, json.RawMessage, bool) {
+func (h suite) Ended(_ *testing.T, run ulid.ULID) (state.Status, json.RawMessage, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f, ok := h.ended[run]
