@@ -116,3 +116,34 @@ func TestRedisRestarts(t *testing.T) {
 	s.finish(next)
 	require.Len(t, s.ended, 2)
 }
+
+// TestBadJob: a job whose payload cannot be read is set aside, once, and keeps no
+// other from it, nor its run from being loaded.
+func TestBadJob(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	bad := s.begin()
+	run, err := s.Load(t.Context(), bad)
+	require.NoError(t, err)
+	id := run.Jobs[0].ID
+	item, err := format.Decode[format.Item](format.Place{}, s.client.HGet(t.Context(), format.ItemsKey, id).Val())
+	require.NoError(t, err)
+	item.Data.Payload = json.RawMessage(`{"edge":7}`)
+	text, err := format.Encode(item)
+	require.NoError(t, err)
+	require.NoError(t, s.client.HSet(t.Context(), format.ItemsKey, id, text).Err())
+	good := s.begin()
+	lease := s.lease(queue.LaneCall)
+	require.Equal(t, good, lease.RunID)
+	require.Contains(t, s.client.HGet(t.Context(), format.SetAsideKey, id).Val(), "data.payload.edge")
+	run, err = s.Load(t.Context(), bad)
+	require.NoError(t, err)
+	require.Empty(t, run.Jobs)
+	s.nothing(queue.LaneCall)
+
+	// One that is no JSON any more, of a run that is loaded before it is due.
+	require.NoError(t, s.client.HSet(t.Context(), format.ItemsKey, lease.Job.ID, "{").Err())
+	run, err = s.Load(t.Context(), good)
+	require.NoError(t, err)
+	require.Empty(t, run.Jobs)
+}

@@ -69,7 +69,7 @@ func (n *Node) remove(ctx context.Context, id *format.Identifier) error {
 	if err := n.runs.Delete(ctx, id); err != nil {
 		return err
 	}
-	entries, err := n.jobs.OfRun(ctx, id.RunID)
+	entries, _, err := n.jobs.OfRun(ctx, id.RunID)
 	if err != nil {
 		return err
 	}

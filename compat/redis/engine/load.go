@@ -40,9 +40,12 @@ func (n *Node) stored(ctx context.Context, id ulid.ULID) (*stored, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load run %s: %w", id, err)
 	}
-	items, err := n.jobs.OfRun(ctx, id)
+	items, damaged, err := n.jobs.OfRun(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("load run %s: %w", id, err)
+	}
+	if damaged != nil {
+		n.Log.Error("jobs passed over: they cannot be read", "run_id", id, "error", damaged)
 	}
 	s := &stored{Run: kept, items: items}
 	if s.run, err = n.runOf(s); err != nil {
@@ -78,7 +81,9 @@ func (n *Node) runOf(s *stored) (*state.Run, error) {
 	for _, item := range s.items {
 		job, err := n.jobOf(&item.Item)
 		if err != nil {
-			return nil, err
+			// It is set aside when it is due; the run may have others.
+			n.Log.Error("job passed over: it cannot be read", "run_id", run.ID, "error", err)
+			continue
 		}
 		run.Jobs = append(run.Jobs, job)
 	}

@@ -212,6 +212,11 @@ func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, 
 	if !ok || !v.wanted(queue.LaneOf(kind), e.Item.FunctionID) {
 		return false, nil
 	}
+	job, err := v.jobOf(&e.Item)
+	if err != nil {
+		v.Log.Error("job set aside: it cannot be read", "partition", e.Item.Partition(), "error", err)
+		return true, v.jobs.SetAside(ctx, e, err)
+	}
 	capacity, refused, err := v.jobs.Acquire(ctx, jobs.Ask(&e.Item, constraints(&e.Item, v.limits)), now)
 	if err != nil {
 		return false, err
@@ -226,11 +231,6 @@ func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, 
 		return false, err
 	}
 	v.started = true
-	job, err := v.jobOf(&leased.Item)
-	if err != nil {
-		v.Log.Error("job passed over: it cannot be read", "partition", e.Item.Partition(), "error", err)
-		return true, nil // until its lease ends
-	}
 	if !v.deliver(leased, job, capacity) {
 		_, err := v.jobs.Release(ctx, leased, now)
 		return false, errors.Join(err, v.jobs.ReleaseCapacity(ctx, capacity, true))

@@ -64,6 +64,12 @@ func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offse
 	return entries, int64(len(line)), damaged, nil
 }
 
+// SetAside takes an item out of the queue that is as it was read, and keeps it with
+// the reason why it cannot be executed.
+func (q *Queue) SetAside(ctx context.Context, e *Entry, reason error) error {
+	return q.remove(ctx, e.Item.ID, e.text, e.Item.Partition(), reason.Error())
+}
+
 // remove takes an item out of its partition: one that is not there, or one that
 // cannot be read, which is set aside.
 func (q *Queue) remove(ctx context.Context, id, text, partition, reason string) error {

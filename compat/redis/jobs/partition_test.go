@@ -91,8 +91,9 @@ func TestLeasedAsCaptured(t *testing.T) {
 	s.consistent()
 
 	run := ulid.MustParse("01M8AD2HNE0CPJ0NEKQ3ENJTZW") // the first of the two that are executed
-	items, err := s.OfRun(t.Context(), run)
+	items, damaged, err := s.OfRun(t.Context(), run)
 	require.NoError(t, err)
+	require.NoError(t, damaged)
 	require.Len(t, items, 1)
 	require.NoError(t, s.Drop(t.Context(), items[0]))
 	dump := s.consistent()
@@ -144,6 +145,11 @@ func TestDamaged(t *testing.T) {
 	require.NoError(t, s.client.HSet(t.Context(), format.ItemsKey, first.Item.ID, damaged, "b", damaged).Err())
 	require.NoError(t, s.client.ZAdd(t.Context(), format.ReadyKey(fn.String()), redis.Z{Member: "orphan", Score: 1}).Err())
 
+	run := first.Item.Data.Identifier.RunID
+	there, bad, err := s.OfRun(t.Context(), run)
+	require.NoError(t, err)
+	require.Empty(t, there)
+	require.ErrorContains(t, bad, "[a]: data.identifier.runID")
 	entries, inLine, bad, err := s.Peek(t.Context(), fn.String(), start, 0, 100)
 	require.NoError(t, err)
 	require.ErrorContains(t, bad, "value of {queue}:queue:item [b]: data.identifier.runID: ")
@@ -214,7 +220,7 @@ func TestWithoutRedis(t *testing.T) {
 		"lease item":      func() error { _, err := q.Lease(ctx, e, start); return err },
 		"extend":          func() error { _, err := q.Extend(ctx, e, start); return err },
 		"read items":      func() error { _, err := q.Get(ctx, "a"); return err },
-		"list items":      func() error { _, err := q.OfRun(ctx, runAt(start)); return err },
+		"list items":      func() error { _, _, err := q.OfRun(ctx, runAt(start)); return err },
 		"peek partition":  func() error { _, _, _, err := q.Peek(ctx, p.ID, start, 0, 1); return err },
 		"list partitions": func() error { _, err := q.Due(ctx, start, 1); return err },
 		"read partition":  func() error { _, err := q.Partition(ctx, p.ID); return err },

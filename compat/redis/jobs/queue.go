@@ -184,8 +184,8 @@ func outcome(what, id string, code int, err error) error {
 
 // Get reads an item; ErrGone when it is not there.
 func (q *Queue) Get(ctx context.Context, id string) (*Entry, error) {
-	entries, err := q.read(ctx, []string{id})
-	if err != nil {
+	entries, damaged, err := q.read(ctx, []string{id})
+	if err = errors.Join(err, damaged); err != nil {
 		return nil, err
 	}
 	if entries[0] == nil {
@@ -195,39 +195,37 @@ func (q *Queue) Get(ctx context.Context, id string) (*Entry, error) {
 }
 
 // OfRun reads the items of a run, ready or leased. Those that cannot be read are
-// the error, beside the others.
-func (q *Queue) OfRun(ctx context.Context, run ulid.ULID) ([]*Entry, error) {
+// an error of their own.
+func (q *Queue) OfRun(ctx context.Context, run ulid.ULID) (there []*Entry, damaged, err error) {
 	ids, err := q.redis.ZRangeWithScores(ctx, format.RunIndexKey(run), 0, -1).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list items of run %s: %w", run, err)
+		return nil, nil, fmt.Errorf("list items of run %s: %w", run, err)
 	}
 	names := make([]string, len(ids))
 	for i, z := range ids {
 		names[i] = z.Member.(string)
 	}
-	entries, err := q.read(ctx, names)
-	var there []*Entry
+	entries, damaged, err := q.read(ctx, names)
 	for i, e := range entries {
 		if e != nil {
 			e.score = int64(ids[i].Score)
 			there = append(there, e)
 		}
 	}
-	return there, err
+	return there, damaged, err
 }
 
 // read gives an entry for each id, nil for one that is not there or that cannot
-// be read; the error has the latter.
-func (q *Queue) read(ctx context.Context, ids []string) ([]*Entry, error) {
+// be read.
+func (q *Queue) read(ctx context.Context, ids []string) (entries []*Entry, damaged, err error) {
 	if len(ids) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	texts, err := q.redis.HMGet(ctx, format.ItemsKey, ids...).Result()
 	if err != nil {
-		return nil, fmt.Errorf("read items: %w", err)
+		return nil, nil, fmt.Errorf("read items: %w", err)
 	}
-	entries := make([]*Entry, len(ids))
-	var bad error
+	entries = make([]*Entry, len(ids))
 	for i, text := range texts {
 		s, ok := text.(string)
 		if !ok {
@@ -235,13 +233,13 @@ func (q *Queue) read(ctx context.Context, ids []string) ([]*Entry, error) {
 		}
 		item, err := format.Decode[format.Item](format.Place{Key: format.ItemsKey, Member: ids[i]}, s)
 		if err != nil {
-			bad = errors.Join(bad, err)
+			damaged = errors.Join(damaged, err)
 			continue
 		}
 		item.ID = ids[i]
 		entries[i] = &Entry{Item: item, text: s}
 	}
-	return entries, bad
+	return entries, damaged, nil
 }
 
 // decimal is a number as an argument of a command.
