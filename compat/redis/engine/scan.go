@@ -259,6 +259,9 @@ func (n *Node) renew(ctx context.Context) {
 func (n *Node) scavenge(ctx context.Context) {
 	ticker := time.NewTicker(capacityEvery)
 	defer ticker.Stop()
+	if _, err := n.jobs.Drain(ctx); err != nil && ctx.Err() == nil {
+		n.Log.Error("backlogs cannot be drained: it is tried again", "error", err)
+	}
 	var lease ulid.ULID
 	asked, last := time.Time{}, time.Now()
 	for {
@@ -278,6 +281,8 @@ func (n *Node) scavenge(ctx context.Context) {
 				now.Sub(last) >= scavengeEvery {
 				last = now
 				_, err = n.jobs.Scavenge(ctx, now)
+				_, drainErr := n.jobs.Drain(ctx)
+				err = errors.Join(err, drainErr)
 			}
 			if err != nil && ctx.Err() == nil {
 				n.Log.Error("leases that ended cannot be collected: it is tried again", "error", err)

@@ -27,8 +27,8 @@ func newLease(end time.Time) ulid.ULID {
 	return ulid.MustNew(ulid.Timestamp(end), ulid.DefaultEntropy())
 }
 
-// Due lists the partitions that are to be visited now, the most overdue first. A
-// pointer without a partition is removed. A partition that cannot be read is
+// Due lists the partitions that are to be visited now, the most overdue first,
+// but for functions that are being moved (redis-queue §20). A pointer without a partition is removed. A partition that cannot be read is
 // taken as new: what matters of it is its name.
 func (q *Queue) Due(ctx context.Context, now time.Time, limit int64) ([]format.Partition, error) {
 	until := (now.Add(lookAhead).UnixMilli() + 999) / 1000
@@ -44,8 +44,20 @@ func (q *Queue) Due(ctx context.Context, now time.Time, limit int64) ([]format.P
 	if err != nil {
 		return nil, fmt.Errorf("read partitions: %w", err)
 	}
+	locks := make([]string, len(names))
+	for i, name := range names {
+		id, _ := format.ParseUUID(name) // nobody locks a system queue, or no function
+		locks[i] = format.MigrateLockKey(id)
+	}
+	locked, err := q.redis.MGet(ctx, locks...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read locks of partitions: %w", err)
+	}
 	var due []format.Partition
 	for i, name := range names {
+		if lock, ok := locked[i].(string); ok && format.LeaseText(lock) > now.UnixMilli() {
+			continue
+		}
 		text, ok := texts[i].(string)
 		if !ok {
 			if err := q.redis.ZRem(ctx, format.PointersKey, name).Err(); err != nil {

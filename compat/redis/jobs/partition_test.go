@@ -239,6 +239,7 @@ func TestWithoutRedis(t *testing.T) {
 		"release item":      func() error { _, err := q.Release(ctx, e, start); return err },
 		"replace item":      func() error { _, err := q.Replace(ctx, e, start, &e.Item); return err },
 		"change item":       func() error { _, err := q.Change(ctx, e, func(*format.Item) {}); return err },
+		"drain":             func() error { _, err := q.Drain(ctx); return err },
 		"take role":         func() error { _, err := q.TakeRole(ctx, format.RoleScavengerKey, ulid.ULID{}, start); return err },
 	} {
 		require.ErrorContains(t, do(), what)
@@ -246,3 +247,39 @@ func TestWithoutRedis(t *testing.T) {
 }
 
 func z(member string, score float64) redis.Z { return redis.Z{Member: member, Score: score} }
+
+// TestDrainAsCaptured: what rests in captured backlogs is ready, and nothing of
+// the backlogs is left.
+func TestDrainAsCaptured(t *testing.T) {
+	t.Parallel()
+	for name, resting := range map[string]int{
+		"k01-sleep-in-backlog": 1, "k02-concurrency-backlogs": 2, "k03-throttle-backlogs": 2, "e01-start-plain": 0,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			redistest.Load(t, s.client, redistest.Captured(t, "redis-queue/"+name))
+			moved, err := s.Drain(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, resting, moved)
+			for key := range s.consistent() {
+				require.NotContains(t, key, "backlog")
+				require.NotContains(t, key, "shadow")
+			}
+			moved, err = s.Drain(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, moved)
+		})
+	}
+}
+
+// TestMigrateLock: a function that is being moved is not visited meanwhile.
+func TestMigrateLock(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.enqueue(start, newItem("a", format.KindEdge, runAt(start), start))
+	lock := ulid.MustNew(ulid.Timestamp(start.Add(time.Minute)), ulid.DefaultEntropy())
+	require.NoError(t, s.client.Set(t.Context(), format.MigrateLockKey(fn), lock.String(), 0).Err())
+	require.Empty(t, s.due(start))
+	require.Len(t, s.due(start.Add(2*time.Minute)), 1)
+}

@@ -40,6 +40,7 @@ var (
 	scriptRequeue          = script("pointers", "requeue")
 	scriptRemove           = script("remove")
 	scriptChange           = script("change")
+	scriptDrain            = script("pointers", "drain")
 	scriptTakeRole         = script("take_role")
 	scriptAcquire          = script("limits", "acquire")
 	scriptExtendCapacity   = script("limits", "extend_capacity")
