@@ -36,10 +36,12 @@ func TestContinueCaptured(t *testing.T) {
 		"redis-queue/e05-start-throttle-key": {calls: 2, limits: engine.Limits{Throttle: &engine.Throttle{
 			Hash: "1fxdpyxsh05fo", Limit: 1, Burst: 2, Period: 60_000,
 		}}},
-		"redis-queue/e11-singleton":     {calls: 1},
-		"redis-state/s01-sleep":         {calls: 1, wakes: 1},
-		"redis-state/s15-checkpointing": {calls: 1, wakes: 1},
-		"redis-state/s13-defers":        {calls: 1, wakes: 1},
+		"redis-queue/k01-sleep-in-backlog": {calls: 1, wakes: 1},
+		"redis-queue/k04-refilled-ready":   {calls: 1},
+		"redis-queue/e11-singleton":        {calls: 1},
+		"redis-state/s01-sleep":            {calls: 1, wakes: 1},
+		"redis-state/s15-checkpointing":    {calls: 1, wakes: 1},
+		"redis-state/s13-defers":           {calls: 1, wakes: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

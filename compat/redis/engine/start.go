@@ -29,7 +29,19 @@ type Start struct {
 	Cron     string
 	// At is when it is due, in milliseconds; 0 for now.
 	At int64
+	// Cancels are the events that cancel the run.
+	Cancels []Cancel
 }
+
+// Cancel is an event that cancels a run.
+type Cancel struct {
+	Event      string
+	Expression string // interpolated; "" is any
+	Expires    int64  // milliseconds; 0 is in a year
+}
+
+// cancelFor is for how long events cancel runs (redis-state §8.7).
+const cancelFor = 365 * 24 * time.Hour
 
 // Start starts a run, or finds the one that the same source has started. It tells
 // whether that one has ended.
@@ -75,6 +87,9 @@ func (n *Node) begin(ctx context.Context, s *Start, id format.Identifier, now ti
 	if err != nil {
 		return err
 	}
+	if err := n.saveCancels(ctx, s, &id, now); err != nil {
+		return err
+	}
 	due := s.At
 	if due == 0 {
 		due = millis(now)
@@ -88,6 +103,30 @@ func (n *Node) begin(ctx context.Context, s *Start, id format.Identifier, now ti
 		return err
 	}
 	n.expectIn(id.FunctionID.String(), job)
+	return nil
+}
+
+// saveCancels adds the pauses by which events cancel the run. A run of a batch has
+// none: it is not of one event.
+func (n *Node) saveCancels(ctx context.Context, s *Start, id *format.Identifier, now time.Time) error {
+	for _, c := range s.Cancels {
+		if c.Expression == "false" || id.BatchID != nil {
+			continue
+		}
+		expires := c.Expires
+		if expires == 0 {
+			expires = millis(now.Add(cancelFor))
+		}
+		err := n.runs.SavePause(ctx, &format.Pause{
+			ID: function.CancelPauseID(id.Key, c.Event, c.Expression), EnvironmentID: id.EnvironmentID,
+			Run:     format.PauseRun{RunID: id.RunID, FunctionID: id.FunctionID, AccountID: id.AccountID},
+			Expires: expires, Event: c.Event, Expression: c.Expression, Cancel: true, Trigger: id.EventID.String(),
+			Metadata: null, CreatedAt: now.UTC(),
+		}, now, false)
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -270,3 +270,39 @@ func TestUnfinishedWait(t *testing.T) {
 	require.Empty(t, run.Waits)
 	require.Equal(t, []state.Job{next.Job}, run.Jobs)
 }
+
+// TestCancelsAsCaptured: a start's cancellations are stored as captured (s10),
+// and found.
+func TestCancelsAsCaptured(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	e := newEvent(t, "suite/start", nil)
+	what := start(e)
+	what.Cancels = []engine.Cancel{
+		{Event: "lab/cancel", Expression: `async.data.orderId == "o-9"`, Expires: time.Now().Add(time.Hour).UnixMilli()},
+		{Event: "lab/cancel.all"}, {Event: "lab/never", Expression: "false"},
+	}
+	id, _, err := s.Start(t.Context(), what)
+	require.NoError(t, err)
+	run, err := s.Load(t.Context(), id)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"lab/cancel", "lab/cancel.all"}, run.Cancels)
+	dump := redistest.Dump(t, s.client)
+	all := dump[format.PauseKey(function.CancelPauseID(run.Idempotency, "lab/cancel.all", ""))]
+	require.InDelta(t, (365*24*time.Hour + 10*time.Minute).Seconds(), all.TTL.Seconds(), 30)
+	p, err := format.Decode[format.Pause](format.Place{}, all.Text)
+	require.NoError(t, err)
+	require.Equal(t, e.ID.String(), p.Trigger)
+	require.Contains(t, all.Text, `"outgoing":"","incoming":"","stepName":"","expires":`)
+	require.Contains(t, all.Text, `"event":"lab/cancel.all","cancel":true,"groupID":"","tID":"`+e.ID.String()+`","Metadata":null,"ca":"`)
+	one := dump[format.PauseKey(function.CancelPauseID(run.Idempotency, "lab/cancel", `async.data.orderId == "o-9"`))]
+	require.InDelta(t, 4200, one.TTL.Seconds(), 30)
+	require.NoError(t, s.Match(t.Context(), newEvent(t, "lab/cancel", json.RawMessage(`{"orderId":"o-8"}`))))
+	_, err = s.Load(t.Context(), id)
+	require.NoError(t, err)
+	require.NoError(t, s.Match(t.Context(), newEvent(t, "lab/cancel.all", nil)))
+	require.Equal(t, state.Cancelled, s.ended[id].Status)
+	for key := range redistest.Dump(t, s.client) {
+		require.False(t, strings.HasPrefix(key, "{estate}:"), key)
+	}
+}
