@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -79,6 +80,7 @@ func (s *site) Publish(ctx context.Context, events []state.Outgoing) error {
 		s.sent = append(s.sent, out)
 		s.mu.Unlock()
 		e := newEvent(s.t, out.Name, out.Data)
+		source := cmp.Or(out.ID, e.ID.String())
 		if err := s.Match(ctx, e); err != nil {
 			return err
 		}
@@ -101,7 +103,9 @@ func (s *site) Publish(ctx context.Context, events []state.Outgoing) error {
 			}
 			continue
 		}
-		if _, _, err := s.Node.Start(ctx, start(e)); err != nil {
+		what := start(e)
+		what.Source = source
+		if _, _, err := s.Node.Start(ctx, what); err != nil {
 			return err
 		}
 	}

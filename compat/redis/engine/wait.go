@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/oklog/ulid/v2"
+
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/runs"
 	"jetstep/function"
@@ -19,8 +21,7 @@ const textSignalTaken = "Signal conflict; signal wait already exists for another
 func (c *commit) storeWaits(ctx context.Context, since uint64) error {
 	for i := range c.Transition.Waits {
 		w := &c.Transition.Waits[i]
-		_, exists := c.run.Wait(w.Wait.Step)
-		if exists || c.finished(w.Wait.Step) {
+		if c.finished(w.Wait.Step) {
 			continue
 		}
 		if err := c.storeWait(ctx, w, since); err != nil {
@@ -33,34 +34,50 @@ func (c *commit) storeWaits(ctx context.Context, since uint64) error {
 	return nil
 }
 
+// storeWait adds a wait. One that is there stays as it is, but what follows from
+// it is done again: perhaps it was not.
 func (c *commit) storeWait(ctx context.Context, w *state.NewWait, since uint64) error {
-	invocation := function.DeterministicULID(c.now, "invoke:"+c.RunID.String()+":"+w.Wait.Step)
-	p := pauseOf(&c.Metadata.ID, w, c.now, invocation)
-	item, err := c.itemOf(&c.Metadata.ID, w.Timeout, p)
-	if err != nil {
-		return err
+	// The same when the transition is stored a second time.
+	invocation := function.DeterministicULID(ulid.Time(c.RunID.Time()), "invoke:"+c.RunID.String()+":"+w.Wait.Step)
+	p := c.pauseOfStep(w.Wait.Step)
+	if p == nil {
+		p = pauseOf(&c.Metadata.ID, w, c.now, invocation)
+		item, err := c.itemOf(&c.Metadata.ID, w.Timeout, p)
+		if err != nil {
+			return err
+		}
+		if _, err := c.jobs.Enqueue(ctx, c.now, item); err != nil {
+			return err
+		}
+		c.expect(w.Timeout)
+		err = c.runs.SavePause(ctx, p, c.now, w.Replace)
+		if errors.Is(err, runs.ErrSignalTaken) {
+			c.fail(textSignalTaken)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if _, err := c.jobs.Enqueue(ctx, c.now, item); err != nil {
-		return err
-	}
-	c.expect(w.Timeout)
-	err = c.runs.SavePause(ctx, p, c.now, w.Replace)
-	if errors.Is(err, runs.ErrSignalTaken) {
-		c.fail(textSignalTaken)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	switch w.Wait.Kind {
-	case state.WaitInvoke:
+	switch {
+	case p.Correlation != "" && w.Wait.Kind == state.WaitInvoke:
 		event := *w.Invoke
 		if event.ID == "" {
 			event.ID = invocation.String()
 		}
 		return c.World.Publish(ctx, []state.Outgoing{event})
-	case state.WaitEvent:
+	case p.Opcode == format.OpWaitForEvent:
 		return c.lookBack(ctx, p, since)
+	}
+	return nil
+}
+
+// pauseOfStep is the pause of a step that the run waits in, nil for none.
+func (c *commit) pauseOfStep(step string) *format.Pause {
+	for _, p := range c.Pauses {
+		if p.DataKey == step && !p.Cancel {
+			return p
+		}
 	}
 	return nil
 }
