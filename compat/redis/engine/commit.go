@@ -31,10 +31,9 @@ type commit struct {
 	own   *jobs.Entry // the concluded job, nil for none
 	saved map[string]runs.Saved
 	// pending tells whether steps were pending after the last one was saved.
-	pending   bool
-	more      []state.Job // discoveries to be enqueued
-	goesOn    *state.Job  // what the concluded job goes on as
-	nothingTo bool        // whether the run had nothing to go on with
+	pending bool
+	more    []state.Job // discoveries to be enqueued
+	goesOn  *state.Job  // what the concluded job goes on as
 }
 
 // Commit implements state.Store.
@@ -288,15 +287,15 @@ func (c *commit) conclude(ctx context.Context) error {
 			return err
 		}
 	}
-	if c.own == nil || c.Then != state.JobRetry && c.goesOn == nil {
-		c.redrive()
-	}
 	for _, job := range c.more {
 		item, err := c.itemOf(&c.Metadata.ID, job, nil)
 		if err != nil {
 			return err
 		}
 		batch.Enqueue(item)
+	}
+	if err := c.redrive(batch); err != nil {
+		return err
 	}
 	codes, err := batch.Exec(ctx)
 	if err != nil {
@@ -334,7 +333,6 @@ func (c *commit) endOwn(batch *jobs.Batch) error {
 			i.At = millis(c.now.Add(doubt))
 		})
 		c.expect(state.Job{Due: millis(c.now.Add(doubt))})
-		c.nothingTo = true
 	default:
 		batch.Dequeue(c.own)
 	}
@@ -354,10 +352,11 @@ func (c *commit) inDoubt() bool {
 	return c.saved[p.Pause.DataKey] == runs.SavedOther
 }
 
-// redrive calls a run again that has nothing to go on with (sdk-protocol §14.6).
-func (c *commit) redrive() {
-	if c.nothingTo || !c.idle() || len(c.remainingWaits()) > 0 {
-		return
+// redrive calls a run again that has nothing to go on with by then (sdk-protocol
+// §14.6).
+func (c *commit) redrive(batch *jobs.Batch) error {
+	if !c.idle() || len(c.more) > 0 {
+		return nil // what was read says already that it has
 	}
 	job := state.Job{
 		ID: function.Hash("redrive-" + newULID().String()), Kind: state.JobEdge, Due: millis(c.now.Add(redriveDelay)),
@@ -366,17 +365,13 @@ func (c *commit) redrive() {
 	if n := len(c.run.Steps); n > 0 {
 		job.Outgoing = c.run.Steps[n-1].ID
 	}
-	c.more = append(c.more, job)
-}
-
-func (c *commit) remainingWaits() []string {
-	var steps []string
-	for _, w := range c.run.Waits {
-		if !slices.Contains(c.Unwaits, w.Step) {
-			steps = append(steps, w.Step)
-		}
+	item, err := c.itemOf(&c.Metadata.ID, job, nil)
+	if err != nil {
+		return err
 	}
-	return steps
+	batch.EnqueueAlone(item)
+	c.expect(job)
+	return nil
 }
 
 // since is the position above which an event counts for a wait that the

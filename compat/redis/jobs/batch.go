@@ -37,6 +37,15 @@ func (b *Batch) add(o operation, err error) {
 // Enqueue is Queue.Enqueue of one item; it answers with an [Enqueued].
 func (b *Batch) Enqueue(item *format.Item) { b.add(enqueueOperation(item, b.now)) }
 
+// EnqueueAlone is Enqueue if the item's run has no other item by then.
+func (b *Batch) EnqueueAlone(item *format.Item) {
+	o, err := enqueueOperation(item, b.now)
+	if err == nil {
+		o.args[len(o.args)-1] = boolean(true)
+	}
+	b.add(o, err)
+}
+
 // Dequeue is Queue.Dequeue; it answers with a [Concluded].
 func (b *Batch) Dequeue(e *Entry) { b.add(dequeueOperation(e, e.text)) }
 
@@ -114,6 +123,7 @@ func enqueueOperation(asked *format.Item, now time.Time) (o operation, err error
 	keys = append(keys, format.SeenKey(item.ID), format.ReadyKey(item.Partition()), singleton, format.SingletonRunKey(run))
 	return operation{scriptEnqueue, append(keys, format.IndexKeys(&item)...), []any{
 		item.ID, text, score, pointer, now.UnixMilli(), item.Partition(), fresh, account, run.String(), has,
+		boolean(false), // EnqueueAlone
 	}}, nil
 }
 

@@ -88,6 +88,7 @@ const (
 	EnqueuedNow       Enqueued = 0
 	EnqueuedBefore    Enqueued = 1 // it is there, or was done within the last hour
 	EnqueuedSingleton Enqueued = 2 // another run has its singleton's key
+	EnqueuedNot       Enqueued = 3 // its run has another item (Batch.EnqueueAlone)
 )
 
 // Enqueue enqueues items, whose ids and data are set, to be executed when their
