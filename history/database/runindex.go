@@ -165,20 +165,27 @@ const reconcileChunk = 500
 
 // Reconcile brings the index of runs up to date with rows that others have
 // written: of runs started since then that it does not have, and of runs that
-// it has as not ended. It returns how many runs it looked at. Call it when a
-// database is opened, with the zero time after an adoption, and now and then
-// while a server of the original uses the same database.
+// it has as not ended. It returns how many runs it looked at. Call it now and
+// then while a server of the original uses the same database; [Store.TakeUp] is
+// for the start.
 func (s *Store) Reconcile(ctx context.Context, since time.Time) (int, error) {
-	const missing = `SELECT run_id FROM spans AS s WHERE name = 'executor.run' AND start_time >= ? AND run_id > ?
-		AND NOT EXISTS (SELECT 1 FROM jetstep_runs AS r WHERE r.run_id = s.run_id AND r.started_at IS NOT NULL)
-		ORDER BY run_id LIMIT ?`
-	const active = `SELECT run_id FROM jetstep_runs WHERE status IN ('Scheduled', 'Running') AND run_id > ? ORDER BY run_id LIMIT ?`
-	found, err := s.reconcile(ctx, missing, s.enc.time(since))
+	found, err := s.reconcileMissing(ctx, since)
 	if err != nil {
 		return found, err
 	}
-	more, err := s.reconcile(ctx, active)
+	more, err := s.reconcileActive(ctx)
 	return found + more, err
+}
+
+func (s *Store) reconcileMissing(ctx context.Context, since time.Time) (int, error) {
+	return s.reconcile(ctx, `SELECT run_id FROM spans AS s WHERE name = 'executor.run' AND start_time >= ? AND run_id > ?
+		AND NOT EXISTS (SELECT 1 FROM jetstep_runs AS r WHERE r.run_id = s.run_id AND r.started_at IS NOT NULL)
+		ORDER BY run_id LIMIT ?`, s.enc.time(since))
+}
+
+func (s *Store) reconcileActive(ctx context.Context) (int, error) {
+	return s.reconcile(ctx,
+		`SELECT run_id FROM jetstep_runs WHERE status IN ('Scheduled', 'Running') AND run_id > ? ORDER BY run_id LIMIT ?`)
 }
 
 // reconcile walks over the run ids of a query, whose last two parameters are the
