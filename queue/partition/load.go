@@ -22,6 +22,7 @@ func (o *Owner) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	o.compact.floor = o.writer.log.End()
 	if err := o.checkInputs(ctx); err != nil {
 		return err
 	}
