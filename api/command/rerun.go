@@ -50,12 +50,14 @@ func (c *Commands) Rerun(ctx context.Context, rerun Rerun) (ulid.ULID, error) {
 	if !ok {
 		return ulid.ULID{}, fmt.Errorf("rerun %s: function %s: %w", rerun.Run, past.function, ErrNoFunction)
 	}
-	start := state.Start{
-		RunID: c.Engine.NewRunID(fn.Function, ""), FunctionID: fn.ID,
-		Events: []json.RawMessage{past.event}, EventIDs: []ulid.ULID{past.eventID}, Trigger: past.trigger, Cron: past.cron,
-		Mark: c.Engine.LastEvent(), Original: past.original,
+	id, err := c.Engine.NewRunID(fn.ID)
+	if err != nil {
+		return ulid.ULID{}, fmt.Errorf("rerun %s: %w", rerun.Run, err)
 	}
-	start.Idempotency = function.IdempotencyKey(fn.ID, start.RunID.String())
+	start := state.Start{
+		RunID: id, FunctionID: fn.ID, Idempotency: function.IdempotencyKey(fn.ID, id.String()), Original: past.original,
+		Events: []json.RawMessage{past.event}, EventIDs: []ulid.ULID{past.eventID}, Trigger: past.trigger, Cron: past.cron,
+	}
 	if rerun.Step != "" {
 		if err := past.goOnFrom(&start, rerun.Step, rerun.Input); err != nil {
 			return ulid.ULID{}, fmt.Errorf("rerun %s: %w", rerun.Run, err)
