@@ -5,9 +5,9 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"html/template"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +37,8 @@ type pageView struct {
 	Apps     []appView
 	Runs     []runView
 	Events   []eventView
+	// HistoryDown says that runs and events are missing for a reason.
+	HistoryDown bool
 }
 
 type appView struct {
@@ -64,10 +66,12 @@ type eventView struct {
 func (s *Server) page(c echo.Context) (err error) {
 	ctx, catalog := c.Request().Context(), s.cfg.Catalog.Catalog()
 	view := pageView{Version: s.cfg.Version, NotReady: s.cfg.NotReady(), Apps: showApps(catalog)}
-	if view.Runs, err = s.recentRuns(ctx, catalog); err != nil {
-		return err
+	if view.Runs, err = s.recentRuns(ctx, catalog); err == nil {
+		view.Events, err = s.recentEvents(ctx)
 	}
-	if view.Events, err = s.recentEvents(ctx); err != nil {
+	if errors.Is(err, history.ErrUnavailable) {
+		view.HistoryDown = true
+	} else if err != nil {
 		return err
 	}
 	var text bytes.Buffer
@@ -99,8 +103,6 @@ func (s *Server) recentRuns(ctx context.Context, catalog *bus.Catalog) ([]runVie
 	if err != nil {
 		return nil, err
 	}
-	// After a start they are in the order in which the logs were read.
-	slices.SortStableFunc(runs, func(a, b history.Run) int { return b.QueuedAt.Compare(a.QueuedAt) })
 	shown := make([]runView, len(runs))
 	for i := range runs {
 		shown[i] = showRecentRun(&runs[i], catalog)

@@ -14,7 +14,8 @@ import (
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/executor"
 	"jetstep/executor/driver"
-	"jetstep/history"
+	"jetstep/history/live"
+	"jetstep/history/reader"
 	"jetstep/queue/partition"
 )
 
@@ -22,7 +23,7 @@ import (
 // executor that calls SDKs.
 type engine struct {
 	bus      *bus.Bus
-	history  *history.Memory
+	history  *live.Overlay
 	recorder *recorder
 	node     *partition.Node
 	limits   *executor.Limits
@@ -32,7 +33,7 @@ type engine struct {
 }
 
 // openEngine opens NATS and begins to take partitions over.
-func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*engine, error) {
+func openEngine(ctx context.Context, opts config.Options, model *readModel, log *slog.Logger) (*engine, error) {
 	b, err := bus.Open(ctx, busConfig(opts, log))
 	if err != nil {
 		return nil, err
@@ -40,11 +41,13 @@ func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*en
 	if opts.Partitions > 0 && opts.Partitions != b.Partitions() {
 		log.Warn("the number of partitions was fixed when the streams were made", "partitions", b.Partitions(), "configured", opts.Partitions)
 	}
-	e := &engine{bus: b, history: history.NewMemory(history.Limits{Source: b}), limits: executor.NewLimits()}
+	past := live.New(live.Config{Past: reader.NewOlder(model.store), Events: b})
+	e := &engine{bus: b, history: past, limits: executor.NewLimits()}
 	e.recorder = newRecorder(e.history, log)
 	e.node = partition.NewNode(partition.Config{
 		Bus: b, Name: nodeName(), History: e.recorder, Logger: log.With("caller", "queue"),
 	})
+	e.history.Serve(e.node)
 	e.caller = driver.New(driver.Config{
 		SigningKey:     opts.SigningKey,
 		FallbackKey:    opts.SigningKeyFallback,
@@ -53,32 +56,13 @@ func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*en
 	e.executor = executor.New(executor.Config{
 		Queue: e.node, Store: e.node, SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
 		Logger: log.With("caller", "executor"), Workers: opts.QueueWorkers, RetryInterval: opts.RetryInterval, OnTrouble: e.history.RunWaits,
+		Runs: e.node, Patience: opts.EndpointPatience,
 	})
 	e.node.Start(ctx)
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	e.cancel = cancel
 	e.executor.Start(calls)
 	return e, nil
-}
-
-// recentEvents is how many of the events that were received before the process
-// began can be read back.
-const recentEvents = 10_000
-
-// recallEvents tells the history of events received before.
-func (e *engine) recallEvents(ctx context.Context, log *slog.Logger) {
-	receipts, err := e.bus.RecentEvents(ctx, recentEvents)
-	if err != nil {
-		if ctx.Err() == nil {
-			log.Warn("events that were received before are not shown", "error", err)
-		}
-		return
-	}
-	past := make([]history.Past, len(receipts))
-	for i, r := range receipts {
-		past[i] = history.Past{ID: r.InternalID, Name: r.Name, Seq: r.Seq, ReceivedAt: r.StoredAt}
-	}
-	e.history.EventsBefore(past)
 }
 
 // finish takes no more jobs and waits for the calls being made until ctx ends;

@@ -52,7 +52,7 @@ func startServices(ctx context.Context, opts config.Options, listener net.Listen
 	if err != nil {
 		return nil, err
 	}
-	engine, err := openEngine(ctx, opts, log)
+	engine, err := openEngine(ctx, opts, model, log)
 	if err != nil {
 		return nil, errors.Join(err, model.close())
 	}
@@ -108,7 +108,6 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 	}()
 	s.background.Go(func() { tuneGC(s.running) })
 	s.background.Go(func() { syncer.Run(s.running) })
-	s.background.Go(func() { s.engine.recallEvents(s.running, log) })
 	return nil
 }
 
