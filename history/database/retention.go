@@ -2,7 +2,6 @@ package database
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -87,14 +86,14 @@ func (s *Store) deleteRuns(ctx context.Context, cutoff time.Time) (int, error) {
 	for i, id := range ids {
 		text[i], char[i], raw[i] = id.String(), s.enc.ulidText(id), id.Bytes()
 	}
-	err = s.transact(ctx, func(tx *sql.Tx) error {
+	err = s.transact(ctx, func(tx *transaction) error {
 		for _, group := range []struct {
 			tables []string
 			ids    []any
 		}{{tablesByText, text}, {tablesByChar, char}, {tablesByBytes, raw}} {
 			marks, args := inList(group.ids)
 			for _, table := range group.tables {
-				if _, err := tx.ExecContext(ctx, s.enc.rebind(`DELETE FROM `+table+` WHERE run_id IN (`+marks+`)`), args...); err != nil {
+				if err := tx.exec(ctx, `DELETE FROM `+table+` WHERE run_id IN (`+marks+`)`, args...); err != nil {
 					return fmt.Errorf("deleting old runs from %s: %w", table, err)
 				}
 			}
@@ -125,9 +124,9 @@ var projected = []string{
 // Clear deletes everything that can be projected again, and all positions; apps,
 // functions and connections stay.
 func (s *Store) Clear(ctx context.Context) error {
-	return s.transact(ctx, func(tx *sql.Tx) error {
+	return s.transact(ctx, func(tx *transaction) error {
 		for _, table := range projected {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table); err != nil {
+			if err := tx.exec(ctx, `DELETE FROM `+table); err != nil {
 				return fmt.Errorf("clearing %s: %w", table, err)
 			}
 		}

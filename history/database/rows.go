@@ -118,4 +118,17 @@ type Span struct {
 	Status                                       string // '' for NULL
 	DebugRunID, DebugSessionID                   string
 	IsDeferred                                   bool
+
+	// Told says that Cron and BatchID repeat what the attributes of a run's span
+	// say, so that these need not be parsed for the index of runs. None of them
+	// has a column.
+	Told    bool
+	Cron    string
+	BatchID ulid.ULID
+}
+
+// StartedRun says that a run of an earlier batch has started.
+type StartedRun struct {
+	RunID ulid.ULID
+	At    time.Time // ms
 }

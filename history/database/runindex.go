@@ -2,7 +2,6 @@ package database
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -94,6 +93,13 @@ func (c *runChange) fold(s *Span) error {
 	}
 	started := s.StartTime.UnixMicro()
 	c.startedAt, c.deferred, c.debug, c.events = &started, s.IsDeferred, s.DebugRunID != "", s.EventIDs
+	if s.Told {
+		c.cron = s.Cron
+		if !s.BatchID.IsZero() {
+			c.batchID = s.BatchID.String()
+		}
+		return nil
+	}
 	var attributes struct {
 		Cron  string `json:"_inngest.cron.schedule"`
 		Batch string `json:"_inngest.batch.id"`
@@ -114,7 +120,7 @@ func (c *runChange) fold(s *Span) error {
 
 const newer = `(excluded.ended_at, excluded.last_span_id) > (jetstep_runs.ended_at, jetstep_runs.last_span_id)`
 
-var runIndex = table[runChange]{
+var runIndex = &table[runChange]{
 	name: "jetstep_runs",
 	columns: `run_id, app_id, function_id, trace_id, started_at, ended_at, last_span_id, status,
 		is_deferred, is_debug, cron, batch_id`,
@@ -127,11 +133,15 @@ var runIndex = table[runChange]{
 		is_debug = jetstep_runs.is_debug OR excluded.is_debug,
 		cron = CASE WHEN excluded.cron = '' THEN jetstep_runs.cron ELSE excluded.cron END,
 		batch_id = CASE WHEN excluded.batch_id = '' THEN jetstep_runs.batch_id ELSE excluded.batch_id END`,
-	bind: func(_ encoding, c *runChange) ([]any, error) {
-		return []any{
-			c.run.String(), c.app.String(), c.function.String(), c.traceID, c.startedAt, c.endedAt, c.lastSpanID,
+	bind: func(_ encoding, c *runChange, row []any) []any {
+		var started any
+		if c.startedAt != nil {
+			started = *c.startedAt
+		}
+		return append(row,
+			c.run.String(), c.app.String(), c.function.String(), c.traceID, started, c.endedAt, c.lastSpanID,
 			string(c.status), c.deferred, c.debug, c.cron, c.batchID,
-		}, nil
+		)
 	},
 }
 
@@ -140,24 +150,24 @@ type runEvent struct {
 	place      int
 }
 
-var runEvents = table[runEvent]{
+var runEvents = &table[runEvent]{
 	name: "jetstep_run_events", columns: `event_id, run_id, place`, conflict: `ON CONFLICT DO NOTHING`,
-	bind: func(_ encoding, e *runEvent) ([]any, error) {
-		return []any{e.event.Bytes(), e.run.String(), e.place}, nil
+	bind: func(_ encoding, e *runEvent, row []any) []any {
+		return append(row, e.event.Bytes(), e.run.String(), e.place)
 	},
 }
 
-func insertRunChanges(ctx context.Context, tx *sql.Tx, enc encoding, changes []runChange) error {
+func insertRunChanges(ctx context.Context, tx *transaction, changes []runChange) error {
 	var events []runEvent
 	for _, c := range changes {
 		for i, id := range c.events {
 			events = append(events, runEvent{id, c.run, i})
 		}
 	}
-	if err := insert(ctx, tx, enc, runIndex, changes); err != nil {
+	if err := insert(ctx, tx, runIndex, changes); err != nil {
 		return err
 	}
-	return insert(ctx, tx, enc, runEvents, events)
+	return insert(ctx, tx, runEvents, events)
 }
 
 // reconcileChunk is how many runs are reconciled in one transaction.
@@ -215,7 +225,7 @@ func (s *Store) reconcileRuns(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	return s.transact(ctx, func(tx *sql.Tx) error { return insertRunChanges(ctx, tx, s.enc, changes) })
+	return s.transact(ctx, func(tx *transaction) error { return insertRunChanges(ctx, tx, changes) })
 }
 
 // inList is the placeholders and parameters of "in (…)".
