@@ -63,9 +63,13 @@ type Config struct {
 	Traces   *otlp.Server
 	Signals  Signals
 	Limits   Limits
-	// GraphQL answers /v0/gql, and V2 what is below /v2 and /api/v2. Without
-	// them these answer 501.
-	GraphQL, V2 http.Handler
+	// Endpoints are runs that apps begin, and Metadata is what apps attach to
+	// runs.
+	Endpoints Endpoints
+	Metadata  Metadata
+	// GraphQL answers /v0/gql, V2 what is below /v2 and /api/v2, and MCP /mcp.
+	// Without them these answer 501.
+	GraphQL, V2, MCP http.Handler
 	// NotReady says why the server cannot work yet; nothing when it can.
 	NotReady func() []string
 	// QueueDepth is the number of jobs that are due or will be.
@@ -78,9 +82,12 @@ type Config struct {
 
 // Server answers HTTP requests.
 type Server struct {
-	cfg  Config
-	log  *slog.Logger
-	echo *echo.Echo
+	cfg    Config
+	log    *slog.Logger
+	echo   *echo.Echo
+	tokens runTokens
+	// outputWait is how long a request for a result waits.
+	outputWait time.Duration
 }
 
 // New makes a Server and registers its metrics. It fails if Start is to run
@@ -95,7 +102,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, echo: echo.New()}
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, echo: echo.New(), tokens: newRunTokens(cfg.SigningKeys, cfg.Now), outputWait: outputWait,
+	}
 	if err := cfg.Metrics.Register(queueDepth(cfg.QueueDepth)); err != nil {
 		return nil, fmt.Errorf("api: metrics: %w", err)
 	}

@@ -69,8 +69,7 @@ func (s *Server) routes() []route {
 		{http.MethodPost, "/v1/realtime/publish/tee", open, handle(s.cfg.Realtime.Tee)},
 		{http.MethodGet, "/v1/realtime/connect", open, handle(s.cfg.Realtime.Connect)},
 		{http.MethodGet, "/v1/realtime/sse", open, handle(s.cfg.Realtime.SSE)},
-		{http.MethodPost, "/v1/checkpoint/:run/async", keyed, s.checkpoint},
-		{http.MethodPost, "/v1/http/runs/:run/async", keyed, s.checkpoint},
+		{http.MethodPost, "/v1/runs/:run/metadata", keyed, s.addMetadata},
 		{http.MethodPost, "/v1/traces/userland", keyed, handle(s.cfg.Traces.Userland)},
 		{http.MethodGet, "/v1/prom/:env", keyed, notImplemented("not implemented")},
 	}
@@ -81,6 +80,13 @@ func (s *Server) routes() []route {
 			route{http.MethodGet, "/v0/", browser, handle(playground.Handler("jetstep", "/v0/gql"))},
 			route{http.MethodGet, "/v0/gql", browser, mounted(s.cfg.GraphQL)},
 			route{http.MethodPost, "/v0/gql", browser, mounted(s.cfg.GraphQL)})
+	}
+	for _, prefix := range []string{"/v1/checkpoint", "/v1/http/runs"} { // the latter is the older one
+		routes = append(routes,
+			route{http.MethodPost, prefix, keyed, s.startEndpoint},
+			route{http.MethodPost, prefix + "/:run/steps", keyed, s.reportSteps},
+			route{http.MethodPost, prefix + "/:run/async", keyed, s.checkpoint},
+			route{http.MethodGet, prefix + "/:run/output", open, s.endpointOutput}) // checks a token
 	}
 	for _, method := range v2Methods {
 		routes = append(routes,
@@ -118,14 +124,6 @@ func laterRoutes() []route {
 		{"/v0/connect/flush", []string{http.MethodPost}},
 		{"/v0/connect/envs/:env/conns", []string{http.MethodGet}},
 		{"/v0/connect/envs/:env/groups/:group", []string{http.MethodGet}},
-		{"/v1/runs/:run/metadata", []string{http.MethodPost}},
-		{"/v1/checkpoint", []string{http.MethodPost}},
-		{"/v1/checkpoint/:run/steps", []string{http.MethodPost}},
-		{"/v1/checkpoint/:run/output", []string{http.MethodGet}},
-		{"/v1/http/runs", []string{http.MethodPost}},
-		{"/v1/http/runs/:run/steps", []string{http.MethodPost}},
-		{"/v1/http/runs/:run/output", []string{http.MethodGet}},
-		{"/mcp", []string{http.MethodPost, http.MethodGet, http.MethodDelete}},
 	} {
 		for _, method := range r.methods {
 			routes = append(routes, route{method, r.path, keyed, notImplemented("not implemented yet")})

@@ -10,7 +10,6 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/api"
-	"jetstep/executor"
 	"jetstep/executor/driver"
 	"jetstep/function"
 	"jetstep/queue/partition"
@@ -118,18 +117,7 @@ func (r runs) Checkpoint(ctx context.Context, req api.CheckpointRequest) error {
 		// One that cannot be read names no job: its attempts just go on.
 		job, _, _ = function.ParseQueueItemID(req.QueueItemID)
 	}
-	err = r.engine.executor.Checkpoint(ctx, req.RunID, job, ops)
-	switch {
-	case errors.Is(err, state.ErrRunNotFound):
-		return fmt.Errorf("%w: %w", api.ErrRunNotFound, err)
-	case errors.Is(err, executor.ErrStepTooLarge):
-		return fmt.Errorf("%w: %w", api.ErrStepTooLarge, err)
-	case errors.Is(err, executor.ErrStateTooLarge):
-		return fmt.Errorf("%w: %w", api.ErrStateTooLarge, err)
-	case errors.Is(err, executor.ErrRefused):
-		return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
-	}
-	return err
+	return checkpointError(r.engine.executor.Checkpoint(ctx, req.RunID, job, ops))
 }
 
 // signals passes signals on to the partitions.

@@ -63,6 +63,7 @@ func (l *layers) assemble() Options {
 		UI:                 !l.boolean("no-ui"),
 		QueueWorkers:       l.integer("queue-workers"),
 		RetryInterval:      seconds(l.integer("retry-interval")),
+		EndpointPatience:   l.duration("endpoint-patience"),
 		ShutdownTimeout:    l.duration("shutdown-timeout"),
 		SDKURLs:            l.list("sdk-url"),
 		// Only dev looks for apps, and asks healthy ones again (cli-config §6).

@@ -24,6 +24,7 @@ type Options struct {
 	UI                 bool // web interface and GraphQL
 	QueueWorkers       int
 	RetryInterval      time.Duration // linear back-off; 0 means the default table
+	EndpointPatience   time.Duration // see executor.Config.Patience
 	ShutdownTimeout    time.Duration // for in-flight requests
 
 	SDKURLs      []string // as given: a scheme may be missing
