@@ -50,8 +50,8 @@ type situation struct {
 
 // remoteResult is the outcome of a gateway op.
 type remoteResult struct {
-	memo json.RawMessage
-	err  *driver.GatewayError
+	answer driver.GatewayAnswer
+	err    *driver.GatewayError
 }
 
 // decide turns an SDK's answer into the transition that follows from it. The

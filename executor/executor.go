@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,8 +23,8 @@ import (
 type SDK interface {
 	// Call calls a function; the error is only of the caller's own context.
 	Call(ctx context.Context, req *driver.Request) (*driver.Response, error)
-	Gateway(ctx context.Context, opts driver.GatewayOpts) (json.RawMessage, *driver.GatewayError)
-	AIGateway(ctx context.Context, opts driver.AIGatewayOpts) (json.RawMessage, *driver.GatewayError)
+	Gateway(ctx context.Context, opts driver.GatewayOpts) (driver.GatewayAnswer, *driver.GatewayError)
+	AIGateway(ctx context.Context, opts driver.AIGatewayOpts) (driver.GatewayAnswer, *driver.GatewayError)
 }
 
 // Functions finds the configuration that a run executes with.
@@ -323,14 +322,14 @@ func (e *Executor) remoteCall(ctx context.Context, op *driver.Opcode) (r remoteR
 		if err != nil {
 			return badOptions("AIGatewayError", "Error making AI request: ", err)
 		}
-		r.memo, r.err = e.SDK.AIGateway(ctx, opts)
+		r.answer, r.err = e.SDK.AIGateway(ctx, opts)
 		return r
 	}
 	opts, err := op.Gateway()
 	if err != nil {
 		return badOptions("GatewayError", "Error making gateway request: ", err)
 	}
-	r.memo, r.err = e.SDK.Gateway(ctx, opts)
+	r.answer, r.err = e.SDK.Gateway(ctx, opts)
 	return r
 }
 

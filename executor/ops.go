@@ -300,13 +300,14 @@ func (d *decision) waitForSignal(op *driver.Opcode) error {
 
 // gateway records the answer of a request that the executor made for a step.
 func (d *decision) gateway(op *driver.Opcode, result remoteResult) error {
-	memo := result.memo
-	if result.err != nil {
-		if d.mayRetry() {
-			d.shown.Error, d.stepErred = errorIn(result.err.Memo), true
-			return fmt.Errorf("step %q: %w", op.DisplayNameOrFallback(), result.err)
-		}
-		memo = result.err.Memo
+	memo, sent, failed := result.answer.Memo, result.answer.Sent, result.err
+	if failed != nil {
+		memo, sent = failed.Memo, failed.Sent
+	}
+	d.shown.GatewayStatus, d.shown.GatewaySize = sent.Status, sent.Size
+	if failed != nil && d.mayRetry() {
+		d.shown.Error, d.stepErred = jcs.Object(memo)["error"], true
+		return fmt.Errorf("step %q: %w", op.DisplayNameOrFallback(), failed)
 	}
 	if err := d.save(op, memo); err != nil {
 		return err
@@ -314,9 +315,6 @@ func (d *decision) gateway(op *driver.Opcode, result remoteResult) error {
 	d.discover(op, state.JobEdge, function.DiscoveryJob(d.run.Key(), op.ID))
 	return nil
 }
-
-// errorIn is the error object of a failed step's memo.
-func errorIn(memo json.RawMessage) json.RawMessage { return jcs.Object(memo)["error"] }
 
 // maxDefers is how many deferred functions a run may schedule.
 const maxDefers = 20
