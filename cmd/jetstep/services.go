@@ -232,6 +232,8 @@ func apiConfig(opts config.Options, e *engine, events *ingest.Ingester, syncer *
 		Runs:         runs{e},
 		Signals:      signals{e},
 		Limits:       e.limits,
+		Endpoints:    endpoints{engine: e, syncer: syncer, log: log.With("caller", "api")},
+		Metadata:     e.node,
 		NotReady:     e.notReady,
 		QueueDepth:   func() float64 { return float64(e.node.Stats().Depth()) },
 		Metrics:      metrics,
