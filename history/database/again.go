@@ -81,16 +81,31 @@ func (tx *transaction) ids(ctx context.Context, text string, of []ulid.ULID) (ma
 	return found, nil
 }
 
-// KnownEvents tells which of the events are stored already.
-func (s *Store) KnownEvents(ctx context.Context, ids []ulid.ULID) (known map[ulid.ULID]bool, err error) {
-	if len(ids) == 0 {
-		return nil, nil
+// unsent leaves out the events that have come before.
+func (tx *transaction) unsent(ctx context.Context, events []Event) ([]Event, error) {
+	var resent []ulid.ULID
+	for i := range events {
+		if events[i].Resent {
+			resent = append(resent, events[i].InternalID)
+		}
 	}
-	err = s.transact(ctx, func(tx *transaction) error {
-		known, err = tx.ids(ctx, `SELECT internal_id FROM events WHERE internal_id IN (`, ids)
-		return err
-	})
-	return known, err
+	if len(resent) == 0 {
+		return events, nil
+	}
+	stored, err := tx.ids(ctx, `SELECT internal_id FROM events WHERE internal_id IN (`, resent)
+	if err != nil {
+		return nil, err
+	}
+	left := make([]Event, 0, len(events))
+	for i := range events {
+		e := &events[i]
+		if e.Resent && stored[e.InternalID] {
+			continue
+		}
+		stored[e.InternalID] = e.Resent // also if it comes twice in this batch
+		left = append(left, *e)
+	}
+	return left, nil
 }
 
 // start notes that runs have started which their rows in trace_runs, of earlier

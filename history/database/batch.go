@@ -132,10 +132,14 @@ func (s *Store) insertAll(ctx context.Context, tx *transaction, r *Records, chan
 		}
 		r = missing
 	}
+	unsent, err := tx.unsent(ctx, r.Events)
+	if err != nil {
+		return err
+	}
 	for _, write := range []func() error{
 		func() error { return insert(ctx, tx, apps, r.Apps) },
 		func() error { return insert(ctx, tx, functions, r.Functions) },
-		func() error { return insert(ctx, tx, events, r.Events) },
+		func() error { return insert(ctx, tx, events, unsent) },
 		func() error { return insert(ctx, tx, batches, r.Batches) },
 		func() error { return insert(ctx, tx, functionRuns(s.enc), r.Runs) },
 		func() error { return insert(ctx, tx, finishes, r.Finishes) },

@@ -80,10 +80,14 @@ func (s *Store) WriteEach(ctx context.Context, r *Records) (dropped []Dropped, e
 				return err
 			}
 		}
+		unsent, err := tx.unsent(ctx, r.Events)
+		if err != nil {
+			return err
+		}
 		each := &salvage{ctx: ctx, tx: tx}
 		insertEach(each, apps, r.Apps, nil)
 		insertEach(each, functions, r.Functions, nil)
-		insertEach(each, events, r.Events, (*Event).plain)
+		insertEach(each, events, unsent, (*Event).plain)
 		insertEach(each, batches, r.Batches, nil)
 		insertEach(each, functionRuns(s.enc), r.Runs, nil)
 		insertEach(each, finishes, r.Finishes, (*FunctionFinish).plain)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -25,28 +26,29 @@ type Deleted struct{ Runs, Events int }
 
 // Retain deletes ended runs, with all that is known of them, and events.
 func (s *Store) Retain(ctx context.Context, r Retention) (Deleted, error) {
+	return s.RetainSome(ctx, r, math.MaxInt)
+}
+
+// RetainSome is Retain in at most so many transactions, of up to 500 runs or
+// events each.
+func (s *Store) RetainSome(ctx context.Context, r Retention, transactions int) (Deleted, error) {
 	var d Deleted
 	cutoff, err := s.cutoff(ctx, r)
 	if err != nil || cutoff.IsZero() {
 		return d, err
 	}
-	for {
-		n, err := s.deleteRuns(ctx, cutoff)
-		d.Runs += n
-		if err != nil {
-			return d, err
-		}
-		if n < retentionChunk {
-			break
-		}
-	}
-	for {
-		n, err := s.deleteEvents(ctx, cutoff)
-		d.Events += n
-		if err != nil || n < retentionChunk {
-			return d, err
+	for _, some := range []struct {
+		delete func(context.Context, time.Time) (int, error)
+		count  *int
+	}{{s.deleteRuns, &d.Runs}, {s.deleteEvents, &d.Events}} {
+		for n := retentionChunk; n == retentionChunk && transactions > 0; transactions-- {
+			if n, err = some.delete(ctx, cutoff); err != nil {
+				return d, err
+			}
+			*some.count += n
 		}
 	}
+	return d, nil
 }
 
 // cutoff is the time before which everything is to go: the later of the limits.

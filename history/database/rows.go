@@ -37,6 +37,10 @@ type Event struct {
 	Data, User json.RawMessage // User is "null" when absent
 	Version    string
 	Timestamp  time.Time // ms
+
+	// Resent says that the event may have come before, and is stored only if it
+	// has not. It has no column.
+	Resent bool
 }
 
 // Batch is a row of event_batches, of a batch with more than one event.
