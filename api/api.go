@@ -70,6 +70,8 @@ type Config struct {
 	// GraphQL answers /v0/gql, V2 what is below /v2 and /api/v2, and MCP /mcp.
 	// Without them these answer 501.
 	GraphQL, V2, MCP http.Handler
+	// Testing adds the routes below /test, which ask for no key; nil for none.
+	Testing Testing
 	// NotReady says why the server cannot work yet; nothing when it can.
 	NotReady func() []string
 	// QueueDepth is the number of jobs that are due or will be.

@@ -92,6 +92,7 @@ func (s *Server) routes() []route {
 		routes = append(routes,
 			route{method, "/v2/*", keyed, mounted(s.cfg.V2)}, route{method, "/api/v2/*", keyed, mounted(s.cfg.V2)})
 	}
+	routes = append(routes, s.testRoutes()...)
 	return append(routes, laterRoutes()...)
 }
 

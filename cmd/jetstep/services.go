@@ -16,6 +16,7 @@ import (
 
 	"jetstep/api"
 	"jetstep/api/appsync"
+	"jetstep/api/command"
 	"jetstep/api/graph"
 	"jetstep/api/ingest"
 	"jetstep/api/otlp"
@@ -91,7 +92,8 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 	if apiCfg.Traces, err = otlp.New(otlp.Config{Publisher: s.engine.bus, Logger: log.With("caller", "traces"), Metrics: metrics}); err != nil {
 		return err
 	}
-	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.model, log)
+	read := reader.New(s.model.store)
+	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, read, newCommands(s.engine, read, events, syncer, log), log)
 	handler, err := api.New(apiCfg)
 	if err != nil {
 		return err
@@ -207,12 +209,10 @@ func syncConfig(opts config.Options, e *engine, log *slog.Logger) appsync.Config
 }
 
 // readAPIs are the handlers that answer from the read model.
-// What they are told to do is carried out by package api/command.
-func readAPIs(opts config.Options, m *readModel, log *slog.Logger) (gql, rest http.Handler) {
-	read := reader.New(m.store)
-	gql = graph.New(graph.Config{Reader: read, Log: log.With("caller", "graphql")})
+func readAPIs(opts config.Options, read *reader.Reader, commands *command.Commands, log *slog.Logger) (gql, rest http.Handler) {
+	gql = graph.New(graph.Config{Reader: read, Commands: commands, Log: log.With("caller", "graphql")})
 	rest = v2.New(v2.Config{
-		Reader: read, Keys: v2.Keys{Signing: signingKeys(opts), Event: opts.EventKeys}, Log: log.With("caller", "api"),
+		Reader: read, Commands: commands, Keys: v2.Keys{Signing: signingKeys(opts), Event: opts.EventKeys}, Log: log.With("caller", "api"),
 	})
 	return gql, rest
 }
@@ -234,6 +234,7 @@ func apiConfig(opts config.Options, e *engine, events *ingest.Ingester, syncer *
 		Limits:       e.limits,
 		Endpoints:    endpoints{engine: e, syncer: syncer, log: log.With("caller", "api")},
 		Metadata:     e.node,
+		Testing:      testRoutes(e, log),
 		NotReady:     e.notReady,
 		QueueDepth:   func() float64 { return float64(e.node.Stats().Depth()) },
 		Metrics:      metrics,
