@@ -90,6 +90,7 @@ type deploymentConfig struct {
 	dir        string // made if missing
 	signingKey string
 	eventKey   string
+	args       []string // of the server
 }
 
 // deployment is a server that knows the addresses of all apps, which are
@@ -129,7 +130,7 @@ func deploy(c deploymentConfig) (*deployment, error) {
 	defer cancel()
 	d.server, err = harness.StartServer(ctx, harness.ServerConfig{
 		Binary: binary, Mode: c.mode, Dir: c.dir, SDKURLs: urls,
-		SigningKey: c.signingKey, EventKey: c.eventKey,
+		SigningKey: c.signingKey, EventKey: c.eventKey, Args: c.args,
 	})
 	return d, err
 }

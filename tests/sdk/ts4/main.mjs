@@ -2,8 +2,9 @@
 
 import { encryptionMiddleware } from "@inngest/middleware-encryption";
 import { InngestTestEngine } from "@inngest/test";
-import { Inngest, Middleware, NonRetriableError, referenceFunction, RetryAfterError } from "inngest";
-import { serve } from "inngest/node";
+import { Inngest, Middleware, NonRetriableError, referenceFunction, RetryAfterError, step } from "inngest";
+import { getAsyncCtx } from "inngest/experimental";
+import { endpointAdapter, serve, serveEndpoint } from "inngest/node";
 import * as realtime from "inngest/realtime";
 
 import { start } from "../js/app.mjs";
@@ -23,6 +24,13 @@ start({
   encryption: (key) => encryptionMiddleware({ key }),
   hooks: middlewareOf,
   Engine: InngestTestEngine,
+  endpoints: {
+    client: (id) => new Inngest({ id, endpointAdapter }),
+    listener: serveEndpoint,
+    step,
+    runId: async () => (await getAsyncCtx())?.execution?.ctx.runId ?? "",
+    callee: referenceFunction({ appId: "ts4", functionId: "callee" }),
+  },
   NonRetriableError,
   RetryAfterError,
 });
