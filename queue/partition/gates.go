@@ -15,6 +15,14 @@ type starting struct {
 	in inputs // of the first event
 }
 
+// eventID is the internal id of the first event.
+func (s *starting) eventID() (id ulid.ULID) {
+	if len(s.EventIDs) > 0 {
+		id = s.EventIDs[0]
+	}
+	return id
+}
+
 // handleStart takes a start through the gates (flow-control §8) and tells what
 // became of it.
 func (t *tx) handleStart(s *state.Start) (outcome string) { return t.pass(s, t.enter) }
@@ -93,7 +101,7 @@ func (t *tx) create(s *starting) string {
 		run.Flow = withSingleton(flow, key)
 	}
 	if old, live := t.o.index.Run(holder); live {
-		t.cancel(old, s.EventIDs[0])
+		t.cancel(old, s.eventID())
 	}
 	t.createRun(s, run)
 	return StartSuccess
