@@ -87,8 +87,9 @@ func (s *Syncer) register(ctx context.Context, decided decision) (Response, erro
 }
 
 // appID is under which id an app is stored: that of the active app of its
-// name, else of a placeholder at its URL that somehow has functions, else its
-// own.
+// name, else of a placeholder at its URL that somehow has functions, else of a
+// removed app of its name, which had another id in a database that was taken
+// over, else its own.
 func (s *Syncer) appID(app *function.App) uuid.UUID {
 	catalog := s.cfg.Registry.Catalog()
 	if known, ok := catalog.AppByName(app.Name); ok {
@@ -97,6 +98,14 @@ func (s *Syncer) appID(app *function.App) uuid.UUID {
 	for _, placeholder := range catalog.AppsByURL(app.URL) {
 		if placeholder.Name == "" && len(placeholder.Functions) > 0 {
 			return placeholder.ID
+		}
+	}
+	if _, ok := catalog.App(app.ID); ok {
+		return app.ID
+	}
+	for former := range catalog.All() {
+		if former.Name == app.Name {
+			return former.ID
 		}
 	}
 	return app.ID
