@@ -220,10 +220,11 @@ func (t *tx) changeDefers(run *state.Run, tr *state.Transition, change *state.Ru
 		}
 	}
 	for _, id := range tr.AbortDefers {
-		for _, d := range run.Defers {
+		for _, d := range slices.Concat(run.Defers, change.DefersPut) {
 			if d.ID == id && d.Status == state.DeferAfterRun {
 				d.Status = state.DeferAborted
 				change.DefersPut = append(change.DefersPut, d)
+				break
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package ingest
+package state
 
 import (
 	"encoding/json"
@@ -17,11 +17,11 @@ const (
 
 var errTooManySessions = errors.New("event sessions can include at most 5 entries")
 
-// parseMeta reads an event's meta and returns what of it is stored:
+// ResolveMeta reads an event's meta and returns what of it is stored:
 // {"sessions":{…}} with text only, or nil. Sessions that the SDK inherited
 // ("propagated") fill the places that the event's own leave, and an own entry
 // that is null takes an inherited one out; null for all takes out all.
-func parseMeta(raw []byte) (json.RawMessage, error) {
+func ResolveMeta(raw []byte) (json.RawMessage, error) {
 	var meta struct {
 		Sessions   json.RawMessage `json:"sessions"`
 		Propagated json.RawMessage `json:"propagated_sessions"`
