@@ -126,6 +126,10 @@ func (s *server) problemOf(r *http.Request, err error) *problem {
 	if errors.As(err, &public) {
 		return public
 	}
+	if errors.Is(err, view.ErrUnavailable) {
+		s.Log.Warn("the history could not be read", "path", r.URL.Path, "error", err)
+		return &problem{http.StatusServiceUnavailable, "internal_error", view.ErrUnavailable.Error()}
+	}
 	s.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	return &problem{http.StatusInternalServerError, "internal_error", "Internal error"}
 }
