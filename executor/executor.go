@@ -52,6 +52,9 @@ type Config struct {
 	// Patience is how long the app of a durable endpoint may report nothing of
 	// a run before the run goes on by itself; default DefaultPatience.
 	Patience time.Duration
+	// RefuseStale refuses the steps of calls whose job was dispatched again
+	// meanwhile, or is gone (sdk-protocol §18.1).
+	RefuseStale bool
 	// OnTrouble, if set, is told why a run has to be called again, and with ""
 	// that the reason is gone.
 	OnTrouble func(run ulid.ULID, reason string)

@@ -142,8 +142,8 @@ func TestWhatIsToldOfReportedSteps(t *testing.T) {
 	a, bad := withData(driver.OpStepRun, stepA, `1`), op(driver.OpRunComplete, "c")
 	r := newRig(nil)
 	r.store.run.Jobs = []state.Job{{ID: "job", Attempt: 3}}
-	require.NoError(t, r.Checkpoint(t.Context(), goldenRun, "job", []driver.Opcode{a, op(driver.OpStepPlanned, stepP1)}))
-	require.ErrorIs(t, r.Checkpoint(t.Context(), goldenRun, "gone", []driver.Opcode{a, bad}), ErrRefused)
+	require.NoError(t, r.Checkpoint(t.Context(), Reporter{RunID: goldenRun, Job: "job"}, []driver.Opcode{a, op(driver.OpStepPlanned, stepP1)}))
+	require.ErrorIs(t, r.Checkpoint(t.Context(), Reporter{RunID: goldenRun, Job: "gone"}, []driver.Opcode{a, bad}), ErrRefused)
 	shown := state.CalledOp{Op: "StepRun", ID: stepA, Name: stepA}
 	require.Equal(t, &state.Reported{RunID: goldenRun, FunctionID: goldenFn, JobID: "job", Attempt: 3, Ops: []state.CalledOp{
 		shown, {Op: "StepPlanned", ID: stepP1, Name: stepP1},

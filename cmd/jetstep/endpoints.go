@@ -95,6 +95,7 @@ func checkpointError(err error) error {
 		{executor.ErrStepTooLarge, api.ErrStepTooLarge},
 		{executor.ErrStateTooLarge, api.ErrStateTooLarge},
 		{executor.ErrRefused, api.ErrRefusedStep},
+		{executor.ErrStale, api.ErrStaleDispatch},
 	} {
 		if errors.Is(err, known.is) {
 			return fmt.Errorf("%w: %w", known.as, err)

@@ -19,6 +19,10 @@ import (
 	"jetstep/queue/partition"
 )
 
+// refuseStale is the variable with which the original, too, is told to refuse
+// the steps of calls that were made again meanwhile.
+const refuseStale = "EXPERIMENTAL_ASYNC_DISPATCH_VALIDATION"
+
 // engine is what executes functions: NATS, the partitions on it, and the
 // executor that calls SDKs.
 type engine struct {
@@ -56,7 +60,7 @@ func openEngine(ctx context.Context, opts config.Options, model *readModel, log 
 	e.executor = executor.New(executor.Config{
 		Queue: e.node, Store: e.node, SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
 		Logger: log.With("caller", "executor"), Workers: opts.QueueWorkers, RetryInterval: opts.RetryInterval, OnTrouble: e.history.RunWaits,
-		Runs: e.node, Patience: opts.EndpointPatience,
+		Runs: e.node, Patience: opts.EndpointPatience, RefuseStale: os.Getenv(refuseStale) == "true",
 	})
 	e.node.Start(ctx)
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))

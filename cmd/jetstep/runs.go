@@ -10,6 +10,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/api"
+	"jetstep/executor"
 	"jetstep/executor/driver"
 	"jetstep/function"
 	"jetstep/queue/partition"
@@ -104,20 +105,19 @@ func (r runs) WaitingFor(id ulid.ULID) (limit string, ok bool) { return r.engine
 
 // Checkpoint implements api.Runs.
 func (r runs) Checkpoint(ctx context.Context, req api.CheckpointRequest) error {
-	list, err := json.Marshal(req.Steps)
-	if err != nil {
-		return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
-	}
-	ops, err := driver.ParseOps(list)
-	if err != nil {
-		return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
+	ops := make([]driver.Opcode, len(req.Steps))
+	for i, step := range req.Steps {
+		if err := ops[i].UnmarshalJSON(step); err != nil {
+			return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
+		}
 	}
 	job := ""
 	if req.QueueItemID != "" {
 		// One that cannot be read names no job: its attempts just go on.
 		job, _, _ = function.ParseQueueItemID(req.QueueItemID)
 	}
-	return checkpointError(r.engine.executor.Checkpoint(ctx, req.RunID, job, ops))
+	call := executor.Reporter{RunID: req.RunID, Job: job, Generation: req.Generation, StartedAt: req.RequestStartedAt}
+	return checkpointError(r.engine.executor.Checkpoint(ctx, call, ops))
 }
 
 // signals passes signals on to the partitions.
