@@ -23,6 +23,7 @@ func TestShownHeaders(t *testing.T) {
 		"several values": {http.Header{"Vary": {"a", "b"}, "Empty": {}}, `{"Empty":"","Vary":"a,b"}`},
 		"no secrets": {http.Header{"Set-Cookie": {"s"}, "Authorization": {"s"}, "Proxy-Authorization": {"s"}, "Cookie": {"s"}, "A": {"1"}},
 			`{"A":"1"}`},
+		"nothing of the connection":            {http.Header{"Connection": {"keep-alive"}, "Keep-Alive": {"timeout=5"}, "Content-Length": {"1"}, "Date": {"d"}}, `{"Date":"d"}`},
 		"nothing but what repeats the request": {http.Header{"Traceparent": {"1"}, "Tracestate": {"2"}, "X-Inngest-Signature": {"3"}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
