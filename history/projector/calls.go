@@ -108,7 +108,10 @@ func (b *batch) execution(c *call, discovery string, output json.RawMessage) (id
 	case c.Result == state.CallDone:
 		tellComplete(a, c.Called)
 	}
-	id = derived(c.RunID, ofExecution, c.Job.ID, c.Job.Generation)
+	// Spans of user code name the call by what the SDK was told of it.
+	if id = trace.ExecutionSpan(c.RequestID); id == "" {
+		id = derived(c.RunID, ofExecution, c.Job.ID, c.Job.Generation)
+	}
 	s := c.run.span(trace.NameExecution, id, id, discovery, c.StartedAt, c.EndedAt)
 	s.Status, s.Output = status, output
 	b.addSpan(s, a)
