@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
+	"jetstep/history/view"
 	"jetstep/state"
 )
 
@@ -25,7 +26,7 @@ var (
 	ErrRunNotFound   = errors.New("run is not in the history")
 	ErrEventNotFound = errors.New("event is not in the history")
 	// ErrUnavailable says that the history cannot be read at the moment.
-	ErrUnavailable = errors.New("the history is not available")
+	ErrUnavailable = view.ErrUnavailable
 )
 
 // Run is one run as users see it.

@@ -6,13 +6,12 @@ import (
 	"jetstep/api/appsync"
 	"jetstep/api/command"
 	"jetstep/api/ingest"
-	"jetstep/history/reader"
 )
 
 // newCommands carries out what people ask the APIs for, with the parts that
 // they are to go through.
-func newCommands(e *engine, read *reader.Reader, events *ingest.Ingester, syncer *appsync.Syncer, log *slog.Logger) *command.Commands {
+func newCommands(e *engine, events *ingest.Ingester, syncer *appsync.Syncer, log *slog.Logger) *command.Commands {
 	return command.New(command.Config{
-		Engine: e.node, Registry: e.bus.Registry(), Reader: read, Events: events, Apps: syncer, Log: log.With("caller", "command"),
+		Engine: e.node, Registry: e.bus.Registry(), Reader: e.view, Events: events, Apps: syncer, Log: log.With("caller", "command"),
 	})
 }

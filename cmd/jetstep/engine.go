@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"jetstep/bus"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/executor"
 	"jetstep/executor/driver"
 	"jetstep/history/live"
+	"jetstep/history/projector"
 	"jetstep/history/reader"
 	"jetstep/queue/partition"
 )
@@ -28,6 +30,8 @@ const refuseStale = "EXPERIMENTAL_ASYNC_DISPATCH_VALIDATION"
 type engine struct {
 	bus      *bus.Bus
 	history  *live.Overlay
+	view     *live.View
+	project  *projector.Projector
 	recorder *recorder
 	node     *partition.Node
 	limits   *executor.Limits
@@ -37,7 +41,7 @@ type engine struct {
 }
 
 // openEngine opens NATS and begins to take partitions over.
-func openEngine(ctx context.Context, opts config.Options, model *readModel, log *slog.Logger) (*engine, error) {
+func openEngine(ctx context.Context, opts config.Options, model *readModel, metrics prometheus.Registerer, log *slog.Logger) (*engine, error) {
 	b, err := bus.Open(ctx, busConfig(opts, log))
 	if err != nil {
 		return nil, err
@@ -47,9 +51,14 @@ func openEngine(ctx context.Context, opts config.Options, model *readModel, log 
 	}
 	past := live.New(live.Config{Past: reader.NewOlder(model.store), Events: b})
 	e := &engine{bus: b, history: past, limits: executor.NewLimits()}
+	e.view = live.NewView(reader.New(model.store), past, b.Registry())
+	if e.project, err = projector.New(e.projection(opts, model, metrics)); err != nil {
+		b.Close()
+		return nil, err
+	}
 	e.recorder = newRecorder(e.history, log)
 	e.node = partition.NewNode(partition.Config{
-		Bus: b, Name: nodeName(), History: e.recorder, Logger: log.With("caller", "queue"),
+		Bus: b, Name: nodeName(), History: e.recorder, Projected: e.project.Projected, Logger: log.With("caller", "queue"),
 	})
 	e.history.Serve(e.node)
 	e.caller = driver.New(driver.Config{
@@ -67,6 +76,20 @@ func openEngine(ctx context.Context, opts config.Options, model *readModel, log 
 	e.cancel = cancel
 	e.executor.Start(calls)
 	return e, nil
+}
+
+// projection says what is written to the history. A file is this process's own,
+// and has everything; a PostgreSQL is shared, so that each partition is written
+// by the process that owns it.
+func (e *engine) projection(opts config.Options, model *readModel, metrics prometheus.Registerer) projector.Config {
+	cfg := projector.Config{
+		Bus: e.bus, Store: model.store, Functions: e.bus.Registry(), Logger: model.log, Metrics: metrics,
+		Retention: projector.Retention{Age: opts.HistoryRetention, Runs: opts.HistoryMaxRuns},
+	}
+	if !opts.SQLite() {
+		cfg.Owns = func(partition int) bool { return e.node.Owns(partition) }
+	}
+	return cfg
 }
 
 // finish takes no more jobs and waits for the calls being made until ctx ends;

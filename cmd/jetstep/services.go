@@ -24,7 +24,8 @@ import (
 	v2 "jetstep/api/v2"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/function"
-	"jetstep/history/reader"
+	"jetstep/history/catalog"
+	"jetstep/history/live"
 )
 
 // services is everything that runs in the process.
@@ -53,13 +54,14 @@ func startServices(ctx context.Context, opts config.Options, listener net.Listen
 	if err != nil {
 		return nil, err
 	}
-	engine, err := openEngine(ctx, opts, model, log)
+	metrics := prometheus.NewRegistry()
+	engine, err := openEngine(ctx, opts, model, metrics, log)
 	if err != nil {
 		return nil, errors.Join(err, model.close())
 	}
 	s := &services{url: publicURL(listener.Addr()), engine: engine, model: model, failed: make(chan error, 1)}
 	s.running, s.stopSync = context.WithCancel(context.WithoutCancel(ctx))
-	if err := s.open(ctx, opts, listener, log); err != nil {
+	if err := s.open(ctx, opts, listener, metrics, log); err != nil {
 		s.stopSync()
 		s.background.Wait()
 		engine.close()
@@ -68,12 +70,11 @@ func startServices(ctx context.Context, opts config.Options, listener net.Listen
 	return s, nil
 }
 
-func (s *services) open(ctx context.Context, opts config.Options, listener net.Listener, log *slog.Logger) error {
-	if err := s.model.open(s.running, &s.background); err != nil {
+func (s *services) open(ctx context.Context, opts config.Options, listener net.Listener, metrics *prometheus.Registry, log *slog.Logger) error {
+	if err := s.openHistory(ctx); err != nil {
 		return err
 	}
 	s.known = describeApps(s.engine.bus.Registry().Catalog().Apps)
-	metrics := prometheus.NewRegistry()
 	if err := registerMetrics(metrics, s.engine); err != nil {
 		return err
 	}
@@ -92,8 +93,7 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 	if apiCfg.Traces, err = otlp.New(otlp.Config{Publisher: s.engine.bus, Logger: log.With("caller", "traces"), Metrics: metrics}); err != nil {
 		return err
 	}
-	read := reader.New(s.model.store)
-	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, read, newCommands(s.engine, read, events, syncer, log), log)
+	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.engine.view, newCommands(s.engine, events, syncer, log), log)
 	handler, err := api.New(apiCfg)
 	if err != nil {
 		return err
@@ -110,6 +110,26 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 	}()
 	s.background.Go(func() { tuneGC(s.running) })
 	s.background.Go(func() { syncer.Run(s.running) })
+	return nil
+}
+
+// openHistory opens the database, takes over what it has before anything can
+// register, and begins to write it. A database that is down is written once it
+// is not.
+func (s *services) openHistory(ctx context.Context) error {
+	if err := s.model.open(s.running, &s.background); err != nil {
+		return err
+	}
+	apps := catalog.New(catalog.Config{Registry: s.engine.bus.Registry(), Store: s.model.store, Logger: s.model.log})
+	if s.model.problem() == nil {
+		adopting, cancel := context.WithTimeout(ctx, openPatience)
+		defer cancel()
+		if err := apps.Adopt(adopting); err != nil {
+			s.model.log.Warn("the apps of the history are taken over later", "error", err)
+		}
+	}
+	s.background.Go(func() { apps.Run(s.running) })
+	s.background.Go(func() { s.engine.project.Run(s.running) })
 	return nil
 }
 
@@ -209,7 +229,7 @@ func syncConfig(opts config.Options, e *engine, log *slog.Logger) appsync.Config
 }
 
 // readAPIs are the handlers that answer from the read model.
-func readAPIs(opts config.Options, read *reader.Reader, commands *command.Commands, log *slog.Logger) (gql, rest http.Handler) {
+func readAPIs(opts config.Options, read *live.View, commands *command.Commands, log *slog.Logger) (gql, rest http.Handler) {
 	gql = graph.New(graph.Config{Reader: read, Commands: commands, Log: log.With("caller", "graphql")})
 	rest = v2.New(v2.Config{
 		Reader: read, Commands: commands, Keys: v2.Keys{Signing: signingKeys(opts), Event: opts.EventKeys}, Log: log.With("caller", "api"),

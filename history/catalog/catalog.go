@@ -122,7 +122,37 @@ func (c *Catalog) bring(ctx context.Context) error {
 	if len(todo.apps) == 0 && len(todo.functions) == 0 {
 		return nil
 	}
-	return c.config.Store.Write(ctx, &database.Records{Apps: todo.apps, Functions: todo.functions})
+	err = c.config.Store.Write(ctx, &database.Records{Apps: todo.apps, Functions: todo.functions})
+	if database.Refused(err) {
+		return c.writeEach(ctx, todo)
+	}
+	return err
+}
+
+// writeEach writes rows one by one, as far as the database takes them: a name
+// with a byte that PostgreSQL has no room for must not keep other apps out.
+func (c *Catalog) writeEach(ctx context.Context, todo tables) error {
+	for _, app := range todo.apps {
+		err := c.config.Store.Write(ctx, &database.Records{Apps: []database.App{app}})
+		if err := c.unlessRefused(err, "app", app.Name); err != nil {
+			return err
+		}
+	}
+	for _, fn := range todo.functions {
+		err := c.config.Store.Write(ctx, &database.Records{Functions: []database.Function{fn}})
+		if err := c.unlessRefused(err, "function_id", fn.Slug); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Catalog) unlessRefused(err error, kind, name string) error {
+	if !database.Refused(err) {
+		return err
+	}
+	c.log.Error("the history does not take what is registered; its row is left as it was", kind, name, "error", err)
+	return nil
 }
 
 func (c *Catalog) read(ctx context.Context) (tables, error) {

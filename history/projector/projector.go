@@ -19,21 +19,15 @@ import (
 type Config struct {
 	Bus   *bus.Bus
 	Store *database.Store // may be one that cannot be opened yet
-	// Functions says whose the functions are, and what apps there are.
-	Functions Registry
+	// Functions says whose the functions are.
+	Functions Functions
 	// Owns tells whether this process projects a partition's log; nil for all.
-	// EVENTS and the registry go with partition 0.
+	// EVENTS goes with partition 0.
 	Owns func(partition int) bool
 	// Retention says what is deleted after a while; nothing by default.
 	Retention Retention
 	Logger    *slog.Logger
 	Metrics   prometheus.Registerer // nil for none
-}
-
-// Registry is what is registered; a *bus.Registry is one.
-type Registry interface {
-	Functions
-	Catalog() *bus.Catalog
 }
 
 // Projector writes what the logs say into the database. Its methods may be
@@ -82,7 +76,6 @@ func (p *Projector) Run(ctx context.Context) {
 	for _, s := range p.sources {
 		all.Go(func() { p.whileOwned(ctx, s.partition, s.run) })
 	}
-	all.Go(func() { p.whileOwned(ctx, 0, p.followRegistry) })
 	all.Go(func() { p.whileOwned(ctx, 0, p.retain) })
 	all.Wait()
 }

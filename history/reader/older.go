@@ -32,7 +32,7 @@ func (r Older) Run(ctx context.Context, id ulid.ULID) (history.Run, error) {
 	case errors.Is(err, database.ErrNotFound):
 		return r.skipped(ctx, id)
 	case err != nil:
-		return history.Run{}, older(err)
+		return history.Run{}, outage(err)
 	}
 	runs, err := r.complete(ctx, []database.FunctionRun{row})
 	if err != nil {
@@ -45,7 +45,7 @@ func (r Older) Run(ctx context.Context, id ulid.ULID) (history.Run, error) {
 func (r Older) EventRuns(ctx context.Context, event ulid.ULID) ([]history.Run, error) {
 	rows, err := r.store.FunctionRunsOfEvent(ctx, event)
 	if err != nil {
-		return nil, older(err)
+		return nil, outage(err)
 	}
 	var own []database.FunctionRun
 	for _, row := range rows {
@@ -70,11 +70,11 @@ func (r Older) complete(ctx context.Context, rows []database.FunctionRun) ([]his
 	}
 	indexed, err := r.store.RunsByID(ctx, ids)
 	if err != nil {
-		return nil, older(err)
+		return nil, outage(err)
 	}
 	outputs, err := r.store.RunOutputs(ctx, silent)
 	if err != nil {
-		return nil, older(err)
+		return nil, outage(err)
 	}
 	runs := make([]history.Run, len(rows))
 	for i := range rows {
@@ -143,13 +143,13 @@ func (r Older) skipped(ctx context.Context, id ulid.ULID) (history.Run, error) {
 	case errors.Is(err, database.ErrNotFound):
 		return history.Run{}, fmt.Errorf("run %s: %w", id, history.ErrRunNotFound)
 	case err != nil:
-		return history.Run{}, older(err)
+		return history.Run{}, outage(err)
 	}
 	run := fromIndex(&indexed)
 	spans, err := r.store.Spans(ctx, id)
 	rows, err := convert(spans, err, toRow)
 	if err != nil {
-		return history.Run{}, older(err)
+		return history.Run{}, outage(err)
 	}
 	assembled, err := trace.Assemble(rows)
 	if err != nil {
@@ -189,7 +189,7 @@ func fromIndex(indexed *database.Run) history.Run {
 func (r Older) RecentRuns(ctx context.Context, limit int) ([]history.Run, error) {
 	indexed, err := r.store.Runs(ctx, database.RunQuery{Limit: limit})
 	if err != nil {
-		return nil, older(err)
+		return nil, outage(err)
 	}
 	var failed []ulid.ULID
 	runs := make([]history.Run, len(indexed))
@@ -201,7 +201,7 @@ func (r Older) RecentRuns(ctx context.Context, limit int) ([]history.Run, error)
 	}
 	outputs, err := r.store.RunOutputs(ctx, failed)
 	if err != nil {
-		return nil, older(err)
+		return nil, outage(err)
 	}
 	for i := range runs {
 		if output := outputs[runs[i].ID]; output != nil {
@@ -218,7 +218,7 @@ func (r Older) Event(ctx context.Context, id ulid.ULID) (history.Event, error) {
 	case errors.Is(err, database.ErrNotFound):
 		return history.Event{}, fmt.Errorf("event %s: %w", id, history.ErrEventNotFound)
 	case err != nil:
-		return history.Event{}, older(err)
+		return history.Event{}, outage(err)
 	}
 	return fromEvent(row), nil
 }
@@ -231,7 +231,7 @@ func (r Older) Events(ctx context.Context, filter history.EventFilter) ([]histor
 	}
 	rows, err := r.store.Events(ctx, query)
 	events, err := convert(rows, err, fromEvent)
-	return events, older(err)
+	return events, outage(err)
 }
 
 func fromEvent(row database.Event) history.Event {
@@ -247,12 +247,4 @@ func unlessNull(raw json.RawMessage) json.RawMessage {
 		return nil
 	}
 	return raw
-}
-
-// older turns the database's word for an outage into that of the history.
-func older(err error) error {
-	if errors.Is(err, database.ErrUnavailable) {
-		return fmt.Errorf("%w: %w", history.ErrUnavailable, err)
-	}
-	return err
 }

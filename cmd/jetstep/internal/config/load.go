@@ -72,12 +72,16 @@ func (l *layers) assemble() Options {
 		PollInterval: seconds(l.integer("poll-interval")),
 		DataDir:      l.dataDir(),
 		SQLiteDir:    l.sqliteDir(),
-		Fsync:        Fsync(l.text("fsync")),
-		Partitions:   l.integer("partitions"),
-		NATS:         l.nats(),
-		Original:     l.original(),
-		Ineffective:  l.ineffective(),
-		UnknownKeys:  l.unknownKeys(),
+
+		HistoryRetention: l.duration("history-retention"),
+		HistoryMaxRuns:   l.integer("history-max-runs"),
+
+		Fsync:       Fsync(l.text("fsync")),
+		Partitions:  l.integer("partitions"),
+		NATS:        l.nats(),
+		Original:    l.original(),
+		Ineffective: l.ineffective(),
+		UnknownKeys: l.unknownKeys(),
 	}
 	if opts.PollInterval == 0 {
 		opts.PollInterval = defaultPollInterval

@@ -37,7 +37,12 @@ type Options struct {
 	DataDir string
 	// SQLiteDir is where main.db is, unless the history is in PostgreSQL; ""
 	// means the data directory.
-	SQLiteDir  string
+	SQLiteDir string
+	// What is older than HistoryRetention is deleted from the history, and of
+	// runs all but the latest HistoryMaxRuns; 0 keeps everything.
+	HistoryRetention time.Duration
+	HistoryMaxRuns   int
+
 	Fsync      Fsync
 	Partitions int // of a new installation; 0 means the default
 	NATS       NATS
