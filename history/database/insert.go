@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/migrations"
@@ -20,8 +21,70 @@ type table[R any] struct {
 	// fresh rows of the table are not there yet, but for an accident: they are
 	// copied, and only when that fails written with the clause.
 	fresh bool
+	// usual are values, as SQL, that most rows have in a column: bind says so
+	// with [usual] in place of the value, which then need not be handed over.
+	usual map[string]string
 	bind  func(encoding, *R, []any) []any // appends the values of a row
 }
+
+// usual stands for the usual value of a column.
+type usual struct{}
+
+// The usual account and environment (database §1), and ids.
+const (
+	usualAccount     = "00000000-0000-4000-a000-000000000000"
+	usualEnvironment = "00000000-0000-4000-b000-000000000000"
+)
+
+func unlessUsual(id uuid.UUID, text string) any {
+	if s := id.String(); s != text {
+		return s
+	}
+	return usual{}
+}
+
+// rawOrUsual is an id as bytes; the usual one is zero.
+func rawOrUsual(id ulid.ULID) any {
+	if id.IsZero() {
+		return usual{}
+	}
+	return id.Bytes()
+}
+
+// jsonOrUsual is for columns that say "null" as JSON.
+func jsonOrUsual(value json.RawMessage) any {
+	if value == nil || string(value) == "null" {
+		return usual{}
+	}
+	return string(value)
+}
+
+func bytesOrNull(value []byte) any {
+	if value == nil {
+		return nil
+	}
+	return value
+}
+
+func intOrNull(n *int) any {
+	if n == nil {
+		return nil
+	}
+	return *n
+}
+
+func orUsual[T comparable](value, most T) any {
+	if value != most {
+		return value
+	}
+	return usual{}
+}
+
+// Usual values.
+const (
+	jsonNull = `'null'`
+	zeroID   = `(zero id)` // is written differently by each dialect
+)
 
 // rowSource gives rows to whoever writes them.
 type rowSource interface {
@@ -45,8 +108,8 @@ func insert[R any](ctx context.Context, tx *transaction, t *table[R], rows []R) 
 	if len(rows) == 0 {
 		return nil
 	}
-	into := target{name: t.name, columns: t.columns, conflict: t.conflict, fresh: t.fresh}
-	if err := tx.insert(ctx, into, rowsOf[R]{t, rows}); err != nil {
+	into := target{name: t.name, columns: columnsOf(t.columns), conflict: t.conflict, fresh: t.fresh, usual: t.usual}
+	if err := tx.insert(ctx, &into, rowsOf[R]{t, rows}); err != nil {
 		return fmt.Errorf("writing %s: %w", t.name, err)
 	}
 	return nil
@@ -54,15 +117,35 @@ func insert[R any](ctx context.Context, tx *transaction, t *table[R], rows []R) 
 
 // target is a table without its type of rows.
 type target struct {
-	name, columns, conflict string
-	fresh                   bool
+	name     string
+	columns  []string
+	conflict string
+	fresh    bool
+	usual    map[string]string
 }
 
-// statement inserts so many rows at once. verb may say what becomes of the
-// transaction when a row is refused.
-func (t target) statement(verb string, rows int) string {
-	row := ", (?" + strings.Repeat(", ?", strings.Count(t.columns, ",")) + ")"
-	return verb + " INTO " + t.name + " (" + t.columns + ") VALUES " + strings.Repeat(row, rows)[2:] + " " + t.conflict
+func columnsOf(list string) []string {
+	columns := strings.Split(list, ",")
+	for i := range columns {
+		columns[i] = strings.TrimSpace(columns[i])
+	}
+	return columns
+}
+
+// statement inserts so many rows at once. A row is its values as SQL, in
+// brackets; verb may say what becomes of the transaction when a row is refused.
+func (t *target) statement(verb, row string, rows int) string {
+	return verb + " INTO " + t.name + " (" + strings.Join(t.columns, ", ") + ") VALUES " + strings.Repeat(", "+row, rows)[2:] + " " + t.conflict
+}
+
+// chunkOf is the largest of sizes, which end with 1, that is not above n.
+func chunkOf(sizes []int, n int) int {
+	for _, size := range sizes {
+		if size <= n {
+			return size
+		}
+	}
+	return 1
 }
 
 const appColumns = `id, name, sdk_language, sdk_version, framework, metadata, status, error, checksum, created_at, archived_at, url, method, app_version`
@@ -97,10 +180,10 @@ var functions = &table[Function]{
 const eventColumns = `internal_id, received_at, event_id, event_name, event_data, event_user, event_v, event_ts`
 
 var events = &table[Event]{
-	name: "events", columns: eventColumns, fresh: true,
+	name: "events", columns: eventColumns, fresh: true, usual: map[string]string{"event_user": jsonNull},
 	bind: func(enc encoding, e *Event, row []any) []any {
 		return append(row,
-			e.InternalID.Bytes(), enc.time(e.ReceivedAt), e.ID, e.Name, jsonText(e.Data), jsonText(e.User),
+			e.InternalID.Bytes(), enc.time(e.ReceivedAt), e.ID, e.Name, jsonText(e.Data), jsonOrUsual(e.User),
 			orNull(e.Version), enc.time(e.Timestamp),
 		)
 	},
@@ -122,17 +205,22 @@ const functionRunColumns = `run_id, run_started_at, function_id, function_versio
 
 // functionRuns have the environment on SQLite only (database §7).
 func functionRuns(enc encoding) *table[FunctionRun] {
-	t := &table[FunctionRun]{name: "function_runs", columns: functionRunColumns, fresh: true}
+	t := &table[FunctionRun]{name: "function_runs", columns: functionRunColumns, fresh: true, usual: map[string]string{
+		"batch_id": zeroID, "original_run_id": zeroID, "workspace_id": "'" + usualEnvironment + "'", "trigger_type": "'event'", "function_version": "0",
+	}}
 	if enc.dialect == migrations.SQLite {
 		t.columns += ", workspace_id"
 	}
 	t.bind = func(enc encoding, r *FunctionRun, row []any) []any {
 		row = append(row,
-			r.RunID.Bytes(), enc.time(r.StartedAt), uuidOrNull(r.FunctionID), r.FunctionVersion, r.TriggerType,
-			r.EventID.Bytes(), r.BatchID.Bytes(), r.OriginalRunID.Bytes(), orNull(r.Cron),
+			r.RunID.Bytes(), enc.time(r.StartedAt), uuidOrNull(r.FunctionID), orUsual(r.FunctionVersion, 0), orUsual(r.TriggerType, "event"),
+			r.EventID.Bytes(), rawOrUsual(r.BatchID), rawOrUsual(r.OriginalRunID), orNull(r.Cron),
 		)
 		if enc.dialect == migrations.SQLite {
-			row = append(row, uuidOrNull(r.WorkspaceID))
+			if r.WorkspaceID == uuid.Nil {
+				return append(row, nil)
+			}
+			return append(row, unlessUsual(r.WorkspaceID, usualEnvironment))
 		}
 		return row
 	}
@@ -142,9 +230,9 @@ func functionRuns(enc encoding) *table[FunctionRun] {
 const finishColumns = `run_id, status, output, completed_step_count, created_at`
 
 var finishes = &table[FunctionFinish]{
-	name: "function_finishes", columns: finishColumns, fresh: true,
+	name: "function_finishes", columns: finishColumns, fresh: true, usual: map[string]string{"completed_step_count": "0"},
 	bind: func(enc encoding, f *FunctionFinish, row []any) []any {
-		return append(row, f.RunID.Bytes(), f.Status, f.Output, f.CompletedStepCount, enc.time(f.CreatedAt))
+		return append(row, f.RunID.Bytes(), f.Status, f.Output, orUsual(f.CompletedStepCount, 0), enc.time(f.CreatedAt))
 	},
 }
 
@@ -154,13 +242,17 @@ const historyColumns = `id, created_at, run_started_at, function_id, function_ve
 
 var historyEntries = &table[HistoryEntry]{
 	name: "history", columns: historyColumns, fresh: true,
+	usual: map[string]string{
+		"batch_id": zeroID, "event_id": zeroID, "cancel_request": jsonNull, "sleep": jsonNull, "wait_for_event": jsonNull,
+		"wait_result": jsonNull, "invoke_function": jsonNull, "invoke_function_result": jsonNull, "result": jsonNull,
+	},
 	bind: func(enc encoding, h *HistoryEntry, row []any) []any {
 		return append(row,
 			h.ID.Bytes(), enc.time(h.CreatedAt), enc.time(h.RunStartedAt), uuidOrNull(h.FunctionID), h.FunctionVersion,
-			h.RunID.Bytes(), h.EventID.Bytes(), h.BatchID.Bytes(), orNull(h.GroupID), h.IdempotencyKey, h.Type, h.Attempt,
-			h.LatencyMS, orNull(h.StepName), orNull(h.StepID), orNull(h.URL), orNull(h.StepType),
-			jsonText(h.CancelRequest), jsonText(h.Sleep), jsonText(h.WaitForEvent), jsonText(h.WaitResult),
-			jsonText(h.InvokeFunction), jsonText(h.InvokeResult), jsonText(h.Result),
+			h.RunID.Bytes(), rawOrUsual(h.EventID), rawOrUsual(h.BatchID), orNull(h.GroupID), h.IdempotencyKey, h.Type, h.Attempt,
+			intOrNull(h.LatencyMS), orNull(h.StepName), orNull(h.StepID), orNull(h.URL), orNull(h.StepType),
+			jsonOrUsual(h.CancelRequest), jsonOrUsual(h.Sleep), jsonOrUsual(h.WaitForEvent), jsonOrUsual(h.WaitResult),
+			jsonOrUsual(h.InvokeFunction), jsonOrUsual(h.InvokeResult), jsonOrUsual(h.Result),
 		)
 	},
 }
@@ -170,7 +262,12 @@ const traceRunColumns = `run_id, account_id, workspace_id, app_id, function_id, 
 
 // traceRuns that have ended do not become unended (database §9).
 var traceRuns = &table[TraceRun]{
-	name: "trace_runs", columns: traceRunColumns, conflict: `ON CONFLICT (run_id) DO UPDATE SET
+	name: "trace_runs", columns: traceRunColumns,
+	usual: map[string]string{
+		"account_id": "'" + usualAccount + "'", "workspace_id": "'" + usualEnvironment + "'", "source_id": "''", "is_debounce": "false",
+		"has_ai": "false", "batch_id": zeroID,
+	},
+	conflict: `ON CONFLICT (run_id) DO UPDATE SET
 		account_id = excluded.account_id, workspace_id = excluded.workspace_id, app_id = excluded.app_id,
 		function_id = excluded.function_id, trace_id = excluded.trace_id, queued_at = excluded.queued_at,
 		started_at = excluded.started_at, ended_at = excluded.ended_at, status = excluded.status,
@@ -179,9 +276,10 @@ var traceRuns = &table[TraceRun]{
 		WHERE trace_runs.status NOT IN (50, 300, 400, 500, 600) OR excluded.status IN (50, 300, 400, 500, 600)`,
 	bind: func(enc encoding, r *TraceRun, row []any) []any {
 		return append(row,
-			enc.ulidText(r.RunID), r.AccountID.String(), r.WorkspaceID.String(), r.AppID.String(), r.FunctionID.String(),
-			[]byte(r.TraceID), unixMilli(r.QueuedAt), unixMilli(r.StartedAt), unixMilli(r.EndedAt), r.Status, "",
-			joined(r.TriggerIDs), r.Output, false, r.BatchID.Bytes(), orNull(r.Cron), r.HasAI,
+			enc.ulidText(r.RunID), unlessUsual(r.AccountID, usualAccount), unlessUsual(r.WorkspaceID, usualEnvironment),
+			r.AppID.String(), r.FunctionID.String(),
+			[]byte(r.TraceID), unixMilli(r.QueuedAt), unixMilli(r.StartedAt), unixMilli(r.EndedAt), r.Status, usual{},
+			joined(r.TriggerIDs), bytesOrNull(r.Output), usual{}, rawOrUsual(r.BatchID), orNull(r.Cron), orUsual(r.HasAI, false),
 		)
 	},
 }
@@ -194,15 +292,23 @@ const spanColumns = `span_id, trace_id, parent_span_id, name, start_time, end_ti
 
 var spans = &table[Span]{
 	name: "spans", columns: spanColumns, conflict: `ON CONFLICT DO NOTHING`, fresh: true,
+	usual: map[string]string{
+		"account_id": "'" + usualAccount + "'", "env_id": "'" + usualEnvironment + "'", "links": jsonNull,
+		"parent_span_id": "'" + noParent + "'",
+	},
 	bind: func(enc encoding, s *Span, row []any) []any {
+		parent := orNull(s.ParentSpanID)
+		if s.ParentSpanID == noParent {
+			parent = usual{}
+		}
 		var deferred any
 		if s.IsDeferred {
 			deferred = true
 		}
 		return append(row,
-			s.SpanID, s.TraceID, orNull(s.ParentSpanID), s.Name, enc.time(s.StartTime), enc.time(s.EndTime),
-			jsonOrNull(s.Attributes), jsonText(s.Links), orNull(s.DynamicSpanID),
-			s.AccountID.String(), s.AppID.String(), s.FunctionID.String(), s.RunID.String(), s.EnvID.String(),
+			s.SpanID, s.TraceID, parent, s.Name, enc.time(s.StartTime), enc.time(s.EndTime),
+			jsonOrNull(s.Attributes), jsonOrUsual(s.Links), orNull(s.DynamicSpanID),
+			unlessUsual(s.AccountID, usualAccount), s.AppID.String(), s.FunctionID.String(), s.RunID.String(), unlessUsual(s.EnvID, usualEnvironment),
 			jsonOrNull(s.Output), orNull(s.DebugRunID), orNull(s.DebugSessionID), orNull(s.Status), jsonOrNull(s.Input),
 			idList(s.EventIDs), deferred,
 		)

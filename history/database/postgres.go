@@ -15,18 +15,20 @@ type pgTx struct{ tx pgx.Tx }
 // statements stay prepared.
 var pgChunks = [...]int{64, 8, 1}
 
-func (p *pgTx) insert(ctx context.Context, enc encoding, t target, rows rowSource, careful bool) error {
+func (p *pgTx) insert(ctx context.Context, enc encoding, t *target, rows rowSource, careful bool) error {
+	from := &copying{enc: enc, rows: rows, next: -1, usual: usualOf(t)}
 	if t.fresh && !careful && rows.len() > 1 {
-		_, err := p.tx.CopyFrom(ctx, pgx.Identifier{t.name}, columnsOf(t.columns), &copying{enc: enc, rows: rows, next: -1})
+		_, err := p.tx.CopyFrom(ctx, pgx.Identifier{t.name}, t.columns, from)
 		return err
 	}
+	row := "(?" + strings.Repeat(", ?", len(t.columns)-1) + ")"
 	for done := 0; done < rows.len(); {
 		size := chunkOf(pgChunks[:], rows.len()-done)
 		var args []any
-		for i := range size {
-			args = rows.append(enc, done+i, args)
+		for from.next = done; from.next < done+size; from.next++ {
+			args = from.append(args)
 		}
-		if _, err := p.tx.Exec(ctx, numbered(t.statement("INSERT", size)), args...); err != nil {
+		if _, err := p.tx.Exec(ctx, numbered(t.statement("INSERT", row, size)), args...); err != nil {
 			return err
 		}
 		done += size
@@ -34,22 +36,23 @@ func (p *pgTx) insert(ctx context.Context, enc encoding, t target, rows rowSourc
 	return nil
 }
 
-func columnsOf(list string) []string {
-	columns := strings.Split(list, ",")
-	for i := range columns {
-		columns[i] = strings.TrimSpace(columns[i])
-	}
-	return columns
-}
-
-// chunkOf is the largest of sizes, which end with 1, that is not above n.
-func chunkOf(sizes []int, n int) int {
-	for _, size := range sizes {
-		if size <= n {
-			return size
+// usualOf are the usual values of a table's columns, which are not worth a
+// statement of their own here.
+func usualOf(t *target) []any {
+	values := make([]any, len(t.columns))
+	for i, column := range t.columns {
+		switch text := t.usual[column]; text {
+		case zeroID:
+			values[i] = make([]byte, 16)
+		case "false":
+			values[i] = false
+		case "0":
+			values[i] = 0
+		default:
+			values[i] = strings.Trim(text, "'")
 		}
 	}
-	return 1
+	return values
 }
 
 // copying gives rows to the copy protocol.
@@ -57,7 +60,20 @@ type copying struct {
 	enc    encoding
 	rows   rowSource
 	next   int
+	usual  []any // of each column
 	values []any
+}
+
+// append adds the values of the next row.
+func (c *copying) append(to []any) []any {
+	began := len(to)
+	to = c.rows.append(c.enc, c.next, to)
+	for i, value := range to[began:] {
+		if value == (usual{}) {
+			to[began+i] = c.usual[i]
+		}
+	}
+	return to
 }
 
 func (c *copying) Next() bool {
@@ -66,7 +82,7 @@ func (c *copying) Next() bool {
 }
 
 func (c *copying) Values() ([]any, error) {
-	c.values = c.rows.append(c.enc, c.next, c.values[:0])
+	c.values = c.append(c.values[:0])
 	return c.values, nil
 }
 

@@ -121,7 +121,8 @@ func (c *runChange) fold(s *Span) error {
 const newer = `(excluded.ended_at, excluded.last_span_id) > (jetstep_runs.ended_at, jetstep_runs.last_span_id)`
 
 var runIndex = &table[runChange]{
-	name: "jetstep_runs",
+	name:  "jetstep_runs",
+	usual: map[string]string{"is_deferred": "false", "is_debug": "false", "cron": "''", "batch_id": "''"},
 	columns: `run_id, app_id, function_id, trace_id, started_at, ended_at, last_span_id, status,
 		is_deferred, is_debug, cron, batch_id`,
 	conflict: `ON CONFLICT (run_id) DO UPDATE SET
@@ -140,7 +141,7 @@ var runIndex = &table[runChange]{
 		}
 		return append(row,
 			c.run.String(), c.app.String(), c.function.String(), c.traceID, started, c.endedAt, c.lastSpanID,
-			string(c.status), c.deferred, c.debug, c.cron, c.batchID,
+			string(c.status), orUsual(c.deferred, false), orUsual(c.debug, false), orUsual(c.cron, ""), orUsual(c.batchID, ""),
 		)
 	},
 }
@@ -152,8 +153,9 @@ type runEvent struct {
 
 var runEvents = &table[runEvent]{
 	name: "jetstep_run_events", columns: `event_id, run_id, place`, conflict: `ON CONFLICT DO NOTHING`,
+	usual: map[string]string{"place": "0"},
 	bind: func(_ encoding, e *runEvent, row []any) []any {
-		return append(row, e.event.Bytes(), e.run.String(), e.place)
+		return append(row, e.event.Bytes(), e.run.String(), orUsual(e.place, 0))
 	},
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 )
 
@@ -15,6 +16,13 @@ type liteWriter struct {
 	mu         sync.Mutex
 	conn       driver.Conn
 	statements map[string]driver.Stmt
+	inserts    map[insertKey]string
+}
+
+type insertKey struct {
+	table string
+	pattern
+	rows int
 }
 
 // liteTx is a transaction of SQLite.
@@ -31,7 +39,7 @@ func (w *liteWriter) transact(ctx context.Context, conn driver.Conn, do func(*li
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.conn != conn {
-		w.conn, w.statements = conn, map[string]driver.Stmt{}
+		w.conn, w.statements, w.inserts = conn, map[string]driver.Stmt{}, map[insertKey]string{}
 	}
 	tx := &liteTx{writer: w}
 	if err := tx.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
@@ -57,20 +65,102 @@ func (w *liteWriter) prepare(ctx context.Context, text string) (driver.Stmt, err
 	return stmt, err
 }
 
-// insert writes rows so that a refused one need not be taken back by itself:
-// the transaction is over then.
-func (l *liteTx) insert(ctx context.Context, enc encoding, t target, rows rowSource, _ bool) error {
-	for done := 0; done < rows.len(); {
-		size := chunkOf(liteChunks[:], rows.len()-done)
-		l.values = l.values[:0]
-		for i := range size {
-			l.values = rows.append(enc, done+i, l.values)
+// pattern tells of each column of a row, by two bits, whether its value is bound,
+// NULL or the usual one.
+type pattern uint64
+
+const (
+	isNull  = 1
+	isUsual = 2
+)
+
+func patternOf(values []any) (p pattern) {
+	for i, value := range values {
+		switch value.(type) {
+		case nil:
+			p |= isNull << (2 * i)
+		case usual:
+			p |= isUsual << (2 * i)
 		}
-		if err := l.run(ctx, t.statement("INSERT OR FAIL", size), l.values); err != nil {
+	}
+	return p
+}
+
+// row is the values of a row as SQL.
+func (p pattern) row(t *target) string {
+	parts := make([]string, len(t.columns))
+	for i, column := range t.columns {
+		switch p >> (2 * i) & 3 {
+		case isNull:
+			parts[i] = "NULL"
+		case isUsual:
+			if parts[i] = t.usual[column]; parts[i] == zeroID {
+				parts[i] = "zeroblob(16)"
+			}
+		default:
+			parts[i] = "?"
+		}
+	}
+	return "(" + strings.Join(parts, ", ") + ")"
+}
+
+// rows of one pattern that wait for a statement.
+type alike struct {
+	values []any // those that are bound
+	rows   int
+}
+
+// insert writes rows, those with the same pattern together: a value that is not
+// bound costs nothing. A row that is refused need not be taken back by itself,
+// for the transaction is over then.
+func (l *liteTx) insert(ctx context.Context, enc encoding, t *target, rows rowSource, _ bool) error {
+	groups := map[pattern]*alike{}
+	var order []pattern
+	for i := range rows.len() {
+		l.values = rows.append(enc, i, l.values[:0])
+		p := patternOf(l.values)
+		group := groups[p]
+		if group == nil {
+			group = &alike{}
+			groups[p] = group
+			order = append(order, p)
+		}
+		for _, value := range l.values {
+			if value != nil && value != (usual{}) {
+				group.values = append(group.values, value)
+			}
+		}
+		if group.rows++; group.rows == liteChunks[0] {
+			if err := l.insertAlike(ctx, t, p, group); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range order {
+		if err := l.insertAlike(ctx, t, p, groups[p]); err != nil {
 			return err
 		}
-		done += size
 	}
+	return nil
+}
+
+// insertAlike writes what waits, and empties it.
+func (l *liteTx) insertAlike(ctx context.Context, t *target, p pattern, group *alike) error {
+	for values := group.values; group.rows > 0; {
+		size := chunkOf(liteChunks[:], group.rows)
+		width := len(values) / group.rows * size
+		key := insertKey{t.name, p, size}
+		text, ok := l.writer.inserts[key]
+		if !ok {
+			text = t.statement("INSERT OR FAIL", p.row(t), size)
+			l.writer.inserts[key] = text
+		}
+		if err := l.run(ctx, text, values[:width]); err != nil {
+			return err
+		}
+		values, group.rows = values[width:], group.rows-size
+	}
+	group.values = group.values[:0]
 	return nil
 }
 
@@ -93,11 +183,6 @@ func (l *liteTx) bind(values []any) error {
 		switch v := value.(type) {
 		case int:
 			value = int64(v)
-		case *int:
-			value = nil
-			if v != nil {
-				value = int64(*v)
-			}
 		case nil, int64, bool, string, []byte:
 		default:
 			return fmt.Errorf("a value of type %T cannot be stored", value)

@@ -24,14 +24,14 @@ type transaction struct {
 
 // dialectTx is what transactions of both databases can do.
 type dialectTx interface {
-	insert(ctx context.Context, enc encoding, t target, rows rowSource, careful bool) error
+	insert(ctx context.Context, enc encoding, t *target, rows rowSource, careful bool) error
 	// exec runs a statement with the placeholders ?.
 	exec(ctx context.Context, text string, args ...any) error
 	// query gives the rows of a query to scan, one value each.
 	query(ctx context.Context, text string, args []any, scan func(value any) error) error
 }
 
-func (tx *transaction) insert(ctx context.Context, t target, rows rowSource) error {
+func (tx *transaction) insert(ctx context.Context, t *target, rows rowSource) error {
 	return tx.via.insert(ctx, tx.enc, t, rows, tx.careful)
 }
 

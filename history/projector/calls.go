@@ -62,7 +62,7 @@ func (b *batch) callOutput(c *call) json.RawMessage {
 		if c.Result == state.CallFailed {
 			return b.wrapped("error", output)
 		}
-		return b.wrapped("data", output)
+		return b.returned(output)
 	}
 	op := c.single()
 	if op == nil || !runs(op) {

@@ -27,10 +27,8 @@ const root = "../.."
 // attributes cut.
 type captured struct {
 	trace.Row
-	attrs  map[string]any
-	rows   []trace.Row
-	ended  time.Time
-	status string
+	attrs map[string]any
+	rows  []trace.Row
 }
 
 func (c *captured) text(key string) string { s, _ := c.attrs[key].(string); return s }
@@ -119,7 +117,9 @@ func recordsOf(t *testing.T, rows []trace.Row) *original {
 	return o
 }
 
-func (o *original) add(at int64, ops ...state.Op) { o.records = append(o.records, &state.Record{At: at, Ops: ops}) }
+func (o *original) add(at int64, ops ...state.Op) {
+	o.records = append(o.records, &state.Record{At: at, Ops: ops})
+}
 
 func (o *original) begin(s *captured) {
 	run, err := ulid.ParseStrict(s.RunID)

@@ -22,7 +22,7 @@ type Config struct {
 	// Functions says whose the functions are.
 	Functions Functions
 	// Owns tells whether this process projects a partition's log; nil for all.
-	// EVENTS goes with partition 0.
+	// EVENTS and TRACES go with partition 0.
 	Owns func(partition int) bool
 	// Retention says what is deleted after a while; nothing by default.
 	Retention Retention
@@ -59,7 +59,8 @@ func New(c Config) (*Projector, error) {
 	for n := range c.Bus.Partitions() {
 		p.sources = append(p.sources, p.newSource(LogSource(n), n, &logFeed{bus: c.Bus, partition: n}))
 	}
-	p.sources = append(p.sources, p.newSource(EventSource, 0, &eventFeed{c.Bus}))
+	p.sources = append(p.sources,
+		p.newSource(EventSource, 0, &eventFeed{c.Bus}), p.newSource(TraceSource, 0, &traceFeed{c.Bus}))
 	return p, nil
 }
 

@@ -342,7 +342,10 @@ func (r *run) progress(a *attributes) {
 		return
 	}
 	a.millis("ended_at", r.ended)
-	a.flag("is.function.output", len(r.finished.Output) > 0)
+	a.flag("is.function.output", r.finished.Status != state.Cancelled)
+	if r.finished.Status == state.Cancelled {
+		a.number("response.status_code", 0) // no request ended the run
+	}
 	if r.last == nil {
 		return
 	}
@@ -357,10 +360,22 @@ func (r *run) progress(a *attributes) {
 }
 
 func (b *batch) runOutput(run *run) json.RawMessage {
-	if run.finished.Status == state.Failed {
-		return b.wrapped("error", run.finished.Output)
+	switch output := run.finished.Output; run.finished.Status {
+	case state.Failed:
+		return b.wrapped("error", output)
+	case state.Completed:
+		return b.returned(output)
+	default:
+		return b.wrapped("data", output)
 	}
-	return b.wrapped("data", run.finished.Output)
+}
+
+// returned is the output of a function that ended well, also without a value.
+func (b *batch) returned(output json.RawMessage) json.RawMessage {
+	if len(output) == 0 {
+		output = json.RawMessage("null")
+	}
+	return b.wrapped("data", output)
 }
 
 // input is the array of the run's events.

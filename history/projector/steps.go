@@ -122,7 +122,9 @@ func (b *batch) stepRow(s *step, spanID, dynamicID string, output json.RawMessag
 		a.flag("checkpoint", true)
 	}
 	a.millis("queued_at", s.queued)
-	a.millis("scheduled_at", s.queued)
+	if s.call != nil {
+		a.millis("scheduled_at", s.queued) // what is reported was never scheduled
+	}
 	a.millis("started_at", s.start)
 	a.millis("ended_at", s.ended)
 	a.number("step.attempt", int64(s.attempt))
@@ -130,11 +132,15 @@ func (b *batch) stepRow(s *step, spanID, dynamicID string, output json.RawMessag
 	if s.Op == opInvoke && s.call != nil {
 		a.id("step.invoke.trigger.event.id", invokeEvent(s.call.rest, s.run.id, s.ID))
 	}
-	end := s.ended
+	begin, end := s.queued, s.ended
 	if end == 0 {
 		end = s.start
+	} else if s.call != nil {
+		// It has to come after the row that says that the step was planned: of
+		// the rows of a span the last one counts.
+		begin = s.call.StartedAt
 	}
-	row := s.run.span(trace.NameStep, spanID, dynamicID, s.run.spanID, s.queued, max(end, s.queued))
+	row := s.run.span(trace.NameStep, spanID, dynamicID, s.run.spanID, begin, max(end, begin))
 	row.Status, row.Output, row.Input = s.status, output, s.Input
 	b.addSpan(row, a)
 }
