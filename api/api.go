@@ -21,6 +21,7 @@ import (
 
 	"jetstep/api/otlp"
 	"jetstep/api/realtime"
+	"jetstep/api/runstream"
 	"jetstep/history"
 )
 
@@ -70,6 +71,10 @@ type Config struct {
 	// GraphQL answers /v0/gql, V2 what is below /v2 and /api/v2, and MCP /mcp.
 	// Without them these answer 501.
 	GraphQL, V2, MCP http.Handler
+	// Changes tells of which runs there is something new, for streams of them;
+	// closed by its owner. Spans are what these show besides.
+	Changes *runstream.Hub
+	Spans   Spans
 	// Testing adds the routes below /test, which ask for no key; nil for none.
 	Testing Testing
 	// NotReady says why the server cannot work yet; nothing when it can.
@@ -88,6 +93,8 @@ type Server struct {
 	log    *slog.Logger
 	echo   *echo.Echo
 	tokens runTokens
+	// streams are of runs that are watched.
+	streams *runstream.Server
 	// outputWait is how long a request for a result waits.
 	outputWait time.Duration
 }
@@ -107,6 +114,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, echo: echo.New(), tokens: newRunTokens(cfg.SigningKeys, cfg.Now), outputWait: outputWait,
 	}
+	s.streams = runstream.New(watched{s}, cfg.Changes, s.log)
 	if err := cfg.Metrics.Register(queueDepth(cfg.QueueDepth)); err != nil {
 		return nil, fmt.Errorf("api: metrics: %w", err)
 	}

@@ -23,6 +23,7 @@ import (
 	"jetstep/api/ingest"
 	"jetstep/api/otlp"
 	"jetstep/api/realtime"
+	"jetstep/api/runstream"
 	"jetstep/bus"
 	"jetstep/function"
 	"jetstep/history"
@@ -47,6 +48,7 @@ type fixture struct {
 	history   *live.Overlay
 	past      *past
 	runs      *fakeRuns
+	spans     *fakeSpans
 	signals   *fakeSignals
 	limits    *fakeLimits
 	notReady  []string
@@ -59,7 +61,7 @@ func newFixture(t *testing.T, configure ...func(*Config)) *fixture {
 	t.Helper()
 	f := &fixture{
 		published: &publisher{}, apps: &fakeApps{}, catalog: &fakeCatalog{}, past: &past{},
-		runs: &fakeRuns{}, signals: &fakeSignals{}, limits: &fakeLimits{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{},
+		runs: &fakeRuns{}, spans: &fakeSpans{}, signals: &fakeSignals{}, limits: &fakeLimits{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{},
 	}
 	f.history = live.New(live.Config{Past: f.past, Engine: f.runs})
 	cfg := Config{
@@ -75,6 +77,9 @@ func newFixture(t *testing.T, configure ...func(*Config)) *fixture {
 	traces, err := otlp.New(otlp.Config{})
 	require.NoError(t, err)
 	cfg.Traces = traces
+	cfg.Changes = runstream.NewHub(lostMessages{}, cfg.Logger)
+	t.Cleanup(cfg.Changes.Close)
+	cfg.Spans = f.spans
 	if cfg.Events == nil {
 		keys := ingest.AnyKey()
 		if cfg.Mode == Start {

@@ -57,6 +57,7 @@ func (s *Server) routes() []route {
 		{http.MethodGet, "/v1/runs/:run", keyed, s.getRun},
 		{http.MethodDelete, "/v1/runs/:run", keyed, s.cancelRun},
 		{http.MethodGet, "/v1/runs/:run/jobs", keyed, s.runJobs},
+		{http.MethodGet, "/v1/runs/:run/stream", keyed, s.streamRun},
 		{http.MethodGet, "/v1/apps/:app/functions", keyed, s.appFunctions},
 		{http.MethodPost, "/v1/functions/:function/pause", keyed, s.setPaused(true)},
 		{http.MethodPost, "/v1/functions/:function/unpause", keyed, s.setPaused(false)},
@@ -91,6 +92,9 @@ func (s *Server) routes() []route {
 	for _, method := range v2Methods {
 		routes = append(routes,
 			route{method, "/v2/*", keyed, mounted(s.cfg.V2)}, route{method, "/api/v2/*", keyed, mounted(s.cfg.V2)})
+	}
+	for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
+		routes = append(routes, route{method, "/mcp", keyed, mounted(s.cfg.MCP)})
 	}
 	routes = append(routes, s.testRoutes()...)
 	return append(routes, laterRoutes()...)

@@ -76,10 +76,8 @@ func (s *Server) getRun(c echo.Context) error {
 	}
 	found, err := s.cfg.History.Run(c.Request().Context(), id)
 	switch {
-	case errors.Is(err, history.ErrRunNotFound) && s.cfg.Runs.Loading(id):
-		return problemf(http.StatusServiceUnavailable, "The state of run %s is being loaded", id)
 	case errors.Is(err, history.ErrRunNotFound):
-		return noSuchRun(id)
+		return s.unknownRun(id)
 	case err != nil:
 		return err
 	}

@@ -19,8 +19,10 @@ import (
 	"jetstep/api/command"
 	"jetstep/api/graph"
 	"jetstep/api/ingest"
+	"jetstep/api/mcp"
 	"jetstep/api/otlp"
 	"jetstep/api/realtime"
+	"jetstep/api/runstream"
 	v2 "jetstep/api/v2"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/function"
@@ -38,6 +40,8 @@ type services struct {
 	failed chan error
 
 	realtime *realtime.Server
+	changes  *runstream.Hub
+	tools    *mcp.Server
 
 	running    context.Context // of polling and what else is in the background
 	stopSync   context.CancelFunc
@@ -94,6 +98,7 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 		return err
 	}
 	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.engine.view, newCommands(s.engine, events, syncer, log), log)
+	s.liveAPIs(&apiCfg, opts, s.engine.view.Reader, events, log)
 	handler, err := api.New(apiCfg)
 	if err != nil {
 		return err
@@ -172,6 +177,8 @@ func (s *services) Shutdown(ctx context.Context) error {
 	s.realtime.Drain() // its subscribers may look for another server while calls end
 	err := s.engine.finish(ctx)
 	s.stopIngest()
+	s.changes.Close()
+	s.tools.Close()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	s.background.Go(func() {
