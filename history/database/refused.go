@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/oklog/ulid/v2"
 	"modernc.org/sqlite"
+
+	"jetstep/migrations"
 )
 
 // refusals are the classes of SQLSTATE about what is in a row: data, integrity,
@@ -221,6 +223,20 @@ func (f *FunctionFinish) plain(level int) FunctionFinish {
 // text is what PostgreSQL stores of a text.
 func text(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "\ufffd")
+}
+
+// askable are the arguments of a query with texts as they are stored, since
+// PostgreSQL refuses to look for others.
+func (e encoding) askable(args []any) []any {
+	if e.dialect != migrations.Postgres {
+		return args
+	}
+	for i, arg := range args {
+		if s, ok := arg.(string); ok {
+			args[i] = text(s)
+		}
+	}
+	return args
 }
 
 // storable is JSON without the escapes that jsonb does not store: those of U+0000

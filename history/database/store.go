@@ -148,7 +148,7 @@ func (s *Store) query(ctx context.Context, what, text string, args []any, scan f
 	if err := s.available(); err != nil {
 		return fmt.Errorf("reading %s: %w", what, err)
 	}
-	rows, err := s.db.QueryContext(ctx, s.enc.rebind(text), args...)
+	rows, err := s.db.QueryContext(ctx, s.enc.rebind(text), s.enc.askable(args)...)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", what, outage(err))
 	}
