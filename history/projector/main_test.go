@@ -43,6 +43,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// ownPostgres is a server that a test may stop.
+func ownPostgres(t *testing.T) *harness.Postgres {
+	t.Helper()
+	own, err := harness.StartPostgres(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = own.Close() })
+	return own
+}
+
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 const postgres, sqlite = "postgres", "sqlite"
