@@ -37,8 +37,10 @@ type pageView struct {
 	Apps     []appView
 	Runs     []runView
 	Events   []eventView
-	// HistoryDown says that runs and events are missing for a reason.
+	// HistoryDown says that runs and events are missing for a reason, Behind, if
+	// not empty, how far the others are behind.
 	HistoryDown bool
+	Behind      string
 }
 
 type appView struct {
@@ -73,6 +75,9 @@ func (s *Server) page(c echo.Context) (err error) {
 		view.HistoryDown = true
 	} else if err != nil {
 		return err
+	}
+	if state := s.historyState(); state != nil && state.State == "lagging" {
+		view.Behind = time.Duration(state.AgeSeconds * float64(time.Second)).Round(time.Second).String()
 	}
 	var text bytes.Buffer
 	if err := pageTemplate.Execute(&text, view); err != nil {

@@ -31,8 +31,10 @@ var (
 
 // Run is one run as users see it.
 type Run struct {
-	ID              ulid.ULID
-	FunctionID      uuid.UUID
+	ID         ulid.ULID
+	FunctionID uuid.UUID
+	// FunctionVersion is 0 in practice: the original does not store it here
+	// (database §7).
 	FunctionVersion int
 	EventIDs        []ulid.ULID // internal ids, the trigger first
 

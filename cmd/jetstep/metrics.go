@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"jetstep/api"
 )
 
 // registerMetrics shows the engine's state; it is read when it is scraped.
@@ -25,6 +27,12 @@ func registerMetrics(registry *prometheus.Registry, e *engine) error {
 		gauge("jetstep_sdk_calls_in_flight", "Calls of SDKs being made", func() float64 { return float64(e.executor.Calls()) }),
 		gauge("jetstep_partitions_unserved", "Partitions without an owner in this process", func() float64 { return float64(len(e.node.Unready())) }),
 	)
+}
+
+// projected tells how far the history is behind.
+func (e *engine) projected() api.Projection {
+	lag := e.project.Lag()
+	return api.Projection{Available: lag.Err == nil, Behind: lag.Messages, Age: lag.Age}
 }
 
 // notReady says why the engine cannot work yet.

@@ -72,17 +72,16 @@ func (r *recorder) RunFinished(run ulid.ULID, status state.Status, output json.R
 func (r *recorder) RunSkipped(op *state.RunSkipped, at time.Time) {
 	reason := op.Reason.String()
 	isNew := r.history.RunScheduled(history.Run{
-		ID:              op.RunID,
-		FunctionID:      op.FunctionID,
-		FunctionVersion: op.FunctionVersion,
-		EventIDs:        op.EventIDs,
-		Status:          state.Skipped,
-		QueuedAt:        at,
-		EndedAt:         at,
-		Reason:          reason,
-		Cron:            op.Cron,
-		BatchID:         unlessZero(op.BatchID),
-		ExistingRunID:   unlessZero(op.Existing),
+		ID:            op.RunID,
+		FunctionID:    op.FunctionID,
+		EventIDs:      op.EventIDs,
+		Status:        state.Skipped,
+		QueuedAt:      at,
+		EndedAt:       at,
+		Reason:        reason,
+		Cron:          op.Cron,
+		BatchID:       unlessZero(op.BatchID),
+		ExistingRunID: unlessZero(op.Existing),
 	})
 	if !isNew || at.Before(r.since) {
 		return // told again, as logs are read after a restart

@@ -74,7 +74,7 @@ func TestRecorderShowsSkippedRuns(t *testing.T) {
 	run, err := memory.Run(t.Context(), skipped.RunID)
 	require.NoError(t, err)
 	require.Equal(t, history.Run{
-		ID: skipped.RunID, FunctionID: skipped.FunctionID, FunctionVersion: 3, EventIDs: skipped.EventIDs, Status: state.Skipped,
+		ID: skipped.RunID, FunctionID: skipped.FunctionID, EventIDs: skipped.EventIDs, Status: state.Skipped,
 		QueuedAt: at, EndedAt: at, Reason: "Singleton",
 		Cron: "* * * * *", BatchID: &skipped.BatchID, ExistingRunID: &skipped.Existing,
 	}, run)

@@ -263,6 +263,7 @@ func apiConfig(opts config.Options, e *engine, events *ingest.Ingester, syncer *
 		Metadata:     e.node,
 		Testing:      testRoutes(e, log),
 		NotReady:     e.notReady,
+		Projection:   e.projected,
 		QueueDepth:   func() float64 { return float64(e.node.Stats().Depth()) },
 		Metrics:      metrics,
 		Logger:       log.With("caller", "api"),

@@ -173,7 +173,7 @@ func TestRunThatOnlyTheEngineHas(t *testing.T) {
 	}
 	f.engine.runs[live.ID] = live
 	require.Equal(t, history.Run{
-		ID: live.ID, FunctionID: live.FunctionID, FunctionVersion: 3, EventIDs: live.EventIDs, Status: state.Running, QueuedAt: now,
+		ID: live.ID, FunctionID: live.FunctionID, EventIDs: live.EventIDs, Status: state.Running, QueuedAt: now,
 		Cron: live.Cron, OriginalRunID: &live.Original, BatchID: &live.Flow.BatchID,
 	}, f.run(t, live.ID))
 	require.Nil(t, FromRun(&state.Run{Flow: &state.Flow{}}).BatchID)

@@ -58,7 +58,7 @@ func (o *Overlay) Recent(id ulid.ULID) (history.Run, bool) {
 // FromRun is what a live run looks like.
 func FromRun(run *state.Run) history.Run {
 	shown := history.Run{
-		ID: run.ID, FunctionID: run.FunctionID, FunctionVersion: run.FunctionVersion, EventIDs: run.EventIDs,
+		ID: run.ID, FunctionID: run.FunctionID, EventIDs: run.EventIDs,
 		Status: state.Scheduled, QueuedAt: time.UnixMilli(run.QueuedAt).UTC(), Cron: run.Cron, OriginalRunID: unlessZero(run.Original),
 	}
 	if run.Flow != nil {
