@@ -1,8 +1,10 @@
 package partition
 
 import (
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -16,14 +18,6 @@ func TestTheLogIsKeptForTheHistory(t *testing.T) {
 		n.compactBytes = 8 << 10
 		n.projected = func(int) uint64 { return projected.Load() }
 	})
-	bounds := func() (first, last uint64) {
-		log, err := s.bus.OpenLog(0)
-		require.NoError(t, err)
-		defer log.Close()
-		first, last, err = log.Bounds(t.Context())
-		require.NoError(t, err)
-		return first, last
-	}
 	grow := func() {
 		for range 16 {
 			s.commit(complete(s.begin("begin"), `"some output"`))
@@ -31,7 +25,7 @@ func TestTheLogIsKeptForTheHistory(t *testing.T) {
 		s.delivered()
 	}
 	compacting := func() (c compaction) {
-		s.advance(2 * purgePause * 1e6) // whoever paused tries again
+		s.advance(2 * purgePause * time.Millisecond) // whoever paused tries again
 		s.in(0, func(o *Owner) { c = o.compact })
 		return c
 	}
@@ -45,11 +39,11 @@ func TestTheLogIsKeptForTheHistory(t *testing.T) {
 	s.populate(16)
 	until("no walk ends", func() bool { c := compacting(); return c.cut != nil && c.walk == nil })
 	cut := *compacting().cut
-	first, last := bounds()
+	first, last := s.bounds()
 	for range 3 {
 		grow()
 		require.Equal(t, cut.log, compacting().cut.log, "another walk would purge no more")
-		now, end := bounds()
+		now, end := s.bounds()
 		require.Equal(t, first, now, "nothing is projected")
 		require.Greater(t, end, last)
 		last = end
@@ -57,7 +51,7 @@ func TestTheLogIsKeptForTheHistory(t *testing.T) {
 
 	half := first + (cut.log-first)/2
 	projected.Store(half)
-	s.eventually(func() bool { compacting(); now, _ := bounds(); return now == half+1 })
+	s.eventually(func() bool { compacting(); now, _ := s.bounds(); return now == half+1 })
 	want := s.images()
 	s.replaceOwner(0)
 	requireImages(t, want, s.images())
@@ -65,12 +59,69 @@ func TestTheLogIsKeptForTheHistory(t *testing.T) {
 	// The new owner has to compact again, but not before the history is there.
 	grow()
 	require.Nil(t, compacting().cut)
-	_, last = bounds()
+	_, last = s.bounds()
 	projected.Store(last)
-	until("the new owner does not compact", func() bool { compacting(); now, _ := bounds(); return now > half+1 })
-	now, _ := bounds()
+	until("the new owner does not compact", func() bool { compacting(); now, _ := s.bounds(); return now > half+1 })
+	now, _ := s.bounds()
 	require.LessOrEqual(t, now, last+1)
 	want = s.images()
 	s.restart()
 	requireImages(t, want, s.images())
+}
+
+// However the history falls behind and catches up, and owners change: what it
+// has not read stays, and the log says the same.
+func TestLogsAndHistoryAtRandom(t *testing.T) {
+	t.Parallel()
+	var projected atomic.Uint64
+	s := newSiteIn(t, busConfig(t, 1), func(n *Node) {
+		n.compactBytes = 4 << 10
+		n.projected = func(int) uint64 { return projected.Load() }
+	})
+	rng := rand.New(rand.NewPCG(7, 7))
+	purges := 0
+	s.populate(8)
+	for range 30 {
+		switch n := rng.IntN(10); {
+		case n < 5:
+			for range 8 {
+				s.commit(complete(s.begin("begin"), `"some output"`))
+			}
+		case n < 9:
+			_, last := s.bounds()
+			behind := last - projected.Load()
+			projected.Add(behind / uint64(1+rng.IntN(3)))
+		default:
+			s.delivered()
+			want := s.images()
+			s.replaceOwner(0)
+			requireImages(t, want, s.images())
+		}
+		before, _ := s.bounds()
+		for range 3 {
+			s.advance(2 * purgePause * time.Millisecond)
+			s.passed()
+		}
+		first, _ := s.bounds()
+		require.LessOrEqual(t, first, projected.Load()+1)
+		if first > before {
+			purges++
+		}
+	}
+	require.Greater(t, purges, 2, "something is purged")
+	s.delivered()
+	want := s.images()
+	s.restart()
+	requireImages(t, want, s.images())
+}
+
+// bounds are the first and last sequence of the log of partition 0.
+func (s *site) bounds() (first, last uint64) {
+	s.t.Helper()
+	log, err := s.bus.OpenLog(0)
+	require.NoError(s.t, err)
+	defer log.Close()
+	first, last, err = log.Bounds(s.t.Context())
+	require.NoError(s.t, err)
+	return first, last
 }
