@@ -345,6 +345,7 @@ func (r *run) progress(a *attributes) {
 	a.flag("is.function.output", r.finished.Status != state.Cancelled)
 	if r.finished.Status == state.Cancelled {
 		a.number("response.status_code", 0) // no request ended the run
+		a.plain("response.headers", "{}")
 	}
 	if r.last == nil {
 		return
