@@ -11,6 +11,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"jetstep/api/runstream"
 	"jetstep/bus"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/executor"
@@ -19,6 +20,7 @@ import (
 	"jetstep/history/projector"
 	"jetstep/history/reader"
 	"jetstep/queue/partition"
+	"jetstep/telemetry/metrics"
 )
 
 // refuseStale is the variable with which the original, too, is told to refuse
@@ -33,6 +35,8 @@ type engine struct {
 	view     *live.View
 	project  *projector.Projector
 	recorder *recorder
+	metrics  *metrics.Engine
+	changes  *runstream.Hub // told of runs with something new
 	node     *partition.Node
 	limits   *executor.Limits
 	executor *executor.Executor
@@ -41,7 +45,7 @@ type engine struct {
 }
 
 // openEngine opens NATS and begins to take partitions over.
-func openEngine(ctx context.Context, opts config.Options, model *readModel, metrics prometheus.Registerer, log *slog.Logger) (*engine, error) {
+func openEngine(ctx context.Context, opts config.Options, model *readModel, registry prometheus.Registerer, log *slog.Logger) (*engine, error) {
 	b, err := bus.Open(ctx, busConfig(opts, log))
 	if err != nil {
 		return nil, err
@@ -52,13 +56,18 @@ func openEngine(ctx context.Context, opts config.Options, model *readModel, metr
 	past := live.New(live.Config{Past: reader.NewOlder(model.store), Events: b})
 	e := &engine{bus: b, history: past, limits: executor.NewLimits()}
 	e.view = live.NewView(reader.New(model.store), past, b.Registry())
-	if e.project, err = projector.New(e.projection(opts, model, metrics)); err != nil {
+	if e.project, err = projector.New(e.projection(opts, model, registry)); err != nil {
 		b.Close()
 		return nil, err
 	}
-	e.recorder = newRecorder(e.history, log)
+	if err := e.observe(registry, log); err != nil {
+		b.Close()
+		return nil, err
+	}
+	e.recorder = newRecorder(e.history, e.metrics, e.changes.Changed, log)
 	e.node = partition.NewNode(partition.Config{
 		Bus: b, Name: nodeName(), History: e.recorder, Projected: e.project.Projected, Logger: log.With("caller", "queue"),
+		Observer: e.metrics.Observer(),
 	})
 	e.history.Serve(e.node)
 	e.caller = driver.New(driver.Config{
@@ -67,9 +76,10 @@ func openEngine(ctx context.Context, opts config.Options, model *readModel, metr
 		RequireSigning: opts.Mode == config.Start,
 	})
 	e.executor = executor.New(executor.Config{
-		Queue: e.node, Store: e.node, SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
+		Queue: e.node, Store: e.metrics.Store(e.node), SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
 		Logger: log.With("caller", "executor"), Workers: opts.QueueWorkers, RetryInterval: opts.RetryInterval, OnTrouble: e.history.RunWaits,
 		Runs: e.node, Patience: opts.EndpointPatience, RefuseStale: os.Getenv(refuseStale) == "true",
+		OnCall: e.metrics.Called,
 	})
 	e.node.Start(ctx)
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -113,6 +123,7 @@ func (e *engine) finish(ctx context.Context) error {
 func (e *engine) close() {
 	e.cancel()
 	e.node.Close()
+	e.changes.Close()
 	e.caller.Close()
 	e.bus.Close()
 }

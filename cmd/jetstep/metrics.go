@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"jetstep/api"
+	"jetstep/telemetry/metrics"
 )
 
 // registerMetrics shows the engine's state; it is read when it is scraped.
@@ -17,6 +18,7 @@ func registerMetrics(registry *prometheus.Registry, e *engine) error {
 	return errors.Join(
 		registry.Register(e.recorder.starts),
 		registry.Register(e.recorder.skipped),
+		registry.Register(metrics.Depths{Count: e.node.Depths, Slug: e.slug}),
 		registry.Register(heldJobs{waiting: e.node.Waiting, slug: e.slug}),
 		gauge("jetstep_runs_live", "Runs that have not ended", func() float64 { return float64(e.node.Stats().Runs) }),
 		gauge("jetstep_runs_live_bytes", "Events and memos of live runs", func() float64 { return float64(e.node.Stats().Bytes) }),

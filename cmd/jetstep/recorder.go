@@ -14,6 +14,7 @@ import (
 	"jetstep/history/live"
 	"jetstep/queue/partition"
 	"jetstep/state"
+	"jetstep/telemetry/metrics"
 )
 
 // recorder passes what the partitions tell on to the read model. It counts
@@ -27,12 +28,15 @@ type recorder struct {
 	unheard *seldom   // by event name
 	unmade  *seldom   // by function and reason
 
+	metrics *metrics.Engine
+	changed func(runs ...ulid.ULID) // tells whoever watches them
+
 	starts, skipped *prometheus.CounterVec
 }
 
-func newRecorder(h *live.Overlay, log *slog.Logger) *recorder {
+func newRecorder(h *live.Overlay, m *metrics.Engine, changed func(...ulid.ULID), log *slog.Logger) *recorder {
 	r := &recorder{
-		history: h, log: log, since: time.Now(), unheard: newSeldom(), unmade: newSeldom(),
+		history: h, metrics: m, changed: changed, log: log, since: time.Now(), unheard: newSeldom(), unmade: newSeldom(),
 		starts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "jetstep_starts_total", Help: "Starts of functions by what became of them",
 		}, []string{"outcome"}),
@@ -56,17 +60,27 @@ func (r *recorder) EventReceived(d *bus.Delivery, matched int) {
 		}
 	}
 	r.history.EventReceived(event.InternalID, d.Seq, matched, d.StoredAt)
+	r.metrics.EventReceived(matched)
 	if matched == 0 && !event.Internal() && r.unheard.worthSaying(event.Name, time.Now()) {
 		r.log.Info("event matched no function and no wait", "event", event.Name, "event_id", event.InternalID)
 	}
 }
 
-func (r *recorder) RunScheduled(run *state.Run) { r.history.RunScheduled(live.FromRun(run)) }
+func (r *recorder) RunScheduled(run *state.Run) {
+	r.history.RunScheduled(live.FromRun(run))
+	r.metrics.RunScheduled(run)
+}
 
-func (r *recorder) RunStarted(run ulid.ULID, _ time.Time) { r.history.RunStarted(run) }
+func (r *recorder) RunStarted(run ulid.ULID, at time.Time) {
+	r.history.RunStarted(run)
+	r.metrics.RunStarted(run, at)
+	r.changed(run)
+}
 
 func (r *recorder) RunFinished(run ulid.ULID, status state.Status, output json.RawMessage, at time.Time) {
 	r.history.RunFinished(run, status, output, at)
+	r.metrics.RunFinished(run, status, at)
+	r.changed(run)
 }
 
 func (r *recorder) RunSkipped(op *state.RunSkipped, at time.Time) {

@@ -19,13 +19,14 @@ import (
 	"jetstep/history/live"
 	"jetstep/queue/partition"
 	"jetstep/state"
+	"jetstep/telemetry/metrics"
 )
 
 func TestRecorderTellsWhatNobodyHears(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	memory := newMemory()
-	r := newRecorder(memory, slog.New(slog.NewTextHandler(&log, nil)))
+	r := newRecorder(memory, newEngineMetrics(t), func(...ulid.ULID) {}, slog.New(slog.NewTextHandler(&log, nil)))
 	said := func(text string) int { return strings.Count(log.String(), text) }
 
 	for range 3 {
@@ -64,7 +65,7 @@ func TestRecorderShowsSkippedRuns(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	memory := newMemory()
-	r := newRecorder(memory, slog.New(slog.NewTextHandler(&log, nil)))
+	r := newRecorder(memory, newEngineMetrics(t), func(...ulid.ULID) {}, slog.New(slog.NewTextHandler(&log, nil)))
 	at := r.since.Add(time.Second)
 	skipped := &state.RunSkipped{
 		RunID: ulid.Make(), FunctionID: uuid.New(), FunctionVersion: 3, Slug: "shop-pay", EventIDs: []ulid.ULID{ulid.Make()},
@@ -119,7 +120,7 @@ func counted(t *testing.T, metric prometheus.Collector) map[string]float64 {
 
 func TestRecorderCountsStarts(t *testing.T) {
 	t.Parallel()
-	r := newRecorder(newMemory(), slog.New(slog.DiscardHandler))
+	r := newRecorder(newMemory(), newEngineMetrics(t), func(...ulid.ULID) {}, slog.New(slog.DiscardHandler))
 	want := map[string]float64{}
 	for _, outcome := range partition.StartOutcomes {
 		want[outcome] = 0
@@ -134,7 +135,7 @@ func TestRecorderCountsStarts(t *testing.T) {
 func TestRecorderShowsBatchesOfRuns(t *testing.T) {
 	t.Parallel()
 	memory := newMemory()
-	r := newRecorder(memory, slog.New(slog.DiscardHandler))
+	r := newRecorder(memory, newEngineMetrics(t), func(...ulid.ULID) {}, slog.New(slog.DiscardHandler))
 	run := &state.Run{ID: ulid.Make(), Flow: &state.Flow{BatchID: ulid.Make()}}
 	r.RunScheduled(run)
 	shown, err := memory.Run(t.Context(), run.ID)
@@ -153,4 +154,11 @@ func TestSeldom(t *testing.T) {
 		s.worthSaying(strconv.Itoa(i), now)
 	}
 	require.LessOrEqual(t, len(s.said), seldomNames)
+}
+
+func newEngineMetrics(t *testing.T) *metrics.Engine {
+	t.Helper()
+	m, err := metrics.New(prometheus.NewRegistry(), time.Now())
+	require.NoError(t, err)
+	return m
 }

@@ -22,7 +22,6 @@ import (
 	"jetstep/api/mcp"
 	"jetstep/api/otlp"
 	"jetstep/api/realtime"
-	"jetstep/api/runstream"
 	v2 "jetstep/api/v2"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/function"
@@ -40,7 +39,6 @@ type services struct {
 	failed chan error
 
 	realtime *realtime.Server
-	changes  *runstream.Hub
 	tools    *mcp.Server
 
 	running    context.Context // of polling and what else is in the background
@@ -97,8 +95,8 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 	if apiCfg.Traces, err = otlp.New(otlp.Config{Publisher: s.engine.bus, Logger: log.With("caller", "traces"), Metrics: metrics}); err != nil {
 		return err
 	}
-	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.engine.view, newCommands(s.engine, events, syncer, log), log)
-	s.liveAPIs(&apiCfg, opts, s.engine.view.Reader, events, log)
+	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.engine.view, newCommands(s.engine, events, syncer, log), s.engine.node, log)
+	s.liveAPIs(&apiCfg, opts, events, log)
 	handler, err := api.New(apiCfg)
 	if err != nil {
 		return err
@@ -177,7 +175,7 @@ func (s *services) Shutdown(ctx context.Context) error {
 	s.realtime.Drain() // its subscribers may look for another server while calls end
 	err := s.engine.finish(ctx)
 	s.stopIngest()
-	s.changes.Close()
+	s.engine.changes.Close() // ends the streams
 	s.tools.Close()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
@@ -236,10 +234,10 @@ func syncConfig(opts config.Options, e *engine, log *slog.Logger) appsync.Config
 }
 
 // readAPIs are the handlers that answer from the read model.
-func readAPIs(opts config.Options, read *live.View, commands *command.Commands, log *slog.Logger) (gql, rest http.Handler) {
+func readAPIs(opts config.Options, read *live.View, commands *command.Commands, attach v2.Attacher, log *slog.Logger) (gql, rest http.Handler) {
 	gql = graph.New(graph.Config{Reader: read, Commands: commands, Log: log.With("caller", "graphql")})
 	rest = v2.New(v2.Config{
-		Reader: read, Commands: commands, Keys: v2.Keys{Signing: signingKeys(opts), Event: opts.EventKeys}, Log: log.With("caller", "api"),
+		Reader: read, Commands: commands, Attach: attach, Keys: v2.Keys{Signing: signingKeys(opts), Event: opts.EventKeys}, Log: log.With("caller", "api"),
 	})
 	return gql, rest
 }

@@ -2,6 +2,12 @@ package main
 
 import (
 	"log/slog"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"jetstep/api"
 	"jetstep/api/ingest"
@@ -9,14 +15,42 @@ import (
 	"jetstep/api/runstream"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/docs"
-	"jetstep/history/reader"
+	"jetstep/telemetry/metrics"
 )
+
+// observe makes what the engine tells of its work: metrics, and changes to runs.
+func (e *engine) observe(registry prometheus.Registerer, log *slog.Logger) (err error) {
+	if e.metrics, err = metrics.New(registry, time.Now()); err != nil {
+		return err
+	}
+	if byFunction() {
+		names := metrics.Functions{Slug: e.slug, OfRun: func(id ulid.ULID) (uuid.UUID, bool) {
+			run, ok := e.history.Recent(id)
+			return run.FunctionID, ok
+		}}
+		if err := e.metrics.ByFunction(registry, names); err != nil {
+			return err
+		}
+	}
+	e.changes = runstream.NewHub(e.bus, log.With("caller", "runstream"))
+	e.project.OnCommit(func(runs []ulid.ULID) { e.changes.Changed(runs...) })
+	return nil
+}
+
+// byFunction tells whether runs and calls are counted by function, as the
+// original does when it is told to (cli-config §10).
+func byFunction() bool {
+	switch os.Getenv("INNGEST_EXPERIMENTAL_PROM_METRICS") {
+	case "", "0", "false", "no":
+		return false
+	}
+	return true
+}
 
 // liveAPIs adds what shows the server at work: streams of runs, and the tools
 // for AI clients. Both are closed by Shutdown.
-func (s *services) liveAPIs(cfg *api.Config, opts config.Options, read *reader.Reader, events *ingest.Ingester, log *slog.Logger) {
-	s.changes = runstream.NewHub(s.engine.bus, log.With("caller", "runstream"))
-	cfg.Changes, cfg.Spans = s.changes, read
+func (s *services) liveAPIs(cfg *api.Config, opts config.Options, events *ingest.Ingester, log *slog.Logger) {
+	cfg.Changes, cfg.Spans = s.engine.changes, s.engine.view
 	s.tools = mcp.New(mcp.Config{
 		REST: cfg.V2, Events: events, Catalog: s.engine.bus.Registry(), Docs: docs.Pages, Version: versionString(),
 		Trusted: opts.Mode == config.Start, Logger: log.With("caller", "mcp"),
