@@ -109,7 +109,9 @@ func (m *readModel) keepOpening(ctx context.Context, first chan<- error) {
 			}
 			return
 		case errors.As(err, &refused):
-			m.log.Error("the history cannot be opened", "history", m.where, "error", err)
+			if try > 1 { // else the start fails with it
+				m.log.Error("the history cannot be opened", "history", m.where, "error", err)
+			}
 			return
 		}
 		select {
