@@ -84,11 +84,16 @@ func (s *Store) deleteRuns(ctx context.Context, cutoff time.Time) (int, error) {
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
+	return len(ids), s.forget(ctx, ids)
+}
+
+// forget deletes runs in one transaction.
+func (s *Store) forget(ctx context.Context, ids []ulid.ULID) error {
 	text, char, raw := make([]any, len(ids)), make([]any, len(ids)), make([]any, len(ids))
 	for i, id := range ids {
 		text[i], char[i], raw[i] = id.String(), s.enc.ulidText(id), id.Bytes()
 	}
-	err = s.transact(ctx, func(tx *transaction) error {
+	return s.transact(ctx, func(tx *transaction) error {
 		for _, group := range []struct {
 			tables []string
 			ids    []any
@@ -102,7 +107,6 @@ func (s *Store) deleteRuns(ctx context.Context, cutoff time.Time) (int, error) {
 		}
 		return nil
 	})
-	return len(ids), err
 }
 
 func (s *Store) deleteEvents(ctx context.Context, cutoff time.Time) (int, error) {

@@ -78,6 +78,7 @@ func (p *Projector) Run(ctx context.Context) {
 		all.Go(func() { p.whileOwned(ctx, s.partition, s.run) })
 	}
 	all.Go(func() { p.whileOwned(ctx, 0, p.retain) })
+	all.Go(func() { p.hold(ctx) })
 	all.Wait()
 }
 

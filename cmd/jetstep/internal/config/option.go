@@ -60,6 +60,11 @@ const (
 	catInert   = "Without effect yet"
 )
 
+// Places tells whether an option says where something is stored.
+func (o Option) Places() bool {
+	return (o.Category == catStorage || o.Category == catNATS || o.Name == "config") && o.Name != "persist"
+}
+
 // OptionsOf lists the options that a command accepts, in the order of its help.
 func OptionsOf(mode Mode) []Option {
 	var list []Option
