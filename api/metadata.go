@@ -2,15 +2,13 @@ package api
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // the protocol's hash of step ids
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 
 	"github.com/labstack/echo/v4"
 
+	"jetstep/function"
 	"jetstep/state"
 )
 
@@ -102,7 +100,7 @@ func parseTarget(raw json.RawMessage) (put *state.MetadataPut, scope string, ok 
 	if target.Index != nil {
 		index = *target.Index
 	}
-	put.Step, scope = hashStep(*target.StepID, index), "step"
+	put.Step, scope = function.StepID(*target.StepID, index), "step"
 	if target.Attempt != nil {
 		put.Attempt = *target.Attempt
 	}
@@ -110,13 +108,4 @@ func parseTarget(raw json.RawMessage) (put *state.MetadataPut, scope string, ok 
 		put.Span, scope = *target.SpanID, "extended_trace"
 	}
 	return put, scope, *target.StepID != "" && index >= 0 && put.Attempt >= -1
-}
-
-// hashStep is the id that SDKs give to a step of the user's (sdk-protocol §4.7).
-func hashStep(id string, index int) string {
-	if index > 0 {
-		id += ":" + strconv.Itoa(index)
-	}
-	sum := sha1.Sum([]byte(id)) //nolint:gosec // see the import
-	return hex.EncodeToString(sum[:])
 }

@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Reader   Reader
 	Commands Commands
+	Attach   Attacher
 	Keys     Keys
 	Log      *slog.Logger     // nil for none
 	Now      func() time.Time // nil for time.Now
