@@ -309,7 +309,9 @@ func (e *Executor) remoteCalls(ctx context.Context, answer *driver.Response) map
 			continue
 		}
 		calls.Go(func() {
+			began := time.Now()
 			result := e.remoteCall(ctx, op)
+			result.began, result.ended = began, time.Now()
 			mu.Lock()
 			defer mu.Unlock()
 			results[i] = result

@@ -305,6 +305,7 @@ func (d *decision) gateway(op *driver.Opcode, result remoteResult) error {
 		memo, sent = failed.Memo, failed.Sent
 	}
 	d.shown.GatewayStatus, d.shown.GatewaySize = sent.Status, sent.Size
+	ran(d.shown, result.began, result.ended)
 	if failed != nil && d.mayRetry() {
 		d.shown.Error, d.stepErred = jcs.Object(memo)["error"], true
 		return fmt.Errorf("step %q: %w", op.DisplayNameOrFallback(), failed)

@@ -77,9 +77,11 @@ func TestWhatIsToldOfACall(t *testing.T) {
 			Ops: []state.CalledOp{{Op: "InvokeFunction", ID: stepW, Name: "call", Wait: "app-f", Expires: at.AddDate(1, 0, 0).UnixMilli()}},
 		}},
 		"a gateway request": {func(s *situation) {
-			s.remote = map[int]remoteResult{1: {answer: driver.GatewayAnswer{Memo: raw(`{"data":1}`), Sent: driver.Sent{Status: 201, Size: 3}}}}
+			s.remote = map[int]remoteResult{1: {
+				answer: driver.GatewayAnswer{Memo: raw(`{"data":1}`), Sent: driver.Sent{Status: 201, Size: 3}}, began: at.Add(-time.Second), ended: at,
+			}}
 		}, ops(2, op(driver.OpDeferAbort, "d"), withOpts(driver.OpGateway, stepA, "get", `{"url":"http://h"}`)), state.Called{Ops: []state.CalledOp{
-			{Op: "DeferAbort", ID: "d", Name: "d"}, {Op: "Gateway", ID: stepA, Name: "get", GatewayStatus: 201, GatewaySize: 3},
+			{Op: "DeferAbort", ID: "d", Name: "d"}, {Op: "Gateway", ID: stepA, Name: "get", Start: at.UnixMilli() - 1000, End: at.UnixMilli(), GatewayStatus: 201, GatewaySize: 3},
 		}}},
 		"an AI request that failed": {func(s *situation) {
 			s.remote = map[int]remoteResult{0: {err: &driver.GatewayError{Message: "m", Memo: raw(`{"error":{"name":"AIGatewayError"}}`), Sent: driver.Sent{Status: 429, Size: 7}}}}
