@@ -41,7 +41,7 @@ func TestSendSignal(t *testing.T) {
 	}{
 		{`{"signal":"s"}`, ErrNoSignal, 404, "No signal found"},
 		{`{"signal":"s"}`, errors.New("no leader"), 500, "Failed to receive signal"},
-		{`{"signal":""}`, nil, 500, "Failed to receive signal"},
+		{`{"signal":""}`, nil, 400, "Invalid signal data"},
 		{`x`, nil, 400, "Invalid signal data"},
 		{`{"signal":1}`, nil, 400, "Invalid signal data"},
 		{strings.Repeat(" ", maxSignal+1), nil, 413, "Request body cannot exceed 4194304 bytes"},

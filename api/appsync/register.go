@@ -54,10 +54,34 @@ func (s *Syncer) Register(ctx context.Context, header http.Header, body []byte) 
 	if err != nil {
 		return Response{}, &Refusal{Status: http.StatusBadRequest, Bare: true, Message: err.Error()}
 	}
-	if registration.AppName == "" {
+	switch {
+	case registration.AppName == "":
 		return Response{}, &Refusal{Status: http.StatusBadRequest, Message: "App ID required"}
+	case hasZero(body):
+		return Response{}, &Refusal{Status: http.StatusBadRequest, Bare: true, Message: "Invalid request: names and URLs cannot have zero bytes"}
 	}
 	return s.register(ctx, plan(registration, header.Get(headerEnv), header.Get(headerPlatform), time.Now()))
+}
+
+// hasZero tells whether a string in JSON has a zero byte, which nobody means and
+// PostgreSQL does not store.
+func hasZero(text []byte) bool {
+	const escape = `\u0000`
+	for from := 0; ; {
+		i := bytes.Index(text[from:], []byte(escape))
+		if i < 0 {
+			return false
+		}
+		at := from + i
+		backslashes := 0
+		for at-backslashes > 0 && text[at-backslashes-1] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
+			return true
+		}
+		from = at + len(escape)
+	}
 }
 
 // register stores what was decided about a registration.
