@@ -71,9 +71,8 @@ func (r *recorder) RunScheduled(run *state.Run) {
 	r.metrics.RunScheduled(run)
 }
 
-func (r *recorder) RunStarted(run ulid.ULID, at time.Time) {
+func (r *recorder) RunStarted(run ulid.ULID, _ time.Time) {
 	r.history.RunStarted(run)
-	r.metrics.RunStarted(run, at)
 	r.changed(run)
 }
 

@@ -88,7 +88,7 @@ func New(registry prometheus.Registerer, now time.Time) (*Engine, error) {
 		steps:         counters("jetstep_steps_total", "Ops that SDKs answered with, by name", "op"),
 		retries:       counter("jetstep_retries_total", "Calls that are made again because something failed"),
 		scheduled:     counter("jetstep_runs_scheduled_total", "Runs that were made"),
-		started:       counter("jetstep_runs_started_total", "Runs whose function was called for the first time"),
+		started:       counter("jetstep_runs_started_total", "Runs whose first call has ended"),
 		ended:         histograms("jetstep_run_seconds", "From when runs were made until they ended, by status", long, "status"),
 	}
 	for _, known := range []string{matchedYes, matchedNo} {
@@ -161,10 +161,16 @@ func (e *Engine) Called(c *state.Called) {
 	for i := range c.Ops {
 		e.step(c.Ops[i].Op)
 	}
+	if isFirst(c) {
+		e.started.Inc()
+	}
 	if e.functions != nil {
 		e.functions.called(c)
 	}
 }
+
+// isFirst tells the call with which a run begins.
+func isFirst(c *state.Called) bool { return c.Job.Kind == state.JobStart && c.Job.Attempt == 0 }
 
 // Reported is told of the ops that calls report while they last.
 func (e *Engine) Reported(ops []state.CalledOp) {
@@ -209,17 +215,6 @@ func (e *Engine) RunScheduled(run *state.Run) {
 	e.scheduled.Inc()
 	if e.functions != nil {
 		e.functions.runScheduled(run)
-	}
-}
-
-// RunStarted is told of a run's first call.
-func (e *Engine) RunStarted(run ulid.ULID, at time.Time) {
-	if at.Before(e.since) {
-		return
-	}
-	e.started.Inc()
-	if e.functions != nil {
-		e.functions.runStarted(run)
 	}
 }
 

@@ -52,12 +52,6 @@ func (f *functions) runScheduled(run *state.Run) {
 	f.runsScheduled.WithLabelValues(f.names.Slug(run.FunctionID)).Inc()
 }
 
-func (f *functions) runStarted(run ulid.ULID) {
-	if fn, ok := f.names.OfRun(run); ok {
-		f.runsStarted.WithLabelValues(f.names.Slug(fn)).Inc()
-	}
-}
-
 func (f *functions) runEnded(run ulid.ULID, status state.Status) {
 	if fn, ok := f.names.OfRun(run); ok {
 		f.runsEnded.WithLabelValues(f.names.Slug(fn), strings.ToLower(status.String())).Inc()
@@ -69,6 +63,9 @@ func (f *functions) called(c *state.Called) {
 	slug := f.names.Slug(c.FunctionID)
 	f.callsScheduled.WithLabelValues(slug).Inc()
 	f.callsStarted.WithLabelValues(slug).Inc()
+	if isFirst(c) {
+		f.runsStarted.WithLabelValues(slug).Inc()
+	}
 	status := "success"
 	if c.Result == state.CallFailed {
 		status = "errored"

@@ -70,14 +70,13 @@ func TestEngine(t *testing.T) {
 
 	run := ulid.MustNew(ulid.Timestamp(begin.Add(time.Second)), nil)
 	e.RunScheduled(&state.Run{ID: run, QueuedAt: begin.Add(time.Second).UnixMilli()})
-	e.RunStarted(run, begin.Add(2*time.Second))
 	e.RunFinished(run, state.Completed, begin.Add(4*time.Second))
 	at := begin.UnixMilli()
 	e.Called(&state.Called{
-		Job: state.Job{Due: at}, StartedAt: at + 100, EndedAt: at + 600, Size: 42, Result: state.CallSteps,
+		Job: state.Job{Kind: state.JobStart, Due: at}, StartedAt: at + 100, EndedAt: at + 600, Size: 42, Result: state.CallSteps,
 		Ops: []state.CalledOp{{Op: "StepRun"}, {Op: "Sleep"}, {Op: "made up"}},
 	})
-	e.Called(&state.Called{StartedAt: at + 100, EndedAt: at, Result: state.CallFailed, RetryAt: at + 1000}) // the clock was set
+	e.Called(&state.Called{Job: state.Job{Kind: state.JobStart, Attempt: 1}, StartedAt: at + 100, EndedAt: at, Result: state.CallFailed, RetryAt: at + 1000}) // the clock was set
 	e.Called(&state.Called{Result: state.CallDone})
 
 	got := values(t, registry)
@@ -107,11 +106,9 @@ func TestToldAgain(t *testing.T) {
 	require.NoError(t, err)
 	old := begin.Add(-time.Minute)
 	e.RunScheduled(&state.Run{QueuedAt: old.UnixMilli()})
-	e.RunStarted(ulid.ULID{}, old)
 	e.RunFinished(ulid.ULID{}, state.Failed, old)
 	got := values(t, registry)
 	require.Zero(t, got["jetstep_runs_scheduled_total"])
-	require.Zero(t, got["jetstep_runs_started_total"])
 	require.Zero(t, got["jetstep_run_seconds{Failed} count"])
 }
 
@@ -128,11 +125,10 @@ func TestByFunction(t *testing.T) {
 	require.NoError(t, e.ByFunction(registry, names))
 	e.RunScheduled(&state.Run{ID: run, FunctionID: fn, QueuedAt: begin.UnixMilli()})
 	for _, id := range []ulid.ULID{run, forgotten} {
-		e.RunStarted(id, begin)
 		e.RunFinished(id, state.Cancelled, begin)
 	}
-	e.Called(&state.Called{FunctionID: fn, Result: state.CallDone})
-	e.Called(&state.Called{FunctionID: fn, Result: state.CallFailed})
+	e.Called(&state.Called{FunctionID: fn, Job: state.Job{Kind: state.JobStart}, Result: state.CallDone})
+	e.Called(&state.Called{FunctionID: fn, Job: state.Job{Kind: state.JobEdge}, Result: state.CallFailed})
 	got := values(t, registry)
 	for name, want := range map[string]float64{
 		"inngest_function_run_scheduled_total{shop-pay}": 1, "inngest_function_run_started_total{shop-pay}": 1,
