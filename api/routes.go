@@ -78,6 +78,7 @@ func (s *Server) routes() []route {
 		routes = append(routes,
 			route{http.MethodGet, "/", browser, s.page},
 			route{http.MethodHead, "/", browser, s.page},
+			route{http.MethodGet, "/runs/:run", browser, s.runPage},
 			route{http.MethodGet, "/v0/", browser, handle(playground.Handler("jetstep", "/v0/gql"))},
 			route{http.MethodGet, "/v0/gql", browser, mounted(s.cfg.GraphQL)},
 			route{http.MethodPost, "/v0/gql", browser, mounted(s.cfg.GraphQL)})
