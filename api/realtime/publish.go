@@ -153,6 +153,7 @@ func (s *Server) sendEach(to target, what func(Topic) any) error {
 		if err := s.cfg.Broker.PublishRealtime(t.subject(), body); err != nil {
 			return err
 		}
+		s.counts.published.Add(1)
 	}
 	return nil
 }

@@ -139,6 +139,13 @@ func (h *Hub) watch(run ulid.ULID) (*watch, error) {
 	return w, nil
 }
 
+// Streams is how many there are in this process.
+func (h *Hub) Streams() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.streams
+}
+
 func (h *Hub) forget(run ulid.ULID, w *watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

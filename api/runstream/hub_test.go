@@ -147,6 +147,7 @@ func TestHubIsBounded(t *testing.T) {
 		require.NoError(t, err)
 		watches = append(watches, w)
 	}
+	require.Equal(t, maxStreams, h.Streams())
 	_, err := h.watch(ulid.Make())
 	require.ErrorIs(t, err, ErrBusy)
 	for _, w := range watches {

@@ -96,7 +96,9 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 		return err
 	}
 	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.engine.view, newCommands(s.engine, events, syncer, log), s.engine.node, log)
-	s.liveAPIs(&apiCfg, opts, events, log)
+	if err := s.liveAPIs(&apiCfg, opts, events, log); err != nil {
+		return err
+	}
 	handler, err := api.New(apiCfg)
 	if err != nil {
 		return err

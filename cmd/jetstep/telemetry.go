@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -48,12 +49,24 @@ func byFunction() bool {
 }
 
 // liveAPIs adds what shows the server at work: streams of runs, and the tools
-// for AI clients. Both are closed by Shutdown.
-func (s *services) liveAPIs(cfg *api.Config, opts config.Options, events *ingest.Ingester, log *slog.Logger) {
+// for AI clients, both closed by Shutdown; and metrics of the APIs.
+func (s *services) liveAPIs(cfg *api.Config, opts config.Options, events *ingest.Ingester, log *slog.Logger) error {
+	apps, err := newCountedApps(cfg.Apps, cfg.Metrics)
+	if err != nil {
+		return err
+	}
+	cfg.Apps = apps
 	cfg.Changes, cfg.Spans = s.engine.changes, s.engine.view
 	s.tools = mcp.New(mcp.Config{
 		REST: cfg.V2, Events: events, Catalog: s.engine.bus.Registry(), Docs: docs.Pages, Version: versionString(),
 		Trusted: opts.Mode == config.Start, Logger: log.With("caller", "mcp"),
 	})
 	cfg.MCP = s.tools
+	return errors.Join(
+		cfg.Metrics.Register(s.realtime),
+		cfg.Metrics.Register(prometheus.NewGaugeFunc(
+			prometheus.GaugeOpts{Name: "jetstep_run_streams", Help: "Streams of runs that clients watch"},
+			func() float64 { return float64(s.engine.changes.Streams()) },
+		)),
+	)
 }
