@@ -48,7 +48,7 @@ func (s *Server) answerError(err error, c echo.Context) {
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
 		notFound(c)
 	case errors.Is(err, history.ErrUnavailable):
-		s.log.Warn("the history could not be read", "path", c.Path(), "error", err)
+		s.log.Debug("the history could not be read", "path", c.Path(), "error", err) // who writes it tells of an outage, once
 		s.send(c, http.StatusServiceUnavailable, problemf(http.StatusServiceUnavailable,
 			"The history is not available at the moment; runs go on, and are shown later"))
 	default:

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql/playground"
 	"github.com/labstack/echo/v4"
@@ -51,10 +53,10 @@ func (s *Server) routes() []route {
 		{http.MethodDelete, "/v0/runs/:run", keyed, s.cancelRunV0},
 		{http.MethodPost, "/v0/telemetry", keyed, s.discard},
 
-		{http.MethodGet, "/v1/events", keyed, s.listEvents},
-		{http.MethodGet, "/v1/events/:event", keyed, s.getEvent},
-		{http.MethodGet, "/v1/events/:event/runs", keyed, s.eventRuns},
-		{http.MethodGet, "/v1/runs/:run", keyed, s.getRun},
+		{http.MethodGet, "/v1/events", keyed, reading(s.listEvents)},
+		{http.MethodGet, "/v1/events/:event", keyed, reading(s.getEvent)},
+		{http.MethodGet, "/v1/events/:event/runs", keyed, reading(s.eventRuns)},
+		{http.MethodGet, "/v1/runs/:run", keyed, reading(s.getRun)},
 		{http.MethodDelete, "/v1/runs/:run", keyed, s.cancelRun},
 		{http.MethodGet, "/v1/runs/:run/jobs", keyed, s.runJobs},
 		{http.MethodGet, "/v1/runs/:run/stream", keyed, s.streamRun},
@@ -76,9 +78,9 @@ func (s *Server) routes() []route {
 	}
 	if s.cfg.UI {
 		routes = append(routes,
-			route{http.MethodGet, "/", browser, s.page},
-			route{http.MethodHead, "/", browser, s.page},
-			route{http.MethodGet, "/runs/:run", browser, s.runPage},
+			route{http.MethodGet, "/", browser, reading(s.page)},
+			route{http.MethodHead, "/", browser, reading(s.page)},
+			route{http.MethodGet, "/runs/:run", browser, reading(s.runPage)},
 			route{http.MethodGet, "/v0/", browser, handle(playground.Handler("jetstep", "/v0/gql"))},
 			route{http.MethodGet, "/v0/gql", browser, mounted(s.cfg.GraphQL)},
 			route{http.MethodPost, "/v0/gql", browser, mounted(s.cfg.GraphQL)})
@@ -112,7 +114,20 @@ func mounted(h http.Handler) echo.HandlerFunc {
 	if h == nil {
 		return notImplemented("not implemented yet")
 	}
-	return echo.WrapHandler(h)
+	return reading(echo.WrapHandler(h))
+}
+
+// readTimeout bounds what reads the history: a database behind a network that
+// swallows everything must not hold requests for ever.
+const readTimeout = time.Minute
+
+func reading(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx, cancel := context.WithTimeout(c.Request().Context(), readTimeout)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
 }
 
 // handle makes a handler of the standard library one of the router.

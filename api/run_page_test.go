@@ -55,7 +55,9 @@ func TestRunPageOfALiveRun(t *testing.T) {
 
 func TestShowSteps(t *testing.T) {
 	t.Parallel()
-	at := func(second int) time.Time { return now.Truncate(time.Millisecond).Add(time.Duration(second) * time.Second) }
+	at := func(second int) time.Time {
+		return now.Truncate(time.Millisecond).Add(time.Duration(second) * time.Second)
+	}
 	attributes := func(m map[string]any) json.RawMessage {
 		text, err := json.Marshal(m)
 		require.NoError(t, err)

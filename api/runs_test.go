@@ -222,6 +222,26 @@ func TestHistoryThatFails(t *testing.T) {
 	require.Contains(t, f.log.String(), "no such column")
 }
 
+// timedHistory tells whether it may take for ever.
+type timedHistory struct {
+	downHistory
+	bounded chan bool
+}
+
+func (h timedHistory) Run(ctx context.Context, _ ulid.ULID) (history.Run, error) {
+	_, bounded := ctx.Deadline()
+	h.bounded <- bounded
+	return history.Run{}, h.err
+}
+
+func TestReadingIsBounded(t *testing.T) {
+	t.Parallel()
+	h := timedHistory{downHistory{err: history.ErrUnavailable}, make(chan bool, 1)}
+	f := newFixture(t, func(cfg *Config) { cfg.History = h })
+	require.Equal(t, 503, f.do(t, "GET", "/v1/runs/"+knownRun, "").Code)
+	require.True(t, <-h.bounded)
+}
+
 func TestHistoryThatIsDown(t *testing.T) {
 	t.Parallel()
 	down := fmt.Errorf("%w: password wrong", history.ErrUnavailable)
