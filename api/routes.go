@@ -82,8 +82,8 @@ func (s *Server) routes() []route {
 			route{http.MethodHead, "/", browser, reading(s.page)},
 			route{http.MethodGet, "/runs/:run", browser, reading(s.runPage)},
 			route{http.MethodGet, "/v0/", browser, handle(playground.Handler("jetstep", "/v0/gql"))},
-			route{http.MethodGet, "/v0/gql", browser, mounted(s.cfg.GraphQL)},
-			route{http.MethodPost, "/v0/gql", browser, mounted(s.cfg.GraphQL)})
+			route{http.MethodGet, "/v0/gql", browser, reading(mounted(s.cfg.GraphQL))},
+			route{http.MethodPost, "/v0/gql", browser, reading(mounted(s.cfg.GraphQL))})
 	}
 	for _, prefix := range []string{"/v1/checkpoint", "/v1/http/runs"} { // the latter is the older one
 		routes = append(routes,
@@ -94,7 +94,7 @@ func (s *Server) routes() []route {
 	}
 	for _, method := range v2Methods {
 		routes = append(routes,
-			route{method, "/v2/*", keyed, mounted(s.cfg.V2)}, route{method, "/api/v2/*", keyed, mounted(s.cfg.V2)})
+			route{method, "/v2/*", keyed, reading(mounted(s.cfg.V2))}, route{method, "/api/v2/*", keyed, reading(mounted(s.cfg.V2))})
 	}
 	for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
 		routes = append(routes, route{method, "/mcp", keyed, mounted(s.cfg.MCP)})
@@ -114,7 +114,7 @@ func mounted(h http.Handler) echo.HandlerFunc {
 	if h == nil {
 		return notImplemented("not implemented yet")
 	}
-	return reading(echo.WrapHandler(h))
+	return echo.WrapHandler(h)
 }
 
 // readTimeout bounds what reads the history: a database behind a network that
