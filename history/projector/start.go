@@ -22,20 +22,19 @@ func againOf(source string) string { return source + " again" }
 func (s *source) start(ctx context.Context) (place, error) {
 	store := s.projector.config.Store
 	var at place
-	var err error
+	first, last, err := s.feed.bounds(ctx)
+	if err != nil {
+		return at, err
+	}
+	s.mu.Lock()
+	s.last = last // is known, and told, also while the database is away
+	s.mu.Unlock()
 	if at.position, err = store.Position(ctx, s.name); err != nil {
 		return at, err
 	}
 	if at.again, err = store.Position(ctx, againOf(s.name)); err != nil {
 		return at, err
 	}
-	first, last, err := s.feed.bounds(ctx)
-	if err != nil {
-		return at, err
-	}
-	s.mu.Lock()
-	s.last = last
-	s.mu.Unlock()
 	next, why := resume(at, first, last)
 	if why == "" {
 		return at, nil
