@@ -45,8 +45,15 @@ var nodeMounts = map[string]string{
 	"-hooked":    "/api/hooked",
 }
 
+// ts4Mounts are those of the newest SDK.
+var ts4Mounts = map[string]string{
+	"-encrypted": "/api/encrypted",
+	"-hooked":    "/api/hooked",
+	"-attached":  "/api/attached",
+}
+
 var sdks = []sdk{
-	{name: "ts4", command: nodeApp("ts4"), mounts: nodeMounts, cloud: []string{"INNGEST_DEV=0"}},
+	{name: "ts4", command: nodeApp("ts4"), mounts: ts4Mounts, cloud: []string{"INNGEST_DEV=0"}},
 	{name: "ts3", command: nodeApp("ts3"), mounts: nodeMounts, cloud: []string{"INNGEST_DEV=0"}},
 	// For the Go SDK any value of INNGEST_DEV means development.
 	{name: "go", command: goApp("go")},
