@@ -25,13 +25,31 @@ var _ history.Reader = Older{}
 // NewOlder makes an Older of a database.
 func NewOlder(store *database.Store) Older { return Older{store} }
 
-// Run implements history.Reader. A run that was skipped has only spans.
+// Run implements history.Reader.
 func (r Older) Run(ctx context.Context, id ulid.ULID) (history.Run, error) {
 	row, err := r.store.FunctionRun(ctx, id)
+	if !errors.Is(err, database.ErrNotFound) {
+		return r.completeOne(ctx, row, err)
+	}
+	indexed, err := r.store.Run(ctx, id)
 	switch {
 	case errors.Is(err, database.ErrNotFound):
-		return r.skipped(ctx, id)
+		return history.Run{}, fmt.Errorf("run %s: %w", id, history.ErrRunNotFound)
 	case err != nil:
+		return history.Run{}, outage(err)
+	case indexed.Status == database.Skipped:
+		return r.skipped(ctx, &indexed)
+	}
+	// It was written between the two reads, or has nothing but spans.
+	row, err = r.store.FunctionRun(ctx, id)
+	if errors.Is(err, database.ErrNotFound) {
+		return r.fromSpans(ctx, &indexed)
+	}
+	return r.completeOne(ctx, row, err)
+}
+
+func (r Older) completeOne(ctx context.Context, row database.FunctionRun, err error) (history.Run, error) {
+	if err != nil {
 		return history.Run{}, outage(err)
 	}
 	runs, err := r.complete(ctx, []database.FunctionRun{row})
@@ -39,6 +57,19 @@ func (r Older) Run(ctx context.Context, id ulid.ULID) (history.Run, error) {
 		return history.Run{}, err
 	}
 	return runs[0], nil
+}
+
+// fromSpans is a run as the index and its spans have it.
+func (r Older) fromSpans(ctx context.Context, indexed *database.Run) (history.Run, error) {
+	run := fromIndex(indexed)
+	outputs, err := r.store.RunOutputs(ctx, []ulid.ULID{run.ID})
+	if err != nil {
+		return history.Run{}, outage(err)
+	}
+	if output := outputs[run.ID]; output != nil && run.Status.Ended() {
+		run.Output = trace.Inner(output)
+	}
+	return run, nil
 }
 
 // EventRuns implements history.Reader.
@@ -136,17 +167,10 @@ func asJSON(output string) json.RawMessage {
 	return text
 }
 
-// skipped finds a run that was not made.
-func (r Older) skipped(ctx context.Context, id ulid.ULID) (history.Run, error) {
-	indexed, err := r.store.Run(ctx, id)
-	switch {
-	case errors.Is(err, database.ErrNotFound):
-		return history.Run{}, fmt.Errorf("run %s: %w", id, history.ErrRunNotFound)
-	case err != nil:
-		return history.Run{}, outage(err)
-	}
-	run := fromIndex(&indexed)
-	spans, err := r.store.Spans(ctx, id)
+// skipped is a run that was not made, which has only a span.
+func (r Older) skipped(ctx context.Context, indexed *database.Run) (history.Run, error) {
+	run := fromIndex(indexed)
+	spans, err := r.store.Spans(ctx, run.ID)
 	rows, err := convert(spans, err, toRow)
 	if err != nil {
 		return history.Run{}, outage(err)
