@@ -155,14 +155,14 @@ func (h *historyReader) lists() []historyList {
 	return []historyList{
 		{what: "newest", query: url.Values{}},
 		{what: "failed", filter: map[string]any{"status": []string{"FAILED"}}, query: url.Values{"status": {"FAILED"}}},
-		{what: "of a function", filter: map[string]any{"functionIDs": []string{h.rare}}, query: url.Values{"appId": {app}, "functionId": {"rare"}}},
+		{what: "function", filter: map[string]any{"functionIDs": []string{h.rare}}, query: url.Values{"appId": {app}, "functionId": {"rare"}}},
 		{
-			what:   "of a function, by status",
+			what:   "function+status",
 			filter: map[string]any{"functionIDs": []string{h.rare}, "status": []string{"COMPLETED"}},
 			query:  url.Values{"appId": {app}, "functionId": {"rare"}, "status": {"COMPLETED"}},
 		},
-		{what: "before a time", filter: map[string]any{"until": before}, query: url.Values{"until": {before}}},
-		{what: "in the middle", after: h.middle, query: url.Values{"cursor": {h.middle}}},
+		{what: "until", filter: map[string]any{"until": before}, query: url.Values{"until": {before}}},
+		{what: "middle", after: h.middle, query: url.Values{"cursor": {h.middle}}},
 	}
 }
 
@@ -196,8 +196,8 @@ func (h *historyReader) measureTraces(ctx context.Context) error {
 		return err
 	}
 	id := func(i int) string { return page.Edges[i%len(page.Edges)].Node.ID }
-	for shape, preview := range map[string]bool{"": true, " (older shape)": false} {
-		err := h.measure("trace, GraphQL"+shape, historyReads, func(i int) error {
+	for shape, preview := range map[string]bool{"trace": true, "older trace": false} {
+		err := h.measure(shape+", GraphQL", historyReads, func(i int) error {
 			var answer struct {
 				Run struct{ Trace *struct{ Name string } }
 			}
@@ -212,7 +212,9 @@ func (h *historyReader) measureTraces(ctx context.Context) error {
 		}
 	}
 	return h.measure("trace, REST", historyReads, func(i int) error {
-		var answer struct{ Data struct{ RootSpan json.RawMessage } }
+		var answer struct {
+			Data struct{ RootSpan json.RawMessage }
+		}
 		err := h.get(ctx, "/v2/runs/"+id(i)+"/trace", &answer)
 		if err == nil && len(answer.Data.RootSpan) == 0 {
 			err = fmt.Errorf("run %s has no trace", id(i))
