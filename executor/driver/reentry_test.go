@@ -73,7 +73,7 @@ func TestReentry(t *testing.T) {
 	require.NotContains(t, got.Header, "X-Inngest-Force-Step-Plan")
 	require.NotContains(t, got.Header, "Content-Type")
 	require.Empty(t, got.body)
-	require.Equal(t, signing.Sign(testKey, []byte(req.RunID.String()), now), got.Header.Get(signing.Header))
+	require.Equal(t, signing.Sign(testKey, nil, now), got.Header.Get(signing.Header))
 }
 
 func TestReentryWithoutKey(t *testing.T) {
@@ -130,11 +130,11 @@ func TestWhatReentriesSign(t *testing.T) {
 		r    Reentry
 		want string
 	}{
-		"of the run":      {Reentry{Method: "POST", SDK: "go:v0.15.1", Body: []byte("x")}, "run"},
+		"of the Go SDK":   {Reentry{Method: "POST", SDK: "go:v0.15.1", Body: []byte("x")}, ""},
 		"of JSON":         {Reentry{Method: "PUT", Body: []byte(`{"b":1,"a":1.50}`)}, `{"a":1.5,"b":1}`},
 		"of text":         {Reentry{Method: "POST", Body: []byte(`a=1`)}, `a=1`},
 		"of what is read": {Reentry{Method: "PATCH", Body: []byte(`{}`)}, ``},
 	} {
-		require.Equal(t, c.want, string(c.r.signed("run")), name)
+		require.Equal(t, c.want, string(c.r.signed()), name)
 	}
 }
