@@ -20,6 +20,7 @@ import (
 	"jetstep/history/projector"
 	"jetstep/history/reader"
 	"jetstep/queue/partition"
+	"jetstep/telemetry/export"
 	"jetstep/telemetry/metrics"
 )
 
@@ -36,7 +37,8 @@ type engine struct {
 	project  *projector.Projector
 	recorder *recorder
 	metrics  *metrics.Engine
-	changes  *runstream.Hub // told of runs with something new
+	changes  *runstream.Hub   // told of runs with something new
+	export   *export.Exporter // nil when traces of runs are not exported
 	node     *partition.Node
 	limits   *executor.Limits
 	executor *executor.Executor
@@ -60,11 +62,10 @@ func openEngine(ctx context.Context, opts config.Options, model *readModel, regi
 		b.Close()
 		return nil, err
 	}
-	if err := e.observe(registry, log); err != nil {
+	if err := e.observe(ctx, opts, registry, reader.New(model.store), log); err != nil {
 		b.Close()
 		return nil, err
 	}
-	e.recorder = newRecorder(e.history, e.metrics, e.changes.Changed, log)
 	e.node = partition.NewNode(partition.Config{
 		Bus: b, Name: nodeName(), History: e.recorder, Projected: e.project.Projected, Logger: log.With("caller", "queue"),
 		Observer: e.metrics.Observer(),

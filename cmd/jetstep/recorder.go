@@ -30,13 +30,14 @@ type recorder struct {
 
 	metrics *metrics.Engine
 	changed func(runs ...ulid.ULID) // tells whoever watches them
+	ended   func(run ulid.ULID, at time.Time)
 
 	starts, skipped *prometheus.CounterVec
 }
 
 func newRecorder(h *live.Overlay, m *metrics.Engine, changed func(...ulid.ULID), log *slog.Logger) *recorder {
 	r := &recorder{
-		history: h, metrics: m, changed: changed, log: log, since: time.Now(), unheard: newSeldom(), unmade: newSeldom(),
+		history: h, metrics: m, changed: changed, ended: func(ulid.ULID, time.Time) {}, log: log, since: time.Now(), unheard: newSeldom(), unmade: newSeldom(),
 		starts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "jetstep_starts_total", Help: "Starts of functions by what became of them",
 		}, []string{"outcome"}),
@@ -80,6 +81,7 @@ func (r *recorder) RunFinished(run ulid.ULID, status state.Status, output json.R
 	r.history.RunFinished(run, status, output, at)
 	r.metrics.RunFinished(run, status, at)
 	r.changed(run)
+	r.ended(run, at)
 }
 
 func (r *recorder) RunSkipped(op *state.RunSkipped, at time.Time) {

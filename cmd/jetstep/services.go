@@ -114,6 +114,9 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 		}
 	}()
 	s.background.Go(func() { tuneGC(s.running) })
+	if s.engine.export != nil {
+		s.background.Go(func() { s.engine.export.Run(s.running) })
+	}
 	s.background.Go(func() { syncer.Run(s.running) })
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -16,11 +17,13 @@ import (
 	"jetstep/api/runstream"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/docs"
+	"jetstep/telemetry/export"
 	"jetstep/telemetry/metrics"
 )
 
-// observe makes what the engine tells of its work: metrics, and changes to runs.
-func (e *engine) observe(registry prometheus.Registerer, log *slog.Logger) (err error) {
+// observe makes what is told of the engine's work: the history, metrics,
+// streams of runs, and an OpenTelemetry collector if there is one.
+func (e *engine) observe(ctx context.Context, opts config.Options, registry prometheus.Registerer, spans export.Spans, log *slog.Logger) (err error) {
 	if e.metrics, err = metrics.New(registry, time.Now()); err != nil {
 		return err
 	}
@@ -35,6 +38,18 @@ func (e *engine) observe(registry prometheus.Registerer, log *slog.Logger) (err 
 	}
 	e.changes = runstream.NewHub(e.bus, log.With("caller", "runstream"))
 	e.project.OnCommit(func(runs []ulid.ULID) { e.changes.Changed(runs...) })
+	e.recorder = newRecorder(e.history, e.metrics, e.changes.Changed, log)
+	client, err := export.NewClient(opts.OTLPEndpoint)
+	if client == nil || err != nil {
+		return err
+	}
+	e.export, err = export.New(ctx, export.Config{
+		Client: client, Spans: spans, Version: versionString(), Logger: log.With("caller", "otlp"), Metrics: registry,
+	})
+	if err != nil {
+		return err
+	}
+	e.recorder.ended = e.export.RunFinished
 	return nil
 }
 

@@ -73,6 +73,8 @@ func (l *layers) assemble() Options {
 		DataDir:      l.dataDir(),
 		SQLiteDir:    l.sqliteDir(),
 
+		OTLPEndpoint: l.text("otlp-endpoint"),
+
 		HistoryRetention: l.duration("history-retention"),
 		HistoryMaxRuns:   l.integer("history-max-runs"),
 

@@ -88,7 +88,7 @@ func optionOf(mode Mode, name string) (Option, bool) {
 
 // options is the one list of options; flags, variables and file keys follow
 // from it. Those of the original are in cli-config §5 and §6; data-dir, fsync,
-// partitions, endpoint-patience, shutdown-timeout, signing-key-fallback and nats-* are Jetstep's.
+// partitions, endpoint-patience, shutdown-timeout, otlp-endpoint, signing-key-fallback and nats-* are Jetstep's.
 var options = []Option{
 	{Name: "config", Kind: String, Modes: both, Category: catServer,
 		Usage: "config `FILE`; otherwise jetstep.json|yaml|yml or inngest.json|yaml|yml is searched in this directory, its parents and ~/.config"},
@@ -110,6 +110,8 @@ var options = []Option{
 		Usage: "`SECONDS` between retries of a step; 0 backs off exponentially"},
 	{Name: "endpoint-patience", Kind: Duration, Default: "15m", Modes: both, Category: catServer,
 		Usage: "how long the app of a durable endpoint may report nothing before it is called to go on with the run"},
+	{Name: "otlp-endpoint", Kind: String, Modes: both, Category: catServer,
+		Usage: "`URL` of an OpenTelemetry collector that gets the traces of runs: http://host:4318, or grpc://host:4317; the variables OTEL_EXPORTER_OTLP_… work, too"},
 	{Name: "shutdown-timeout", Kind: Duration, Default: "30s", Modes: both, Category: catServer,
 		Usage: "how long start waits for running steps when it is told to stop"},
 

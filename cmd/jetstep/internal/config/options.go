@@ -43,6 +43,10 @@ type Options struct {
 	HistoryRetention time.Duration
 	HistoryMaxRuns   int
 
+	// OTLPEndpoint is the URL of the collector that gets traces of runs; ""
+	// leaves it to the environment.
+	OTLPEndpoint string
+
 	Fsync      Fsync
 	Partitions int // of a new installation; 0 means the default
 	NATS       NATS
