@@ -29,8 +29,16 @@ func measureHistory(ctx context.Context, m *measurement) error {
 	if err := m.makeHistory(ctx, m.amount(1_000_000)); err != nil {
 		return err
 	}
-	until := time.Now()
-	h := &historyReader{m: m, from: from, until: until}
+	return m.readHistory(ctx, from)
+}
+
+// measureLists reads a history that the server has, made by the scenario history.
+func measureLists(ctx context.Context, m *measurement) error {
+	return m.readHistory(ctx, time.Unix(0, 0))
+}
+
+func (m *measurement) readHistory(ctx context.Context, from time.Time) error {
+	h := &historyReader{m: m, from: from}
 	if err := h.find(ctx); err != nil {
 		return err
 	}
@@ -107,62 +115,78 @@ func (m *measurement) reportProjection(ctx context.Context) error {
 	return nil
 }
 
-// historyReader reads what makeHistory made between two moments.
+// historyReader reads what makeHistory made since a moment.
 type historyReader struct {
-	m           *measurement
-	from, until time.Time
-	rare        string // id of the function with few runs
-	middle      string // cursor of GraphQL to the middle
+	m      *measurement
+	from   time.Time
+	rare   string    // id of the function with few runs
+	app    string    // name of its app
+	middle time.Time // between the first run and the last one
+	cursor string    // of GraphQL, to there
 }
 
 // historyList is one way to ask for a page of runs.
 type historyList struct {
 	what   string
 	filter map[string]any // of GraphQL
+	oldest bool           // the oldest first
 	after  string
 	query  url.Values // of REST v2
 }
 
-func (h *historyReader) middleTime() time.Time { return h.from.Add(h.until.Sub(h.from) / 2) }
-
 // find asks for what the lists need.
 func (h *historyReader) find(ctx context.Context) error {
-	var functions struct {
-		Functions []struct{ ID, Name string }
-	}
-	if err := h.graph(ctx, `{functions{id name}}`, nil, &functions); err != nil {
-		return err
-	}
-	for _, fn := range functions.Functions {
-		if fn.Name == "rare" {
-			h.rare = fn.ID
+	var catalog struct {
+		Functions []struct {
+			ID, Name string
+			App      struct{ Name string }
 		}
 	}
-	page, err := h.page(ctx, historyList{filter: map[string]any{"until": timestamp(h.middleTime())}})
-	if err != nil {
+	if err := h.graph(ctx, `{functions{id name app{name}}}`, nil, &catalog); err != nil {
 		return err
 	}
-	if h.rare == "" || page.PageInfo.EndCursor == "" {
-		return errors.New("the history has no runs")
+	for _, fn := range catalog.Functions {
+		if fn.Name != "rare" {
+			continue
+		}
+		page, err := h.page(ctx, historyList{filter: map[string]any{"functionIDs": []string{fn.ID}}})
+		if err != nil {
+			return err
+		}
+		if len(page.Edges) > 0 {
+			h.rare, h.app = fn.ID, fn.App.Name
+		}
 	}
-	h.middle = page.PageInfo.EndCursor
-	return nil
+	var times [2]time.Time
+	for i, oldest := range []bool{true, false} {
+		page, err := h.page(ctx, historyList{oldest: oldest})
+		if err != nil {
+			return err
+		}
+		if h.rare == "" || len(page.Edges) == 0 {
+			return errors.New("the server has no history to read")
+		}
+		times[i] = page.Edges[0].Node.QueuedAt
+	}
+	h.middle = times[0].Add(times[1].Sub(times[0]) / 2)
+	page, err := h.page(ctx, historyList{filter: map[string]any{"until": timestamp(h.middle)}})
+	h.cursor = page.PageInfo.EndCursor
+	return err
 }
 
 func (h *historyReader) lists() []historyList {
-	app := h.m.app.name
-	before := timestamp(h.middleTime())
+	before := timestamp(h.middle)
 	return []historyList{
 		{what: "newest", query: url.Values{}},
 		{what: "failed", filter: map[string]any{"status": []string{"FAILED"}}, query: url.Values{"status": {"FAILED"}}},
-		{what: "function", filter: map[string]any{"functionIDs": []string{h.rare}}, query: url.Values{"appId": {app}, "functionId": {"rare"}}},
+		{what: "function", filter: map[string]any{"functionIDs": []string{h.rare}}, query: url.Values{"appId": {h.app}, "functionId": {"rare"}}},
 		{
 			what:   "function+status",
 			filter: map[string]any{"functionIDs": []string{h.rare}, "status": []string{"COMPLETED"}},
-			query:  url.Values{"appId": {app}, "functionId": {"rare"}, "status": {"COMPLETED"}},
+			query:  url.Values{"appId": {h.app}, "functionId": {"rare"}, "status": {"COMPLETED"}},
 		},
 		{what: "until", filter: map[string]any{"until": before}, query: url.Values{"until": {before}}},
-		{what: "middle", after: h.middle, query: url.Values{"cursor": {h.middle}}},
+		{what: "middle", after: h.cursor, query: url.Values{"cursor": {h.cursor}}},
 	}
 }
 
@@ -191,7 +215,7 @@ func (h *historyReader) measureList(ctx context.Context, list historyList) error
 
 // measureTraces reads the traces of runs of the middle.
 func (h *historyReader) measureTraces(ctx context.Context) error {
-	page, err := h.page(ctx, historyList{after: h.middle})
+	page, err := h.page(ctx, historyList{after: h.cursor})
 	if err != nil {
 		return err
 	}
@@ -234,7 +258,12 @@ const (
 
 // runPage is a page of runs as GraphQL gives it.
 type runPage struct {
-	Edges    []struct{ Node struct{ ID string } }
+	Edges []struct {
+		Node struct {
+			ID       string
+			QueuedAt time.Time
+		}
+	}
 	PageInfo struct{ EndCursor string }
 }
 
@@ -243,8 +272,12 @@ func (h *historyReader) page(ctx context.Context, list historyList) (runPage, er
 	for key, value := range list.filter {
 		filter[key] = value
 	}
+	direction := "DESC"
+	if list.oldest {
+		direction = "ASC"
+	}
 	variables := map[string]any{
-		"n": pageSize, "f": filter, "o": []any{map[string]any{"field": "QUEUED_AT", "direction": "DESC"}},
+		"n": pageSize, "f": filter, "o": []any{map[string]any{"field": "QUEUED_AT", "direction": direction}},
 	}
 	if list.after != "" {
 		variables["a"] = list.after

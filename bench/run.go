@@ -67,6 +67,7 @@ var scenarios = []scenario{
 	{name: "waits", about: "events resume runs, 100,000 of which wait on one name", child: true, run: measureWaits},
 	{name: "sleep", about: "100,000 sleeping runs: memory, recovery, wake-up", child: true, run: func(ctx context.Context, m *measurement) error { return measureSleep(ctx, m, 100_000) }},
 	{name: "history", about: "1,000,000 runs made, listed and traced (takes minutes: only when named)", named: true, run: measureHistory},
+	{name: "lists", about: "reads a history that the server has (only when named)", named: true, run: measureLists},
 	{name: "million", about: "1,000,000 sleeping runs: memory, recovery, wake-up (takes minutes: only when named)", child: true, named: true,
 		run: func(ctx context.Context, m *measurement) error { return measureSleep(ctx, m, 1_000_000) }},
 }
