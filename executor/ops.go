@@ -173,12 +173,11 @@ func (d *decision) sleep(op *driver.Opcode) error {
 	if err != nil {
 		return err
 	}
-	due := ceilMilli(until)
-	d.shown.Sleep = milliseconds(d.now, due)
+	d.shown.Sleep = until.Sub(d.now).Milliseconds()
 	d.t.Jobs = append(d.t.Jobs, state.Job{
 		ID:          function.SleepJob(d.run.Key(), op.ID),
 		Kind:        state.JobSleep,
-		Due:         due,
+		Due:         ceilMilli(until),
 		MaxAttempts: d.attempts,
 		Step:        op.ID,
 		Group:       d.groupOf(),

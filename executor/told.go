@@ -104,6 +104,3 @@ func (d *decision) failedOutput() json.RawMessage {
 func ended(run *state.Run, step string, kind state.WaitKind) *state.StepEnded {
 	return &state.StepEnded{RunID: run.ID, FunctionID: run.FunctionID, Step: step, Kind: kind, TimedOut: kind != 0}
 }
-
-// milliseconds from one moment to another, 0 when that is past.
-func milliseconds(from time.Time, to int64) int64 { return max(to-from.UnixMilli(), 0) }
