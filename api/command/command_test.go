@@ -112,7 +112,7 @@ func TestSendAndResend(t *testing.T) {
 
 	_, err = f.Resend(t.Context(), internal.InternalID)
 	require.ErrorIs(t, err, command.ErrInternalEvent)
-	_, err = f.Resend(t.Context(), ulid.Make())
+	_, err = f.Resend(t.Context(), unknownID)
 	require.ErrorIs(t, err, view.ErrNotFound)
 	require.Len(t, f.events.bodies, 2)
 }

@@ -18,6 +18,9 @@ import (
 
 const root = "../.."
 
+// unknownID is of no run and no event, and so old that none is waited for.
+var unknownID = ulid.MustParse("01JQDAE4RQF8MBCR55T5AK4KXR")
+
 var captured = time.Date(2026, 11, 25, 23, 20, 27, 0, time.UTC)
 
 // engine remembers what it was told to start.

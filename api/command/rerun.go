@@ -108,16 +108,18 @@ func (c *Commands) past(ctx context.Context, id ulid.ULID) (*past, error) {
 	if err != nil && !errors.Is(err, state.ErrRunNotFound) {
 		return nil, err
 	}
+	var run view.Run
+	if live == nil {
+		if run, err = c.ended(ctx, id); err != nil {
+			return nil, err
+		}
+	}
 	rows, err := c.Reader.Spans(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if live != nil {
 		return pastOfLive(live, rows), nil
-	}
-	run, err := c.Reader.Run(ctx, id)
-	if err != nil {
-		return nil, err
 	}
 	p := &past{function: run.FunctionID, original: id, rows: rows}
 	if run.Cron != nil {

@@ -139,7 +139,7 @@ func TestRerunsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	id := f.latestRun(t, "two-steps")
-	_, err := f.Rerun(t.Context(), command.Rerun{Run: ulid.Make()})
+	_, err := f.Rerun(t.Context(), command.Rerun{Run: unknownID})
 	require.ErrorIs(t, err, view.ErrNotFound)
 	_, err = f.Rerun(t.Context(), command.Rerun{Run: id, Step: "third"})
 	require.ErrorIs(t, err, command.ErrNoSuchStep)

@@ -260,6 +260,9 @@ func (b *batch) root(run *run, whole bool) {
 		a.millis("batch.ts", int64(begun.Flow.BatchID.Time()))
 	}
 	a.id("run.replay_original_run_id", begun.Original)
+	if !begun.Original.IsZero() {
+		a.nested(trace.KeptSteps, trace.MarshalKept(keptSteps(begun.Steps)))
+	}
 	a.flag("run.is_durable_endpoint", begun.Endpoint != nil)
 	origin := originOf(begun)
 	origin.tell(a)
@@ -395,4 +398,14 @@ func raws(list []json.RawMessage) [][]byte {
 		plain[i] = raw
 	}
 	return plain
+}
+
+// keptSteps are what a run that is made again from a step remembers of the
+// other one: its own trace has nothing else of them.
+func keptSteps(steps []state.Step) []trace.Step {
+	kept := make([]trace.Step, len(steps))
+	for i, s := range steps {
+		kept[i] = trace.Step{ID: s.ID, Memo: s.Memo}
+	}
+	return kept
 }
