@@ -2,15 +2,12 @@ package tests
 
 import (
 	"go/ast"
-	"go/parser"
 	"go/token"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,25 +32,11 @@ func TestMetricsAreDocumented(t *testing.T) {
 // registeredMetrics finds the names in all packages that use Prometheus.
 func registeredMetrics(t *testing.T) []string {
 	var names []string
-	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && file != root || entry.Name() == "node_modules"):
-			return filepath.SkipDir
-		case entry.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go"):
-			return nil
+	eachFile(t, func(_ *token.FileSet, file *ast.File) {
+		if usesPrometheus(file) {
+			names = append(names, metricNames(file)...)
 		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		if usesPrometheus(parsed) {
-			names = append(names, metricNames(parsed)...)
-		}
-		return nil
 	})
-	require.NoError(t, err)
 	slices.Sort(names)
 	return slices.Compact(names)
 }
