@@ -22,9 +22,7 @@ type endpointScenario struct {
 	answer string
 	// redirected tells that the client was sent to the server for the answer.
 	redirected bool
-	// ended is the status of the run, by default Completed; "-" if there is none.
-	ended string
-	calls map[string]int // how often each step ran
+	calls      map[string]int // how often each step ran
 }
 
 // The SDK gives what a handler returns as the text of a JSON answer, also when
