@@ -128,9 +128,9 @@ func connectSQLite(dir string) (db, writer *sql.DB, err error) {
 	return db, writer, nil
 }
 
-// writerPragmas let a batch stay in memory until it is committed (16 MiB), and
+// writerPragmas let a batch stay in memory until it is committed (32 MiB), and
 // keep pages that many batches change out of the file for 32 MiB of log.
-const writerPragmas = "&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(8000)"
+const writerPragmas = "&_pragma=cache_size(-32768)&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(8000)"
 
 // Close closes the database.
 func (s *Store) Close() error {

@@ -36,6 +36,7 @@ type Projector struct {
 	config  Config
 	log     *slog.Logger
 	metrics *metrics
+	pace    *pacer
 	sources []*source // the partitions' logs in their order, then the others
 
 	mu        sync.Mutex
@@ -51,7 +52,7 @@ func New(c Config) (*Projector, error) {
 	if c.Owns == nil {
 		c.Owns = func(int) bool { return true }
 	}
-	p := &Projector{config: c, log: c.Logger}
+	p := &Projector{config: c, log: c.Logger, pace: newPacer()}
 	var err error
 	if p.metrics, err = newMetrics(c.Metrics, p); err != nil {
 		return nil, fmt.Errorf("projector: %w", err)

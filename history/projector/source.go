@@ -34,9 +34,9 @@ type message struct {
 // A batch is written when it has so many rows or bytes, or so long after its
 // first message.
 const (
-	batchRows  = 4000
+	batchRows  = 10_000
 	batchBytes = 8 << 20
-	batchDelay = 60 * time.Millisecond
+	batchDelay = 90 * time.Millisecond
 )
 
 // readAhead is how many messages wait to be translated.
@@ -177,10 +177,13 @@ func (s *source) store(ctx context.Context, b *batch, to uint64) error {
 	b.seal()
 	b.rows.Source, b.rows.From, b.rows.To, b.rows.Again = s.name, s.position.Load(), to, b.again
 	for attempt := 0; ; attempt++ {
+		s.projector.pace.begin(ctx)
 		began := time.Now()
 		err := s.tryStore(ctx, b)
 		if err == nil {
-			s.stored(b, to, time.Since(began))
+			took, age := time.Since(began), s.lag(began).Age
+			s.stored(b, to, took)
+			s.projector.pace.end(ctx, took, age)
 			return nil
 		}
 		var position *database.PositionError
