@@ -133,7 +133,7 @@ type timeline struct {
 func (t *timeline) add(n *trace.Node, depth int) {
 	const maxIndent = 10
 	row := stepView{
-		Name: n.Name, Op: string(n.StepOp), Status: string(n.Status), Attempts: n.Attempts, Indent: min(depth, maxIndent),
+		Name: spanName(n.Name), Op: string(n.StepOp), Status: string(n.Status), Attempts: n.Attempts, Indent: min(depth, maxIndent),
 		Output: indented(t.output(n.OutputID)),
 	}
 	if started := n.StartedAt; !started.IsZero() {
@@ -151,6 +151,14 @@ func (t *timeline) add(n *trace.Node, depth int) {
 	for _, child := range n.Children {
 		t.add(child, depth+1)
 	}
+}
+
+// spanName is a name for people: that of a step, or what the call did besides.
+func spanName(name string) string {
+	if name == "executor.nonstep" {
+		return "function"
+	}
+	return name
 }
 
 func (t *timeline) percent(at time.Time) int {

@@ -20,7 +20,7 @@ func TestRunPage(t *testing.T) {
 	for run, want := range map[string][]string{
 		"01M8AFYQRBJYS7G4394TAY6VKP": { // two steps, again
 			`<span class="status Completed">Completed</span>`, "it repeats", `href="/runs/01M8AFXH1GDVC7F2ZK72ESG24S"`, "fx/steps",
-			"<summary class=\"muted\">output</summary>", `<i style="left:`,
+			">function<details>", "<summary class=\"muted\">output</summary>", `<i style="left:`,
 		},
 		"01M8AFXJQGEVVSKHX6TBTRFQT9": {`<span class="status Skipped">Skipped</span> <span class="muted">Singleton</span>`},
 		"01M8AFX6VRYA27ND8Y19ECVV4Y": {"by the schedule <code>* * * * *</code>", "inngest/scheduled.timer"},

@@ -148,7 +148,9 @@ func TestLifeOfAnApp(t *testing.T) {
 		run(t, registry, store)
 
 		register(t, registry, shop(fn("pay"), fn("ship")))
-		apps, functions := eventually(t, store, func(apps []database.App, _ []database.Function) bool { return len(apps) == 1 })
+		apps, functions := eventually(t, store, func(apps []database.App, functions []database.Function) bool {
+			return len(apps) == 1 && len(functions) == 2
+		})
 		require.Equal(t, database.App{
 			ID: function.AppID("shop"), Name: "shop", SDKLanguage: "js", SDKVersion: "v4.24.0", Framework: "express",
 			Metadata: json.RawMessage(`{"featureObservations":"{\"a\":1}"}`), Checksum: "c1", CreatedAt: created,
@@ -187,8 +189,8 @@ func TestLifeOfAnApp(t *testing.T) {
 		gone := shop(fn("pay"), fn("ship"))
 		gone.ArchivedAt = created.Add(time.Hour)
 		register(t, registry, gone)
-		apps, _ = eventually(t, store, func(_ []database.App, functions []database.Function) bool {
-			return archived(functions, "shop-ship") && archived(functions, "shop-pay")
+		apps, _ = eventually(t, store, func(apps []database.App, functions []database.Function) bool {
+			return !apps[0].ArchivedAt.IsZero() && archived(functions, "shop-ship") && archived(functions, "shop-pay")
 		})
 		require.Equal(t, created.Add(time.Hour), apps[0].ArchivedAt)
 	})
@@ -330,6 +332,24 @@ func TestDatabaseThatIsDown(t *testing.T) {
 	eventually(t, store.Store, func(apps []database.App, functions []database.Function) bool {
 		return len(apps) == 1 && len(functions) == 1
 	})
+}
+
+// TestRowsThatAreRefused has an app whose name PostgreSQL has no room for.
+func TestRowsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	store := open(t, database.Options{URI: postgres(t), Log: quiet})
+	registry := openRegistry(t)
+	strange := shop(fn("pay"))
+	strange.Name, strange.ID = "a\x00b", uuid.New()
+	strange.Functions[0].ID, strange.Functions[0].Slug = uuid.New(), "a\x00b-pay"
+	register(t, registry, strange)
+	register(t, registry, shop(fn("pay")))
+	run(t, registry, store)
+	apps, functions := eventually(t, store, func(apps []database.App, functions []database.Function) bool {
+		return len(apps) == 1 && len(functions) == 1
+	})
+	require.Equal(t, "shop", apps[0].Name)
+	require.Equal(t, "shop-pay", functions[0].Slug)
 }
 
 // TestCapturedDatabase takes over the database of the original.

@@ -91,6 +91,76 @@ func TestOutputsOfTheOriginal(t *testing.T) {
 	}
 }
 
+func TestRecentRuns(t *testing.T) {
+	t.Parallel()
+	failed, done, skipped := ulid.Make(), ulid.Make(), ulid.Make()
+	span := func(run ulid.ULID, status, output string, at time.Duration) database.Span {
+		s := rootSpan(run, uuid.New(), status, ulid.Make(), output)
+		s.StartTime, s.SpanID = captured.Add(at), run.String()[10:]
+		return s
+	}
+	r := openOlder(t, &database.Records{Spans: []database.Span{
+		span(failed, "Failed", `{"error":{"message":"boom"}}`, time.Second), span(done, "Completed", `{"data":1}`, 2*time.Second),
+		span(skipped, "Skipped", `null`, 3*time.Second),
+	}})
+	runs, err := r.RecentRuns(t.Context(), 5)
+	require.NoError(t, err)
+	require.Len(t, runs, 2, "skipped runs are not listed")
+	require.Equal(t, []ulid.ULID{done, failed}, []ulid.ULID{runs[0].ID, runs[1].ID}, "the latest first")
+	require.JSONEq(t, `{"message":"boom"}`, string(runs[1].Output))
+	require.Nil(t, runs[0].Output, "only of failed ones")
+	runs, err = r.RecentRuns(t.Context(), 1)
+	require.NoError(t, err)
+	require.Len(t, runs, 1)
+}
+
+func TestOlderSkippedRun(t *testing.T) {
+	t.Parallel()
+	run, existing := ulid.Make(), ulid.Make()
+	root := rootSpan(run, uuid.New(), "Skipped", ulid.Make(), "null")
+	root.Attributes = json.RawMessage(`{"_inngest.run.skip_reason":"Singleton","_inngest.run.skip_existing_run_id":"` + existing.String() + `"}`)
+	got, err := openOlder(t, &database.Records{Spans: []database.Span{root}}).Run(t.Context(), run)
+	require.NoError(t, err)
+	require.Equal(t, state.Skipped, got.Status)
+	require.Equal(t, "Singleton", got.Reason)
+	require.Equal(t, &existing, got.ExistingRunID)
+}
+
+func TestOlderEvents(t *testing.T) {
+	t.Parallel()
+	event := func(name string, at time.Duration) database.Event {
+		return database.Event{
+			InternalID: ulid.MustNew(ulid.Timestamp(captured.Add(at)), nil), ReceivedAt: captured.Add(at), ID: "mine", Name: name,
+			Data: json.RawMessage(`{"n":1}`), User: json.RawMessage(`null`), Timestamp: captured,
+		}
+	}
+	a, b, own := event("app/a", 0), event("app/b", time.Second), event("inngest/function.finished", 2*time.Second)
+	r := openOlder(t, &database.Records{Events: []database.Event{a, b, own}})
+	got, err := r.Event(t.Context(), a.InternalID)
+	require.NoError(t, err)
+	require.Equal(t, history.Event{
+		InternalID: a.InternalID, ID: "mine", Name: "app/a", Data: json.RawMessage(`{"n":1}`), TS: captured.UnixMilli(), ReceivedAt: captured, Matched: -1,
+	}, got)
+	_, err = r.Event(t.Context(), ulid.Make())
+	require.ErrorIs(t, err, history.ErrEventNotFound)
+	for filter, want := range map[*history.EventFilter][]string{
+		{}:                     {"app/b", "app/a"},
+		{Name: "app/a"}:        {"app/a"},
+		{Limit: 1}:             {"app/b"},
+		{Before: b.InternalID}: {"app/a"},
+		{ReceivedAfter: captured.Add(time.Millisecond)}:        {"app/b"},
+		{ReceivedBefore: captured.Add(500 * time.Millisecond)}: {"app/a"},
+	} {
+		events, err := r.Events(t.Context(), *filter)
+		require.NoError(t, err)
+		var names []string
+		for _, e := range events {
+			names = append(names, e.Name)
+		}
+		require.Equal(t, want, names, "%+v", *filter)
+	}
+}
+
 func TestOlderOutage(t *testing.T) {
 	t.Parallel()
 	store, err := database.New(database.Options{})
