@@ -55,24 +55,34 @@ func (b *batch) calledOp(c *call, op *state.CalledOp, request string) {
 		return
 	}
 	s.queued, s.start = c.EndedAt, c.EndedAt
-	dynamic := stepSpan(op.ID)
+	dynamic, ok := b.begins(s)
+	if !ok {
+		return
+	}
+	b.begunEntry(s)
+	b.opMetadata(c.run, op, dynamic, request)
+}
+
+// begins writes a step that goes on: planned, asleep or waiting. It returns
+// the step's dynamic id; not ok is a step of another kind.
+func (b *batch) begins(s *step) (dynamic string, ok bool) {
+	dynamic = stepSpan(s.ID)
 	row := dynamic
-	switch op.Op {
+	switch s.Op {
 	case opPlanned:
-		s.status, row = statusQueued, derived(c.RunID, ofPlanned, op.ID, 0)
+		s.status, row = statusQueued, derived(s.run.id, ofPlanned, s.ID, 0)
 	case opSleep:
-		s.status, dynamic = statusSleeping, trace.SleepID(op.ID).Span
+		s.status, dynamic = statusSleeping, trace.SleepID(s.ID).Span
 		row = dynamic
 	case opEvent, opSignal:
 		s.status = statusWaiting
 	case opInvoke:
 		s.status = statusInvoking
 	default:
-		return
+		return "", false
 	}
 	b.stepRow(s, row, dynamic, nil)
-	b.begunEntry(s)
-	b.opMetadata(c.run, op, dynamic, request)
+	return dynamic, true
 }
 
 // reported writes the steps that a call reported while it lasted.
@@ -83,6 +93,12 @@ func (b *batch) reported(r *state.Record, o *state.Reported) {
 		s := &step{CalledOp: op, run: run, attempt: o.Attempt, queued: op.Start, start: op.Start, ended: op.End}
 		if op.Start == 0 {
 			s.queued, s.start, s.ended = r.At, r.At, r.At
+		}
+		if began(r.Ops, o.RunID, op.ID) { // of a run that its app began
+			s.queued, s.start, s.ended = r.At, r.At, 0
+			dynamic, _ := b.begins(s)
+			b.opMetadata(run, op, dynamic, "")
+			continue
 		}
 		memo, finished := memoIn(r.Ops, o.RunID, op.ID)
 		b.opMetadata(run, op, b.ran(s, memo, finished), "")
