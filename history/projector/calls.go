@@ -143,7 +143,7 @@ func (b *batch) nonStep(c *call, output json.RawMessage) {
 	a := b.attributes()
 	a.plain("dynamic.status", status)
 	b.tellJob(a, c)
-	a.millis("started_at", c.LeasedAt)
+	a.millis("started_at", c.resultAt())
 	a.millis("ended_at", c.EndedAt)
 	a.flag("is.function.output", true)
 	a.flag("retryable", c.RetryAt != 0)
@@ -152,6 +152,16 @@ func (b *batch) nonStep(c *call, output json.RawMessage) {
 	s := c.run.span(trace.NameNonStep, id, id, c.run.spanID, c.Job.Due, c.EndedAt)
 	s.Status, s.Output = status, output
 	b.addSpan(s, a)
+}
+
+// resultAt is when the function's own result began to come, by which it has its
+// place: after a request that is shown because it failed, which begins when it
+// is due.
+func (c *call) resultAt() int64 {
+	if c.Result == state.CallFailed {
+		return max(c.LeasedAt, c.Job.Due+1)
+	}
+	return c.LeasedAt
 }
 
 // tellJob says which job a row was made for, and when that was due.
