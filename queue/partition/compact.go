@@ -20,6 +20,9 @@ const (
 // that removed only what the history had read so far.
 const purgePause = 1000
 
+// tellKept is how often, in ms, it is told that a log is kept for the history.
+const tellKept = 600_000
+
 // compaction keeps the log in proportion to the live state. When enough was
 // appended it walks over everything alive, appends it anew, and then purges
 // what lay before the walk began, as far as the history has read it. mu of the
@@ -44,6 +47,7 @@ type cut struct {
 	purged   uint64 // up to which the log is purged so far
 	trying   bool
 	next     int64 // when to try again, in milliseconds
+	tell     int64 // when to tell that it has to wait, in milliseconds
 }
 
 func (c *compaction) appended(n int) { c.bytes += n }
@@ -60,7 +64,7 @@ func (o *Owner) compactSome(ctx context.Context) {
 	case c.bytes >= max(o.node.compactBytes, 2*(o.index.Size()+512*o.index.RunCount())) && o.projected() >= c.floor:
 		// All that was sent to the log is in the index. What is not durable yet
 		// will be when the walk's last record is.
-		c.cut = &cut{log: o.writer.log.End(), commands: o.index.Commands(), bytes: c.bytes}
+		c.cut = &cut{log: o.writer.log.End(), commands: o.index.Commands(), bytes: c.bytes, tell: o.node.now() + tellKept}
 		c.walk = o.index.Carry()
 		o.walkSome()
 	}
@@ -107,8 +111,12 @@ func (o *Owner) purgeSome(ctx context.Context) {
 			return
 		}
 	}
-	upTo := min(cut.log, o.projected())
-	if cut.trying || o.node.now() < cut.next || upTo <= cut.purged && upTo < cut.log {
+	upTo, now := min(cut.log, o.projected()), o.node.now()
+	if upTo < cut.log && now >= cut.tell {
+		cut.tell = now + tellKept
+		o.log.Warn("log is kept for the history, which is behind", "projected_to", upTo, "purge_to", cut.log, "bytes", cut.bytes)
+	}
+	if cut.trying || now < cut.next || upTo <= cut.purged && upTo < cut.log {
 		return
 	}
 	cut.trying = true

@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"context"
+	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -13,8 +15,9 @@ import (
 // compaction and repeats nothing of it.
 func TestTheLogIsKeptForTheHistory(t *testing.T) {
 	t.Parallel()
-	var projected atomic.Uint64
+	var projected, told atomic.Uint64
 	s := newSiteIn(t, busConfig(t, 1), func(n *Node) {
+		n.log = slog.New(counting{slog.DiscardHandler, "log is kept for the history, which is behind", &told})
 		n.compactBytes = 8 << 10
 		n.projected = func(int) uint64 { return projected.Load() }
 	})
@@ -39,6 +42,13 @@ func TestTheLogIsKeptForTheHistory(t *testing.T) {
 	s.populate(16)
 	until("no walk ends", func() bool { c := compacting(); return c.cut != nil && c.walk == nil })
 	cut := *compacting().cut
+	require.Zero(t, told.Load())
+	s.in(0, func(o *Owner) {
+		o.compact.cut.tell = o.node.now() // its time has come
+		o.purgeSome(t.Context())
+		o.purgeSome(t.Context())
+	})
+	require.EqualValues(t, 1, told.Load())
 	first, last := s.bounds()
 	for range 3 {
 		grow()
@@ -124,4 +134,21 @@ func (s *site) bounds() (first, last uint64) {
 	first, last, err = log.Bounds(s.t.Context())
 	require.NoError(s.t, err)
 	return first, last
+}
+
+// counting counts how often a message is logged.
+type counting struct {
+	slog.Handler
+	message string
+	times   *atomic.Uint64
+}
+
+func (c counting) Enabled(context.Context, slog.Level) bool { return true }
+func (c counting) WithAttrs([]slog.Attr) slog.Handler       { return c }
+
+func (c counting) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == c.message {
+		c.times.Add(1)
+	}
+	return nil
 }
