@@ -1,6 +1,7 @@
 package database
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -17,4 +18,24 @@ func TestGoTimeText(t *testing.T) {
 	} {
 		require.Equal(t, at.UTC().Format(goTime), goTimeText(at))
 	}
+}
+
+func TestStorable(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`{"a":"b"}`:          `{"a":"b"}`,
+		`"\u0000"`:           `"\ufffd"`,
+		`"\\\\u0000"`:        `"\\\\u0000"`,
+		`"\\\\\u0000"`:       `"\\\\\ufffd"`,
+		`"\ud83d\ude00"`:     `"\ud83d\ude00"`,
+		`"\ud83d"`:           `"\ufffd"`,
+		`"\ude00\ud83d x\n"`: `"\ufffd\ufffd x\n"`,
+		`"\u00e9\t"`:         `"\u00e9\t"`,
+		"\"a\x00\xff\"":      "\"a\ufffd\ufffd\"",
+		`"cut short \u00`:    `"cut short \u00`,
+		`"ends with \`:       `"ends with \`,
+	} {
+		require.Equal(t, want, string(storable(json.RawMessage(in))), in)
+	}
+	require.Nil(t, storable(nil))
 }
