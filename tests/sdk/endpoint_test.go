@@ -1,10 +1,13 @@
 package sdk_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,19 +26,20 @@ type endpointScenario struct {
 	// redirected tells that the client was sent to the server for the answer.
 	redirected bool
 	calls      map[string]int // how often each step ran
+	shows      []string       // steps in the run's trace
 }
 
 // The SDK gives what a handler returns as the text of a JSON answer, also when
 // that is a Response, once its run goes on without the client's request.
 var endpointScenarios = []endpointScenario{
-	{name: "steps", answer: `{"a":1,"b":2}`, calls: map[string]int{"a": 1, "b": 1}},
+	{name: "steps", answer: `{"a":1,"b":2}`, calls: map[string]int{"a": 1, "b": 1}, shows: []string{"a", "b"}},
 	{name: "bare", answer: `"no steps"`},
-	{name: "sleep", answer: `"{\"a\":1,\"b\":2}"`, redirected: true, calls: map[string]int{"a": 1, "b": 1}},
+	{name: "sleep", answer: `"{\"a\":1,\"b\":2}"`, redirected: true, calls: map[string]int{"a": 1, "b": 1}, shows: []string{"a", "nap", "b"}},
 	{name: "sleep-first", answer: `{"a":1}`, redirected: true, calls: map[string]int{"a": 1}},
-	{name: "parallel", answer: `[2,3]`, redirected: true, calls: map[string]int{"a": 1, "b": 1, "c": 1, "d": 1}},
+	{name: "parallel", answer: `[2,3]`, redirected: true, calls: map[string]int{"a": 1, "b": 1, "c": 1, "d": 1}, shows: []string{"a", "b", "c", "d"}},
 	{
 		name: "wait", answer: `{"got":7}`, redirected: true,
-		calls: map[string]int{"ready": 1},
+		calls: map[string]int{"ready": 1}, shows: []string{"ready", "wait"},
 		act: func(t *trial) {
 			t.awaitJob(t.called("ready", 1)[0].Run, "pause")
 			t.send(t.event("-endpoint/go", map[string]any{"n": 7}))
@@ -105,9 +109,6 @@ func (sc endpointScenario) run(t *trial) {
 	require.Equal(t, want, got.status, got.body)
 	require.JSONEq(t, sc.answer, got.body)
 	require.Equal(t, sc.redirected, got.by == t.server.URL(), "answered by %s", got.by)
-	if len(sc.calls) == 0 {
-		return
-	}
 	var first harness.Call // the Go SDK makes up other ids for its later calls
 	for step, n := range sc.calls {
 		calls := t.called(step, n)
@@ -116,11 +117,49 @@ func (sc endpointScenario) run(t *trial) {
 			first = calls[0]
 		}
 	}
+	if first.Run == "" {
+		return // no step of its own ran, which would tell its id
+	}
 	ended := t.end(first.Run)
 	require.Equal(t, "Completed", ended.Status, "%s", ended.Output)
 	var output struct{ Status int }
 	require.NoError(t, json.Unmarshal(ended.Output, &output))
 	require.Equal(t, http.StatusOK, output.Status)
+	if len(sc.shows) > 0 {
+		t.traces(first.Run, sc.shows...)
+	}
+}
+
+// traces waits until the trace of a run shows steps of these names, and nothing
+// of which it does not know the beginning.
+func (t *trial) traces(runID string, steps ...string) {
+	t.Helper()
+	_, err := harness.Await(t.ctx, "the trace of run "+runID, func(ctx context.Context) (struct{}, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.server.URL()+"/v2/runs/"+runID+"/trace", nil)
+		if err != nil {
+			return struct{}{}, err
+		}
+		req.Header.Set("Authorization", "Bearer "+t.client.SigningKey)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			return struct{}{}, err
+		}
+		for _, name := range steps {
+			if !strings.Contains(string(body), `"name":"`+name+`"`) {
+				return struct{}{}, fmt.Errorf("no step %s in %s", name, body)
+			}
+		}
+		if strings.Contains(string(body), `"name":"EXTEND"`) {
+			return struct{}{}, fmt.Errorf("a beginning is missing in %s", body)
+		}
+		return struct{}{}, nil
+	})
+	require.NoError(t, err)
 }
 
 // answered is what a client of an endpoint got, and from where.
