@@ -47,7 +47,9 @@ type Registry interface {
 	SetPaused(ctx context.Context, fn uuid.UUID, paused bool) error
 }
 
-// Reader is the history. Look-ups of one record fail with view.ErrNotFound.
+// Reader is the history as it is written, with nothing that is only known live:
+// a run that has ended in it is there with all its steps. Look-ups of one record
+// fail with view.ErrNotFound.
 type Reader interface {
 	Run(ctx context.Context, id ulid.ULID) (view.Run, error)
 	Runs(ctx context.Context, query view.RunQuery) ([]view.Run, error)
@@ -105,7 +107,7 @@ func (c *Commands) Cancel(ctx context.Context, run ulid.ULID) error {
 	if !errors.Is(err, state.ErrRunNotFound) {
 		return err
 	}
-	if _, err := c.Reader.Run(ctx, run); err != nil {
+	if _, err := c.ended(ctx, run); err != nil {
 		return err
 	}
 	return ErrEnded

@@ -29,7 +29,7 @@ func (e *failingLater) StartRun(ctx context.Context, start state.Start) error {
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	live, ended := ulid.Make(), f.latestRun(t, "hello")
+	live, ended := unknownID, f.latestRun(t, "hello")
 	f.engine.live[live] = &state.Run{ID: live}
 	require.NoError(t, f.Cancel(t.Context(), live))
 	require.ErrorIs(t, f.Cancel(t.Context(), live), view.ErrNotFound, "the history does not know it yet")

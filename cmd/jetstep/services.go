@@ -27,6 +27,7 @@ import (
 	"jetstep/function"
 	"jetstep/history/catalog"
 	"jetstep/history/live"
+	"jetstep/history/reader"
 )
 
 // services is everything that runs in the process.
@@ -41,10 +42,12 @@ type services struct {
 	realtime *realtime.Server
 	tools    *mcp.Server
 
-	running    context.Context // of polling and what else is in the background
-	stopSync   context.CancelFunc
-	stopIngest func()
-	background sync.WaitGroup
+	running     context.Context // of polling and what else is in the background
+	stopSync    context.CancelFunc
+	projecting  context.Context // of writing the history
+	stopHistory context.CancelFunc
+	stopIngest  func()
+	background  sync.WaitGroup
 }
 
 // startServices opens the parts in the order in which they need each other,
@@ -63,8 +66,10 @@ func startServices(ctx context.Context, opts config.Options, listener net.Listen
 	}
 	s := &services{url: publicURL(listener.Addr()), engine: engine, model: model, failed: make(chan error, 1)}
 	s.running, s.stopSync = context.WithCancel(context.WithoutCancel(ctx))
+	s.projecting, s.stopHistory = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.open(ctx, opts, listener, metrics, log); err != nil {
 		s.stopSync()
+		s.stopHistory()
 		s.background.Wait()
 		engine.close()
 		return nil, errors.Join(err, model.close())
@@ -95,7 +100,7 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 	if apiCfg.Traces, err = otlp.New(otlp.Config{Publisher: s.engine.bus, Logger: log.With("caller", "traces"), Metrics: metrics}); err != nil {
 		return err
 	}
-	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.engine.view, newCommands(s.engine, events, syncer, log), s.engine.node, log)
+	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.engine.view, newCommands(s.engine, reader.New(s.model.store), events, syncer, log), s.engine.node, log)
 	if err := s.liveAPIs(&apiCfg, opts, events, log); err != nil {
 		return err
 	}
@@ -136,8 +141,8 @@ func (s *services) openHistory(ctx context.Context) error {
 			s.model.log.Warn("the apps of the history are taken over later", "error", err)
 		}
 	}
-	s.background.Go(func() { apps.Run(s.running) })
-	s.background.Go(func() { s.engine.project.Run(s.running) })
+	s.background.Go(func() { apps.Run(s.projecting) })
+	s.background.Go(func() { s.engine.project.Run(s.projecting) })
 	return nil
 }
 
@@ -192,6 +197,7 @@ func (s *services) Shutdown(ctx context.Context) error {
 	if httpErr := s.http.Shutdown(closing); httpErr != nil {
 		_ = s.http.Close() // connections of clients that do not let go
 	}
+	s.stopHistory() // so late, that it has the ends of calls
 	s.background.Wait()
 	s.engine.close()
 	return errors.Join(err, s.model.close())
