@@ -179,6 +179,7 @@ func (s *source) store(ctx context.Context, b *batch, to uint64) error {
 	for attempt := 0; ; attempt++ {
 		s.projector.pace.begin(ctx)
 		began := time.Now()
+		_, _ = s.look(ctx) // only for what is told; check says what is wrong
 		err := s.tryStore(ctx, b)
 		if err == nil {
 			took, age := time.Since(began), s.lag(began).Age

@@ -71,16 +71,25 @@ func resume(at place, first, last uint64) (next place, why string) {
 // errShorter ends a session whose stream has lost its end.
 var errShorter = errors.New("the stream ends before what was read of it")
 
-// check compares the stream's end with what was read of it.
-func (s *source) check(ctx context.Context) error {
-	_, last, err := s.feed.bounds(ctx)
-	if err != nil {
-		s.failed("asking for the stream's end", err)
-		return nil // reading goes on when it can
+// look asks for the stream's end, by which it is told how far behind the
+// database is.
+func (s *source) look(ctx context.Context) (last uint64, err error) {
+	if _, last, err = s.feed.bounds(ctx); err != nil {
+		return 0, err
 	}
 	s.mu.Lock()
 	s.last = last
 	s.mu.Unlock()
+	return last, nil
+}
+
+// check compares the stream's end with what was read of it.
+func (s *source) check(ctx context.Context) error {
+	last, err := s.look(ctx)
+	if err != nil {
+		s.failed("asking for the stream's end", err)
+		return nil // reading goes on when it can
+	}
 	if position := s.position.Load(); position > last {
 		return fmt.Errorf("%w: %d is in the database, %d is the last", errShorter, position, last)
 	}
