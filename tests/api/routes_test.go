@@ -42,6 +42,7 @@ var routes = []route{
 	{method: "GET", pattern: "/ready", open: true},
 	{method: "GET", pattern: "/metrics", open: true},
 	{method: "GET", pattern: "/"},
+	{method: "GET", pattern: "/runs/:run"},
 	{method: "POST", pattern: "/e/:key", kind: jsonBody, right: `{"name":"a"}`, open: true, takes: "empty,zero in names,no unicode"},
 	{method: "POST", pattern: "/invoke/:slug", kind: jsonBody, right: `{"data":{}}`, limit: 4 << 20, free: "slug", takes: "zero in names,no unicode"},
 	{method: "GET", pattern: "/dev"},
@@ -113,6 +114,7 @@ var routes = []route{
 	{method: "GET", pattern: "/v2/runs/:run/trace", queries: "includeOutput"},
 	{method: "POST", pattern: "/v2/runs/:run/rerun", kind: jsonBody, right: `{}`, limit: 3 << 20},
 	{method: "POST", pattern: "/v2/runs/:run/cancel"},
+	{method: "POST", pattern: "/v2/runs/:run/scores", kind: jsonBody, right: `[{"name":"a","value":1}]`},
 	{method: "POST", pattern: "/v2/envs", kind: jsonBody, right: `{"name":"a"}`, limit: 3 << 20},
 }
 
