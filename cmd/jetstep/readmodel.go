@@ -91,13 +91,12 @@ func (m *readModel) keepOpening(ctx context.Context, first chan<- error) {
 	pause := openPause
 	for try := 1; ; try++ {
 		err := m.store.Migrate(ctx)
-		if err == nil {
-			close(m.opened)
-			m.takeUp(ctx)
-		}
 		m.mu.Lock()
 		m.err = err
 		m.mu.Unlock()
+		if err == nil {
+			close(m.opened)
+		}
 		if try == 1 {
 			first <- err
 		}
@@ -107,6 +106,7 @@ func (m *readModel) keepOpening(ctx context.Context, first chan<- error) {
 			if try > 1 {
 				m.log.Info("the history is available", "history", m.where)
 			}
+			m.takeUp(ctx)
 			return
 		case errors.As(err, &refused):
 			if try > 1 { // else the start fails with it

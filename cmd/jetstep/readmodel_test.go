@@ -146,7 +146,7 @@ func TestOpeningIsTriedAgain(t *testing.T) {
 	require.NoError(t, m.open(ctx, &background), "it is no reason not to start")
 	require.Error(t, m.problem())
 	require.NoError(t, os.Mkdir(opts.SQLiteDir, 0o700))
-	<-m.opened
+	background.Wait()
 	require.NoError(t, m.problem())
 	require.Contains(t, log.String(), "the history is available")
 }
