@@ -13,7 +13,7 @@ import (
 // The history is written a moment after things happen. Whoever repeats what has
 // just ended is let wait for it, rather than told that there is nothing.
 const (
-	historyPatience = 5 * time.Second
+	historyPatience = 15 * time.Second // longer than projecting rests on a busy machine
 	lookInterval    = 25 * time.Millisecond
 	// young is how old a run or event may be of which the history can still be
 	// expected to hear for the first time.
