@@ -19,7 +19,7 @@ const (
 	restMost   = 2 * time.Second
 	restFrom   = 40 * time.Millisecond
 	// maxLag is how old what waits may be while projecting rests.
-	maxLag = 15 * time.Second
+	maxLag = 10 * time.Second
 	// loadEvery is how often the load is asked for.
 	loadEvery = 500 * time.Millisecond
 )

@@ -180,7 +180,7 @@ func (s *source) store(ctx context.Context, b *batch, to uint64) error {
 		s.projector.pace.begin(ctx)
 		began := time.Now()
 		_, _ = s.look(ctx) // only for what is told; check says what is wrong
-		err := s.tryStore(ctx, b)
+		err := s.tryStore(ctx, b, attempt)
 		if err == nil {
 			took, age := time.Since(began), s.lag(began).Age
 			s.stored(b, to, took)
@@ -198,8 +198,9 @@ func (s *source) store(ctx context.Context, b *batch, to uint64) error {
 
 // tryStore writes a batch once. When the database refuses a row for what is in
 // it, the rows are written one by one.
-func (s *source) tryStore(ctx context.Context, b *batch) error {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+func (s *source) tryStore(ctx context.Context, b *batch, attempt int) error {
+	// A database that is too slow for a batch gets more time for the next try.
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout<<min(attempt, 6))
 	defer cancel()
 	err := s.projector.config.Store.Write(ctx, &b.rows)
 	if !database.Refused(err) {
@@ -214,7 +215,7 @@ func (s *source) tryStore(ctx context.Context, b *batch) error {
 	return err
 }
 
-// writeTimeout is after what time a transaction is tried again.
+// writeTimeout is after what time a transaction is tried again, at first.
 const writeTimeout = time.Minute
 
 func (s *source) stored(b *batch, to uint64, took time.Duration) {
