@@ -340,8 +340,8 @@ func (d *decision) addDefer(op *driver.Opcode) {
 		status, opts.Input = state.DeferRejected, nil
 	}
 	meta, err := state.ResolveMeta(opts.Meta)
-	if err != nil || len(opts.Meta) == 0 {
-		meta = nil // SDKs check it: it is not worth a rejection
+	if err != nil {
+		meta = nil // there is none, or it is not worth a rejection
 	}
 	d.t.Defers = append(d.t.Defers, state.Defer{
 		ID: op.ID, Slug: opts.FnSlug, Status: status, Input: canonical(opts.Input), UserID: op.Userland.ID, Meta: meta,
