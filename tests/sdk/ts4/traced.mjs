@@ -22,8 +22,9 @@ const handler = serve({ client, functions: [traced] });
 // recording tells whether the middleware has set up what records spans.
 function recording() {
   const span = trace.getTracer("mine").startSpan("probe");
+  const recorded = span.isRecording(); // no longer after its end
   span.end();
-  return span.isRecording();
+  return recorded;
 }
 
 // query makes a span of user code.
