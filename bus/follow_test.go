@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -39,6 +40,10 @@ func TestFollowLogFromAnywhere(t *testing.T) {
 	_, err = appendOne(t, newer, []byte("newer"))
 	require.NoError(t, err)
 	appendMany(t, older, "stale", 20)
+	require.Eventually(t, func() bool { // all but the first are stored after it was refused
+		_, last, err := b.LogBounds(t.Context(), 0)
+		return err == nil && last == 21
+	}, 10*time.Second, time.Millisecond)
 	again := openLog(t, b)
 	large := bytes.Repeat([]byte("large"), b.chunkSize()/4)
 	for _, record := range [][]byte{[]byte("again"), large, []byte("last")} {
