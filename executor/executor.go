@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,6 +62,9 @@ type Config struct {
 	// OnCall, if set, is told of each call that has ended, before what follows
 	// from it is stored. It must be quick and must not change what it is given.
 	OnCall func(*state.Called)
+	// Publish, if set, sends what a request made for a step got back to a
+	// realtime topic. It must not block.
+	Publish func(run ulid.ULID, to driver.Publish, body json.RawMessage) error
 }
 
 // There is one more worker for each so many, and a least number of them, that
@@ -236,7 +240,7 @@ func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job, bega
 	if err != nil {
 		return nil, fmt.Errorf("call function %s: %w", fn.Slug, err)
 	}
-	s.remote = e.remoteCalls(ctx, answer)
+	s.remote = e.remoteCalls(ctx, run.ID, answer)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -296,49 +300,4 @@ func request(s *situation) *driver.Request {
 		reenter(req, run)
 	}
 	return req
-}
-
-// remoteCalls makes the requests that gateway ops ask for, all at once.
-func (e *Executor) remoteCalls(ctx context.Context, answer *driver.Response) map[int]remoteResult {
-	var calls sync.WaitGroup
-	var mu sync.Mutex
-	results := map[int]remoteResult{}
-	for i := range answer.Ops {
-		op := &answer.Ops[i]
-		if op.Op != driver.OpGateway && op.Op != driver.OpAIGateway {
-			continue
-		}
-		calls.Go(func() {
-			began := time.Now()
-			result := e.remoteCall(ctx, op)
-			result.began, result.ended = began, time.Now()
-			mu.Lock()
-			defer mu.Unlock()
-			results[i] = result
-		})
-	}
-	calls.Wait()
-	return results
-}
-
-func (e *Executor) remoteCall(ctx context.Context, op *driver.Opcode) (r remoteResult) {
-	if op.Op == driver.OpAIGateway {
-		opts, err := op.AIGateway()
-		if err != nil {
-			return badOptions("AIGatewayError", "Error making AI request: ", err)
-		}
-		r.answer, r.err = e.SDK.AIGateway(ctx, opts)
-		return r
-	}
-	opts, err := op.Gateway()
-	if err != nil {
-		return badOptions("GatewayError", "Error making gateway request: ", err)
-	}
-	r.answer, r.err = e.SDK.Gateway(ctx, opts)
-	return r
-}
-
-func badOptions(name, prefix string, err error) remoteResult {
-	failure := &driver.UserError{Name: name, Message: prefix + err.Error()}
-	return remoteResult{err: &driver.GatewayError{Name: name, Message: failure.Message, Memo: driver.MemoError(failure)}}
 }

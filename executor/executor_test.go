@@ -2,14 +2,17 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"jetstep/executor/driver"
@@ -241,6 +244,33 @@ func TestGatewayOps(t *testing.T) {
 	for _, shown := range r.store.commits[0].Called.Ops {
 		require.Equal(t, shown.Op != "StepRun", shown.End >= shown.Start && shown.Start > 0, "%s says when it was made", shown.ID)
 	}
+}
+
+// What the requests got back goes to the topics that their steps name, if it
+// can; the steps end the same.
+func TestGatewayOpsPublish(t *testing.T) {
+	t.Parallel()
+	to := `,"publish":{"channel":"c","topic":"t"}}`
+	r := newRig(always(ops(2,
+		withOpts(driver.OpGateway, "up", "", `{"url":"http://up"`+to),
+		withOpts(driver.OpAIGateway, "ai", "", `{"url":"http://ai"`+to),
+		withOpts(driver.OpGateway, "down", "", `{"url":"http://down"`+to),
+		withOpts(driver.OpGateway, "quiet", "", `{"url":"http://quiet"}`),
+	)))
+	var mu sync.Mutex
+	published := map[string]int{}
+	r.Publish = func(run ulid.ULID, to driver.Publish, body json.RawMessage) error {
+		mu.Lock()
+		defer mu.Unlock()
+		require.Equal(t, goldenRun, run)
+		published[to.Channel+"/"+to.Topic+" "+string(body)]++
+		return errors.New("nobody can be reached")
+	}
+	job := startJob
+	job.Attempt = 1 // the last
+	require.NoError(t, r.execute(t.Context(), queue.Lease{RunID: goldenRun, Job: job}))
+	require.Equal(t, map[string]int{`c/t "pong"`: 1, `c/t {"ai":1}`: 1}, published)
+	require.Len(t, r.store.commits[0].Saves, 4)
 }
 
 // sdk-protocol §7.3, §7.4.

@@ -92,11 +92,11 @@ func (s *fakeSDK) Gateway(_ context.Context, opts driver.GatewayOpts) (driver.Ga
 	if opts.URL == "http://down" {
 		return driver.GatewayAnswer{}, &driver.GatewayError{Name: "GatewayError", Message: "down", Memo: raw(`{"error":{"name":"GatewayError"}}`), Sent: driver.Sent{Status: 503, Size: 4}}
 	}
-	return driver.GatewayAnswer{Memo: raw(`{"data":"` + opts.URL + `"}`), Sent: driver.Sent{Status: 201, Size: 3}}, nil
+	return driver.GatewayAnswer{Memo: raw(`{"data":"` + opts.URL + `"}`), Body: raw(`"pong"`), Sent: driver.Sent{Status: 201, Size: 3}}, nil
 }
 
 func (s *fakeSDK) AIGateway(_ context.Context, opts driver.AIGatewayOpts) (driver.GatewayAnswer, *driver.GatewayError) {
-	return driver.GatewayAnswer{Memo: raw(`{"data":"AI ` + opts.URL + `"}`)}, nil
+	return driver.GatewayAnswer{Memo: raw(`{"data":"AI ` + opts.URL + `"}`), Body: raw(`{"ai":1}`)}, nil
 }
 
 // fakeFunctions knows one function.

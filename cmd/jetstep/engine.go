@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"jetstep/api/realtime"
 	"jetstep/api/runstream"
 	"jetstep/bus"
 	"jetstep/cmd/jetstep/internal/config"
@@ -43,6 +45,7 @@ type engine struct {
 	limits   *executor.Limits
 	executor *executor.Executor
 	caller   *driver.Caller
+	realtime *realtime.Server
 	cancel   context.CancelFunc // of the calls being made
 }
 
@@ -76,11 +79,15 @@ func openEngine(ctx context.Context, opts config.Options, model *readModel, regi
 		FallbackKey:    opts.SigningKeyFallback,
 		RequireSigning: opts.Mode == config.Start,
 	})
+	e.realtime = realtime.New(realtime.Config{Broker: b, SigningKeys: signingKeys(opts), Logger: log.With("caller", "realtime")})
 	e.executor = executor.New(executor.Config{
 		Queue: e.node, Store: e.metrics.Store(e.node), SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
 		Logger: log.With("caller", "executor"), Workers: opts.QueueWorkers, RetryInterval: opts.RetryInterval, OnTrouble: e.history.RunWaits,
 		Runs: e.node, Patience: opts.EndpointPatience, RefuseStale: os.Getenv(refuseStale) == "true",
 		OnCall: e.metrics.Called,
+		Publish: func(run ulid.ULID, to driver.Publish, body json.RawMessage) error {
+			return e.realtime.PublishResponse(run, to.Channel, to.Topic, body)
+		},
 	})
 	e.node.Start(ctx)
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))

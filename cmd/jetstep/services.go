@@ -21,7 +21,6 @@ import (
 	"jetstep/api/ingest"
 	"jetstep/api/mcp"
 	"jetstep/api/otlp"
-	"jetstep/api/realtime"
 	v2 "jetstep/api/v2"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/function"
@@ -39,8 +38,7 @@ type services struct {
 	http   *http.Server
 	failed chan error
 
-	realtime *realtime.Server
-	tools    *mcp.Server
+	tools *mcp.Server
 
 	running     context.Context // of polling and what else is in the background
 	stopSync    context.CancelFunc
@@ -92,11 +90,8 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 		return err
 	}
 	syncer := appsync.New(syncConfig(opts, s.engine, log))
-	s.realtime = realtime.New(realtime.Config{
-		Broker: s.engine.bus, SigningKeys: signingKeys(opts), Logger: log.With("caller", "realtime"),
-	})
 	apiCfg := apiConfig(opts, s.engine, events, syncer, metrics, log)
-	apiCfg.Realtime = s.realtime
+	apiCfg.Realtime = s.engine.realtime
 	if apiCfg.Traces, err = otlp.New(otlp.Config{Publisher: s.engine.bus, Logger: log.With("caller", "traces"), Metrics: metrics}); err != nil {
 		return err
 	}
@@ -182,7 +177,7 @@ func (s *services) Failed() <-chan error { return s.failed }
 // calls that are being made may still use the API, and the API the engine.
 func (s *services) Shutdown(ctx context.Context) error {
 	s.stopSync()
-	s.realtime.Drain() // its subscribers may look for another server while calls end
+	s.engine.realtime.Drain() // its subscribers may look for another server while calls end
 	err := s.engine.finish(ctx)
 	s.stopIngest()
 	s.engine.changes.Close() // ends the streams
@@ -192,7 +187,7 @@ func (s *services) Shutdown(ctx context.Context) error {
 	s.background.Go(func() {
 		polite, cancel := context.WithTimeout(closing, shutdownGrace/2)
 		defer cancel()
-		s.realtime.Close(polite)
+		s.engine.realtime.Close(polite)
 	})
 	if httpErr := s.http.Shutdown(closing); httpErr != nil {
 		_ = s.http.Close() // connections of clients that do not let go

@@ -78,7 +78,7 @@ func (s *services) liveAPIs(cfg *api.Config, opts config.Options, events *ingest
 	})
 	cfg.MCP = s.tools
 	return errors.Join(
-		cfg.Metrics.Register(s.realtime),
+		cfg.Metrics.Register(s.engine.realtime),
 		cfg.Metrics.Register(prometheus.NewGaugeFunc(
 			prometheus.GaugeOpts{Name: "jetstep_run_streams", Help: "Streams of runs that clients watch"},
 			func() float64 { return float64(s.engine.changes.Streams()) },

@@ -17,6 +17,7 @@ import (
 // GatewayAnswer is the outcome of a gateway request.
 type GatewayAnswer struct {
 	Memo json.RawMessage // of the step
+	Body json.RawMessage // as it came, a string if it is not JSON
 	Sent
 }
 
@@ -62,7 +63,7 @@ func (c *Caller) Gateway(ctx context.Context, opts GatewayOpts) (GatewayAnswer, 
 	if err != nil {
 		return GatewayAnswer{}, newGatewayError(describeTrouble(err).Text, contextOr(ctx, err))
 	}
-	return GatewayAnswer{gatewayMemo(opts.URL, answer), sentOf(answer)}, nil
+	return GatewayAnswer{gatewayMemo(opts.URL, answer), jsonOrText(answer.Body), sentOf(answer)}, nil
 }
 
 func newGatewayError(reason string, cause error) *GatewayError {
@@ -107,13 +108,14 @@ func (c *Caller) AIGateway(ctx context.Context, opts AIGatewayOpts) (GatewayAnsw
 		failed.Sent = sentOf(answer)
 		return GatewayAnswer{}, failed
 	}
-	memo, err := MemoData(jsonOrText(answer.Body))
+	body := jsonOrText(answer.Body)
+	memo, err := MemoData(body)
 	if err != nil {
 		failed := newAIGatewayError(err.Error(), answer.Body, err)
 		failed.Sent = sentOf(answer)
 		return GatewayAnswer{}, failed
 	}
-	return GatewayAnswer{memo, sentOf(answer)}, nil
+	return GatewayAnswer{memo, body, sentOf(answer)}, nil
 }
 
 func sentOf(a Answer) Sent { return Sent{a.Status, len(a.Body)} }
