@@ -21,6 +21,7 @@ import (
 
 	"jetstep/api/otlp"
 	"jetstep/api/realtime"
+	"jetstep/api/runstream"
 	"jetstep/history"
 )
 
@@ -63,11 +64,23 @@ type Config struct {
 	Traces   *otlp.Server
 	Signals  Signals
 	Limits   Limits
-	// GraphQL answers /v0/gql, and V2 what is below /v2 and /api/v2. Without
-	// them these answer 501.
-	GraphQL, V2 http.Handler
+	// Endpoints are runs that apps begin, and Metadata is what apps attach to
+	// runs.
+	Endpoints Endpoints
+	Metadata  Metadata
+	// GraphQL answers /v0/gql, V2 what is below /v2 and /api/v2, and MCP /mcp.
+	// Without them these answer 501.
+	GraphQL, V2, MCP http.Handler
+	// Changes tells of which runs there is something new, for streams of them;
+	// closed by its owner. Spans are what these show besides.
+	Changes *runstream.Hub
+	Spans   Spans
+	// Testing adds the routes below /test, which ask for no key; nil for none.
+	Testing Testing
 	// NotReady says why the server cannot work yet; nothing when it can.
 	NotReady func() []string
+	// Projection tells how far the history is behind; optional.
+	Projection func() Projection
 	// QueueDepth is the number of jobs that are due or will be.
 	QueueDepth func() float64
 	Metrics    *prometheus.Registry
@@ -78,9 +91,14 @@ type Config struct {
 
 // Server answers HTTP requests.
 type Server struct {
-	cfg  Config
-	log  *slog.Logger
-	echo *echo.Echo
+	cfg    Config
+	log    *slog.Logger
+	echo   *echo.Echo
+	tokens runTokens
+	// streams are of runs that are watched.
+	streams *runstream.Server
+	// outputWait is how long a request for a result waits.
+	outputWait time.Duration
 }
 
 // New makes a Server and registers its metrics. It fails if Start is to run
@@ -95,7 +113,10 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, echo: echo.New()}
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, echo: echo.New(), tokens: newRunTokens(cfg.SigningKeys, cfg.Now), outputWait: outputWait,
+	}
+	s.streams = runstream.New(watched{s}, cfg.Changes, s.log)
 	if err := cfg.Metrics.Register(queueDepth(cfg.QueueDepth)); err != nil {
 		return nil, fmt.Errorf("api: metrics: %w", err)
 	}

@@ -57,6 +57,15 @@ type Controls interface {
 	RemoveCancellation(ctx context.Context, id ulid.ULID) error
 }
 
+// Projection is how far the history is behind what happened. Runs are executed
+// however far that is.
+type Projection struct {
+	// Available tells that the history can be read and written.
+	Available bool
+	Behind    uint64        // messages that it does not have yet
+	Age       time.Duration // of the oldest of them
+}
+
 // Runs is the live state of runs, wherever in the cluster they are.
 type Runs interface {
 	// Cancel ends a run for good. It fails with ErrRunNotFound or ErrRunEnded.

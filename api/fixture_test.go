@@ -23,9 +23,12 @@ import (
 	"jetstep/api/ingest"
 	"jetstep/api/otlp"
 	"jetstep/api/realtime"
+	"jetstep/api/runstream"
 	"jetstep/bus"
 	"jetstep/function"
 	"jetstep/history"
+	"jetstep/history/live"
+	"jetstep/state"
 )
 
 var now = time.Date(2026, 11, 25, 23, 0, 52, 88_477_932, time.UTC)
@@ -42,8 +45,10 @@ type fixture struct {
 	published *publisher
 	apps      *fakeApps
 	catalog   *fakeCatalog
-	history   *history.Memory
+	history   *live.Overlay
+	past      *past
 	runs      *fakeRuns
+	spans     *fakeSpans
 	signals   *fakeSignals
 	limits    *fakeLimits
 	notReady  []string
@@ -55,9 +60,10 @@ type fixture struct {
 func newFixture(t *testing.T, configure ...func(*Config)) *fixture {
 	t.Helper()
 	f := &fixture{
-		published: &publisher{}, apps: &fakeApps{}, catalog: &fakeCatalog{}, history: history.NewMemory(history.Limits{}),
-		runs: &fakeRuns{}, signals: &fakeSignals{}, limits: &fakeLimits{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{},
+		published: &publisher{}, apps: &fakeApps{}, catalog: &fakeCatalog{}, past: &past{},
+		runs: &fakeRuns{}, spans: &fakeSpans{}, signals: &fakeSignals{}, limits: &fakeLimits{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{},
 	}
+	f.history = live.New(live.Config{Past: f.past, Engine: f.runs})
 	cfg := Config{
 		Mode: Dev, Version: "1.2.3", UI: true, Apps: f.apps, Catalog: f.catalog, Controls: f.catalog, History: f.history, Runs: f.runs,
 		Signals: f.signals, Limits: f.limits, NotReady: func() []string { return f.notReady },
@@ -71,6 +77,9 @@ func newFixture(t *testing.T, configure ...func(*Config)) *fixture {
 	traces, err := otlp.New(otlp.Config{})
 	require.NoError(t, err)
 	cfg.Traces = traces
+	cfg.Changes = runstream.NewHub(lostMessages{}, cfg.Logger)
+	t.Cleanup(cfg.Changes.Close)
+	cfg.Spans = f.spans
 	if cfg.Events == nil {
 		keys := ingest.AnyKey()
 		if cfg.Mode == Start {
@@ -102,6 +111,28 @@ func (f *fixture) do(t *testing.T, method, target, body string, header ...string
 	w := httptest.NewRecorder()
 	f.Handler().ServeHTTP(w, req)
 	return w
+}
+
+// past is a database with events only.
+type past struct{ events []history.Event }
+
+func (p *past) Run(context.Context, ulid.ULID) (history.Run, error) {
+	return history.Run{}, history.ErrRunNotFound
+}
+func (p *past) EventRuns(context.Context, ulid.ULID) ([]history.Run, error) { return nil, nil }
+func (p *past) RecentRuns(context.Context, int) ([]history.Run, error)      { return nil, nil }
+
+func (p *past) Event(_ context.Context, id ulid.ULID) (history.Event, error) {
+	for _, e := range p.events {
+		if e.InternalID == id {
+			return e, nil
+		}
+	}
+	return history.Event{}, history.ErrEventNotFound
+}
+
+func (p *past) Events(context.Context, history.EventFilter) ([]history.Event, error) {
+	return slices.Clone(p.events), nil
 }
 
 // publisher keeps the stored form of what was published.
@@ -217,6 +248,12 @@ func (r *fakeRuns) Steps(context.Context, ulid.ULID) (map[string]json.RawMessage
 }
 
 func (r *fakeRuns) Jobs(context.Context, ulid.ULID) ([]Job, error) { return r.jobs, r.err }
+
+// Load and Executing are those of an engine without runs.
+func (r *fakeRuns) Load(context.Context, ulid.ULID) (*state.Run, error) {
+	return nil, state.ErrRunNotFound
+}
+func (r *fakeRuns) Executing(ulid.ULID) (time.Time, bool) { return time.Time{}, false }
 
 func (r *fakeRuns) Loading(ulid.ULID) bool { return r.loading }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,18 +16,48 @@ func (s *Server) health(c echo.Context) error {
 	return nil
 }
 
-// ready is GET /ready: 200 once the server can do its work, else 503 with the
-// reasons.
-func (s *Server) ready(c echo.Context) error {
-	reasons := s.cfg.NotReady()
-	if len(reasons) == 0 {
-		return s.health(c)
+// readiness is the answer of GET /ready.
+type readiness struct {
+	Status  int           `json:"status"`
+	Message string        `json:"message"`
+	Reasons []string      `json:"reasons,omitempty"`
+	History *historyState `json:"history,omitempty"`
+}
+
+// historyState says nothing of why: the route is open.
+type historyState struct {
+	State      string  `json:"state"` // ok, lagging or unavailable
+	Behind     uint64  `json:"messages_behind"`
+	AgeSeconds float64 `json:"seconds_behind"`
+}
+
+// laggingAfter is how far behind the history may be without being called lagging.
+const laggingAfter = 10 * time.Second
+
+func (s *Server) historyState() *historyState {
+	if s.cfg.Projection == nil {
+		return nil
 	}
-	s.send(c, http.StatusServiceUnavailable, struct {
-		Status  int      `json:"status"`
-		Message string   `json:"message"`
-		Reasons []string `json:"reasons"`
-	}{http.StatusServiceUnavailable, "Not ready", reasons})
+	p := s.cfg.Projection()
+	state := &historyState{State: "ok", Behind: p.Behind, AgeSeconds: p.Age.Round(time.Millisecond).Seconds()}
+	switch {
+	case !p.Available:
+		state.State = "unavailable"
+	case p.Age > laggingAfter:
+		state.State = "lagging"
+	}
+	return state
+}
+
+// ready is GET /ready: 200 once the server can do its work, else 503 with the
+// reasons. The history is told about, but is none: nothing that executes waits
+// for it.
+func (s *Server) ready(c echo.Context) error {
+	answer := readiness{Status: http.StatusOK, Message: "OK", Reasons: s.cfg.NotReady(), History: s.historyState()}
+	if len(answer.Reasons) > 0 {
+		answer.Status, answer.Message = http.StatusServiceUnavailable, "Not ready"
+	}
+	s.send(c, answer.Status, answer)
 	return nil
 }
 

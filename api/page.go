@@ -1,13 +1,11 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	_ "embed"
+	"embed"
 	"encoding/json"
+	"errors"
 	"html/template"
-	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,10 +17,10 @@ import (
 	"jetstep/state"
 )
 
-//go:embed page.html
-var pageText string
+//go:embed *.html
+var pageFiles embed.FS
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+var pages = template.Must(template.ParseFS(pageFiles, "*.html"))
 
 // How much of what happened lately the page shows.
 const (
@@ -37,6 +35,10 @@ type pageView struct {
 	Apps     []appView
 	Runs     []runView
 	Events   []eventView
+	// HistoryDown says that runs and events are missing for a reason, Behind, if
+	// not empty, how far the others are behind.
+	HistoryDown bool
+	Behind      string
 }
 
 type appView struct {
@@ -64,20 +66,18 @@ type eventView struct {
 func (s *Server) page(c echo.Context) (err error) {
 	ctx, catalog := c.Request().Context(), s.cfg.Catalog.Catalog()
 	view := pageView{Version: s.cfg.Version, NotReady: s.cfg.NotReady(), Apps: showApps(catalog)}
-	if view.Runs, err = s.recentRuns(ctx, catalog); err != nil {
+	if view.Runs, err = s.recentRuns(ctx, catalog); err == nil {
+		view.Events, err = s.recentEvents(ctx)
+	}
+	if errors.Is(err, history.ErrUnavailable) {
+		view.HistoryDown = true
+	} else if err != nil {
 		return err
 	}
-	if view.Events, err = s.recentEvents(ctx); err != nil {
-		return err
+	if state := s.historyState(); state != nil && state.State == "lagging" {
+		view.Behind = time.Duration(state.AgeSeconds * float64(time.Second)).Round(time.Second).String()
 	}
-	var text bytes.Buffer
-	if err := pageTemplate.Execute(&text, view); err != nil {
-		return err
-	}
-	header := c.Response().Header()
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-	header.Set(echo.HeaderCacheControl, "no-store")
-	return c.HTMLBlob(http.StatusOK, text.Bytes())
+	return sendPage(c, "page.html", view)
 }
 
 func showApps(catalog *bus.Catalog) []appView {
@@ -99,17 +99,17 @@ func (s *Server) recentRuns(ctx context.Context, catalog *bus.Catalog) ([]runVie
 	if err != nil {
 		return nil, err
 	}
-	// After a start they are in the order in which the logs were read.
-	slices.SortStableFunc(runs, func(a, b history.Run) int { return b.QueuedAt.Compare(a.QueuedAt) })
 	shown := make([]runView, len(runs))
 	for i := range runs {
 		shown[i] = showRecentRun(&runs[i], catalog)
 		if limit, ok := s.cfg.Runs.WaitingFor(runs[i].ID); ok && shown[i].Reason == "" {
-			shown[i].Reason = "waits for its limit of " + limit
+			shown[i].Reason = waitsForLimit(limit)
 		}
 	}
 	return shown, nil
 }
+
+func waitsForLimit(limit string) string { return "waits for its limit of " + limit }
 
 func (s *Server) recentEvents(ctx context.Context) ([]eventView, error) {
 	events, err := s.cfg.History.Events(ctx, history.EventFilter{ReceivedAfter: s.cfg.Now().Add(-eventWindow), Limit: pageEvents})

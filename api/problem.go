@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"jetstep/history"
 )
 
 // problem is an error whose text is meant for the client: the "public error"
@@ -45,6 +47,10 @@ func (s *Server) answerError(err error, c echo.Context) {
 		c.Response().WriteHeader(http.StatusMethodNotAllowed)
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
 		notFound(c)
+	case errors.Is(err, history.ErrUnavailable):
+		s.log.Debug("the history could not be read", "path", c.Path(), "error", err) // who writes it tells of an outage, once
+		s.send(c, http.StatusServiceUnavailable, problemf(http.StatusServiceUnavailable,
+			"The history is not available at the moment; runs go on, and are shown later"))
 	default:
 		s.log.Error("request failed", "method", c.Request().Method, "path", c.Path(), "error", err)
 		s.send(c, http.StatusInternalServerError, problemf(http.StatusInternalServerError, "Internal error"))

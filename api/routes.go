@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql/playground"
 	"github.com/labstack/echo/v4"
@@ -51,12 +53,13 @@ func (s *Server) routes() []route {
 		{http.MethodDelete, "/v0/runs/:run", keyed, s.cancelRunV0},
 		{http.MethodPost, "/v0/telemetry", keyed, s.discard},
 
-		{http.MethodGet, "/v1/events", keyed, s.listEvents},
-		{http.MethodGet, "/v1/events/:event", keyed, s.getEvent},
-		{http.MethodGet, "/v1/events/:event/runs", keyed, s.eventRuns},
-		{http.MethodGet, "/v1/runs/:run", keyed, s.getRun},
+		{http.MethodGet, "/v1/events", keyed, reading(s.listEvents)},
+		{http.MethodGet, "/v1/events/:event", keyed, reading(s.getEvent)},
+		{http.MethodGet, "/v1/events/:event/runs", keyed, reading(s.eventRuns)},
+		{http.MethodGet, "/v1/runs/:run", keyed, reading(s.getRun)},
 		{http.MethodDelete, "/v1/runs/:run", keyed, s.cancelRun},
 		{http.MethodGet, "/v1/runs/:run/jobs", keyed, s.runJobs},
+		{http.MethodGet, "/v1/runs/:run/stream", keyed, s.streamRun},
 		{http.MethodGet, "/v1/apps/:app/functions", keyed, s.appFunctions},
 		{http.MethodPost, "/v1/functions/:function/pause", keyed, s.setPaused(true)},
 		{http.MethodPost, "/v1/functions/:function/unpause", keyed, s.setPaused(false)},
@@ -69,23 +72,34 @@ func (s *Server) routes() []route {
 		{http.MethodPost, "/v1/realtime/publish/tee", open, handle(s.cfg.Realtime.Tee)},
 		{http.MethodGet, "/v1/realtime/connect", open, handle(s.cfg.Realtime.Connect)},
 		{http.MethodGet, "/v1/realtime/sse", open, handle(s.cfg.Realtime.SSE)},
-		{http.MethodPost, "/v1/checkpoint/:run/async", keyed, s.checkpoint},
-		{http.MethodPost, "/v1/http/runs/:run/async", keyed, s.checkpoint},
+		{http.MethodPost, "/v1/runs/:run/metadata", keyed, s.addMetadata},
 		{http.MethodPost, "/v1/traces/userland", keyed, handle(s.cfg.Traces.Userland)},
 		{http.MethodGet, "/v1/prom/:env", keyed, notImplemented("not implemented")},
 	}
 	if s.cfg.UI {
 		routes = append(routes,
-			route{http.MethodGet, "/", browser, s.page},
-			route{http.MethodHead, "/", browser, s.page},
+			route{http.MethodGet, "/", browser, reading(s.page)},
+			route{http.MethodHead, "/", browser, reading(s.page)},
+			route{http.MethodGet, "/runs/:run", browser, reading(s.runPage)},
 			route{http.MethodGet, "/v0/", browser, handle(playground.Handler("jetstep", "/v0/gql"))},
-			route{http.MethodGet, "/v0/gql", browser, mounted(s.cfg.GraphQL)},
-			route{http.MethodPost, "/v0/gql", browser, mounted(s.cfg.GraphQL)})
+			route{http.MethodGet, "/v0/gql", browser, reading(mounted(s.cfg.GraphQL))},
+			route{http.MethodPost, "/v0/gql", browser, reading(mounted(s.cfg.GraphQL))})
+	}
+	for _, prefix := range []string{"/v1/checkpoint", "/v1/http/runs"} { // the latter is the older one
+		routes = append(routes,
+			route{http.MethodPost, prefix, keyed, s.startEndpoint},
+			route{http.MethodPost, prefix + "/:run/steps", keyed, s.reportSteps},
+			route{http.MethodPost, prefix + "/:run/async", keyed, s.checkpoint},
+			route{http.MethodGet, prefix + "/:run/output", open, s.endpointOutput}) // checks a token
 	}
 	for _, method := range v2Methods {
 		routes = append(routes,
-			route{method, "/v2/*", keyed, mounted(s.cfg.V2)}, route{method, "/api/v2/*", keyed, mounted(s.cfg.V2)})
+			route{method, "/v2/*", keyed, reading(mounted(s.cfg.V2))}, route{method, "/api/v2/*", keyed, reading(mounted(s.cfg.V2))})
 	}
+	for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
+		routes = append(routes, route{method, "/mcp", keyed, mounted(s.cfg.MCP)})
+	}
+	routes = append(routes, s.testRoutes()...)
 	return append(routes, laterRoutes()...)
 }
 
@@ -103,6 +117,19 @@ func mounted(h http.Handler) echo.HandlerFunc {
 	return echo.WrapHandler(h)
 }
 
+// readTimeout bounds what reads the history: a database behind a network that
+// swallows everything must not hold requests for ever.
+const readTimeout = time.Minute
+
+func reading(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx, cancel := context.WithTimeout(c.Request().Context(), readTimeout)
+		defer cancel()
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
+}
+
 // handle makes a handler of the standard library one of the router.
 func handle(h http.HandlerFunc) echo.HandlerFunc { return echo.WrapHandler(h) }
 
@@ -118,14 +145,6 @@ func laterRoutes() []route {
 		{"/v0/connect/flush", []string{http.MethodPost}},
 		{"/v0/connect/envs/:env/conns", []string{http.MethodGet}},
 		{"/v0/connect/envs/:env/groups/:group", []string{http.MethodGet}},
-		{"/v1/runs/:run/metadata", []string{http.MethodPost}},
-		{"/v1/checkpoint", []string{http.MethodPost}},
-		{"/v1/checkpoint/:run/steps", []string{http.MethodPost}},
-		{"/v1/checkpoint/:run/output", []string{http.MethodGet}},
-		{"/v1/http/runs", []string{http.MethodPost}},
-		{"/v1/http/runs/:run/steps", []string{http.MethodPost}},
-		{"/v1/http/runs/:run/output", []string{http.MethodGet}},
-		{"/mcp", []string{http.MethodPost, http.MethodGet, http.MethodDelete}},
 	} {
 		for _, method := range r.methods {
 			routes = append(routes, route{method, r.path, keyed, notImplemented("not implemented yet")})

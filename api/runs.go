@@ -21,7 +21,7 @@ import (
 // run is a run in /v1 (http-api §10).
 type run struct {
 	ID              ulid.ULID       `json:"run_id"`
-	StartedAt       time.Time       `json:"run_started_at"` // when it was queued, until it starts
+	StartedAt       time.Time       `json:"run_started_at"` // when it was queued
 	FunctionID      uuid.UUID       `json:"function_id"`
 	FunctionVersion int             `json:"function_version"`
 	EnvironmentID   uuid.UUID       `json:"environment_id"`
@@ -41,12 +41,9 @@ type run struct {
 }
 
 func (s *Server) showRun(r *history.Run) run {
-	shown := run{ID: r.ID, StartedAt: r.StartedAt.UTC(), FunctionID: r.FunctionID, FunctionVersion: r.FunctionVersion,
+	shown := run{ID: r.ID, StartedAt: r.QueuedAt.UTC(), FunctionID: r.FunctionID, FunctionVersion: r.FunctionVersion,
 		EnvironmentID: function.EnvironmentID, EventID: r.EventID(), BatchID: r.BatchID, OriginalRunID: r.OriginalRunID,
 		Cron: r.Cron, Status: r.Status.String(), Output: r.Output, Reason: r.Reason, ExistingRunID: r.ExistingRunID}
-	if r.StartedAt.IsZero() {
-		shown.StartedAt = r.QueuedAt.UTC()
-	}
 	if !r.EndedAt.IsZero() {
 		ended := r.EndedAt.UTC()
 		shown.EndedAt = &ended
@@ -79,10 +76,8 @@ func (s *Server) getRun(c echo.Context) error {
 	}
 	found, err := s.cfg.History.Run(c.Request().Context(), id)
 	switch {
-	case errors.Is(err, history.ErrRunNotFound) && s.cfg.Runs.Loading(id):
-		return problemf(http.StatusServiceUnavailable, "The state of run %s is being loaded", id)
 	case errors.Is(err, history.ErrRunNotFound):
-		return noSuchRun(id)
+		return s.unknownRun(id)
 	case err != nil:
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
-	"jetstep/bus"
 	"jetstep/history"
 	"jetstep/state"
 )
@@ -24,7 +23,7 @@ const eventText = "01M8AF1G01X4B25E9428SVBFJ0"
 func ranRun() history.Run {
 	return history.Run{
 		ID: ulid.MustParse(knownRun), FunctionID: uuid.MustParse("1d096226-3dd8-522e-bf41-b1de71388121"), FunctionVersion: 2,
-		EventIDs: []ulid.ULID{ulid.MustParse(eventText)}, Status: state.Scheduled, QueuedAt: now,
+		EventIDs: []ulid.ULID{ulid.MustParse(eventText)}, Status: state.Scheduled, QueuedAt: now.Truncate(time.Millisecond),
 	}
 }
 
@@ -44,14 +43,13 @@ func TestGetRun(t *testing.T) {
 	}
 	require.Equal(t, start+`"status":"Scheduled","ended_at":null},`+end, get())
 
-	f.history.RunStarted(ulid.MustParse(knownRun), now.Add(time.Second))
-	started := strings.Replace(start, "23:00:52", "23:00:53", 1)
-	require.Equal(t, started+`"status":"Running","ended_at":null},`+end, get())
+	f.history.RunStarted(ulid.MustParse(knownRun))
+	require.Equal(t, start+`"status":"Running","ended_at":null},`+end, get())
 	f.history.RunWaits(ulid.MustParse(knownRun), "attempt 1 of 5 failed: Unable to reach SDK URL")
-	require.Equal(t, started+`"status":"Running","ended_at":null,"reason":"attempt 1 of 5 failed: Unable to reach SDK URL"},`+end, get())
+	require.Equal(t, start+`"status":"Running","ended_at":null,"reason":"attempt 1 of 5 failed: Unable to reach SDK URL"},`+end, get())
 
 	f.history.RunFinished(ulid.MustParse(knownRun), state.Completed, json.RawMessage(`{"a":{"n":1}}`), now.Add(2*time.Second))
-	require.Equal(t, started+`"status":"Completed","ended_at":"2026-11-25T23:00:54.088Z","output":{"a":{"n":1}}},`+end, get())
+	require.Equal(t, start+`"status":"Completed","ended_at":"2026-11-25T23:00:54.088477932Z","output":{"a":{"n":1}}},`+end, get())
 }
 
 func TestGetRunThatIsRare(t *testing.T) {
@@ -67,7 +65,7 @@ func TestSkippedRun(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	skipped, existing := ranRun(), ulid.MustParse(goneRun)
-	skipped.Status, skipped.Reason, skipped.EndedAt, skipped.ExistingRunID = state.Skipped, "Singleton", now, &existing
+	skipped.Status, skipped.Reason, skipped.EndedAt, skipped.ExistingRunID = state.Skipped, "Singleton", skipped.QueuedAt, &existing
 	f.history.RunScheduled(skipped)
 	body := f.do(t, "GET", "/v1/runs/"+knownRun, "").Body.String()
 	require.Contains(t, body, `"run_started_at":"2026-11-25T23:00:52.088Z"`)
@@ -191,33 +189,72 @@ func requireMessage(t *testing.T, status int, message, body string) {
 }
 
 // downHistory fails at everything.
-type downHistory struct{ history.Reader }
-
-var errDown = errors.New("database is down")
-
-func (downHistory) Run(context.Context, ulid.ULID) (history.Run, error) {
-	return history.Run{}, errDown
-}
-func (downHistory) Event(context.Context, ulid.ULID) (history.Event, error) {
-	return history.Event{}, errDown
-}
-func (downHistory) EventRuns(context.Context, ulid.ULID) ([]history.Run, error) { return nil, errDown }
-func (downHistory) RecentRuns(context.Context, int) ([]history.Run, error)      { return nil, errDown }
-func (downHistory) Events(context.Context, history.EventFilter) ([]history.Event, error) {
-	return nil, errDown
+type downHistory struct {
+	history.Reader
+	err error
 }
 
-func TestHistoryThatIsDown(t *testing.T) {
+func (h downHistory) Run(context.Context, ulid.ULID) (history.Run, error) {
+	return history.Run{}, h.err
+}
+func (h downHistory) Event(context.Context, ulid.ULID) (history.Event, error) {
+	return history.Event{}, h.err
+}
+func (h downHistory) EventRuns(context.Context, ulid.ULID) ([]history.Run, error) { return nil, h.err }
+func (h downHistory) RecentRuns(context.Context, int) ([]history.Run, error)      { return nil, h.err }
+func (h downHistory) Events(context.Context, history.EventFilter) ([]history.Event, error) {
+	return nil, h.err
+}
+
+// historyPaths are those that are answered from the history.
+var historyPaths = []string{"/v1/runs/" + knownRun, "/v1/events/" + eventText, "/v1/events/" + eventText + "/runs", "/v1/events"}
+
+func TestHistoryThatFails(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, func(cfg *Config) { cfg.History = downHistory{} })
-	for _, path := range []string{"/v1/runs/" + knownRun, "/v1/events/" + eventText, "/v1/events/" + eventText + "/runs", "/v1/events", "/"} {
+	f := newFixture(t, func(cfg *Config) { cfg.History = downHistory{err: errors.New("no such column")} })
+	for _, path := range append([]string{"/"}, historyPaths...) {
 		w := f.do(t, "GET", path, "")
 		require.Equal(t, 500, w.Code, path)
 		requireMessage(t, 500, "Internal error", w.Body.String())
 	}
 	f.runs.err = ErrRunNotFound
 	require.Equal(t, 500, f.do(t, "DELETE", "/v1/runs/"+knownRun, "").Code)
-	require.Contains(t, f.log.String(), "database is down")
+	require.Contains(t, f.log.String(), "no such column")
+}
+
+// timedHistory tells whether it may take for ever.
+type timedHistory struct {
+	downHistory
+	bounded chan bool
+}
+
+func (h timedHistory) Run(ctx context.Context, _ ulid.ULID) (history.Run, error) {
+	_, bounded := ctx.Deadline()
+	h.bounded <- bounded
+	return history.Run{}, h.err
+}
+
+func TestReadingIsBounded(t *testing.T) {
+	t.Parallel()
+	h := timedHistory{downHistory{err: history.ErrUnavailable}, make(chan bool, 1)}
+	f := newFixture(t, func(cfg *Config) { cfg.History = h })
+	require.Equal(t, 503, f.do(t, "GET", "/v1/runs/"+knownRun, "").Code)
+	require.True(t, <-h.bounded)
+}
+
+func TestHistoryThatIsDown(t *testing.T) {
+	t.Parallel()
+	down := fmt.Errorf("%w: password wrong", history.ErrUnavailable)
+	f := newFixture(t, func(cfg *Config) { cfg.History = downHistory{err: down} })
+	for _, path := range historyPaths {
+		w := f.do(t, "GET", path, "")
+		require.Equal(t, 503, w.Code, path)
+		requireMessage(t, 503, "The history is not available at the moment; runs go on, and are shown later", w.Body.String())
+	}
+	w := f.do(t, "GET", "/", "")
+	require.Equal(t, 200, w.Code, "people are told what there is")
+	require.Contains(t, w.Body.String(), "The history is not available at the moment")
+	require.Equal(t, 200, f.do(t, "DELETE", "/v1/runs/"+knownRun, "").Code, "live runs need no history")
 }
 
 // TestLargeState is what SDKs fetch with use_api (sdk-protocol §8).
@@ -251,8 +288,9 @@ func TestLargeState(t *testing.T) {
 func TestGetEvent(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.history.EventReceived(&bus.Event{InternalID: ulid.MustParse(eventText), ID: "mine", Name: "demo/simple",
-		Data: json.RawMessage(`{"id":"1"}`), User: json.RawMessage(`{"u":1}`), TS: 1795647651841, V: "1"}, 1)
+	f.past.events = []history.Event{{InternalID: ulid.MustParse(eventText), ID: "mine", Name: "demo/simple", ReceivedAt: now,
+		Data: json.RawMessage(`{"id":"1"}`), User: json.RawMessage(`{"u":1}`), TS: 1795647651841, V: "1"}}
+	f.history.EventReceived(ulid.MustParse(eventText), 7, 1, now)
 	w := f.do(t, "GET", "/v1/events/"+eventText, "")
 	require.Equal(t, 200, w.Code)
 	require.Equal(t, "private, max-age=5", w.Header().Get("Cache-Control"))
@@ -282,7 +320,7 @@ type filterHistory struct {
 
 func (h *filterHistory) Events(_ context.Context, filter history.EventFilter) ([]history.Event, error) {
 	h.filter = filter
-	return []history.Event{{Event: &bus.Event{Name: "a"}, ReceivedAt: now, Matched: h.matched}}, nil
+	return []history.Event{{Name: "a", ReceivedAt: now, Matched: h.matched}}, nil
 }
 
 func TestListEvents(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
-	"jetstep/bus"
 	"jetstep/function"
+	"jetstep/history"
 	"jetstep/state"
 )
 
@@ -41,7 +41,7 @@ func TestSendSignal(t *testing.T) {
 	}{
 		{`{"signal":"s"}`, ErrNoSignal, 404, "No signal found"},
 		{`{"signal":"s"}`, errors.New("no leader"), 500, "Failed to receive signal"},
-		{`{"signal":""}`, nil, 500, "Failed to receive signal"},
+		{`{"signal":""}`, nil, 400, "Invalid signal data"},
 		{`x`, nil, 400, "Invalid signal data"},
 		{`{"signal":1}`, nil, 400, "Invalid signal data"},
 		{strings.Repeat(" ", maxSignal+1), nil, 413, "Request body cannot exceed 4194304 bytes"},
@@ -153,14 +153,15 @@ func TestPage(t *testing.T) {
 	old := ranRun()
 	old.ID, old.FunctionID, old.QueuedAt = ulid.Make(), uuid.NameSpaceURL, now.Add(-time.Hour)
 	running := ranRun()
-	running.Reason = "waits for concurrency"
 	f.history.RunScheduled(running)
+	f.history.RunWaits(running.ID, "waits for concurrency")
 	f.history.RunScheduled(old) // read late, from another log
 	ended := ranRun()
 	ended.ID, ended.FunctionID = ulid.MustParse(goneRun), uuid.NameSpaceOID
 	f.history.RunScheduled(ended)
 	f.history.RunFinished(ended.ID, state.Failed, json.RawMessage(`{"error":{"name":"Error","message":"<b>boom"}}`), now.Add(1500*time.Millisecond))
-	f.history.EventReceived(&bus.Event{InternalID: ulid.MustParse(eventText), Name: "demo/unheard"}, 0)
+	f.history.EventReceived(ulid.MustParse(eventText), 7, 0, now)
+	f.past.events = []history.Event{{InternalID: ulid.MustParse(eventText), Name: "demo/unheard", ReceivedAt: now}}
 	page := f.do(t, "GET", "/", "").Body.String()
 	for _, text := range []string{
 		"1.2.3", "demo", "js v4.24.0", "&lt;script&gt;", "demo-sleeper", "demo/sleep if event.data.ok == true, cron * * * * *, demo/other",

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -129,6 +130,24 @@ func TestLaterRoutes(t *testing.T) {
 	w := f.do(t, "GET", "/v1/prom/test", "")
 	require.Equal(t, 501, w.Code)
 	require.Equal(t, `{"error":"not implemented","data":null,"status":501}`+"\n", w.Body.String())
+}
+
+func TestReadyTellsOfTheHistory(t *testing.T) {
+	t.Parallel()
+	state := Projection{Available: true, Behind: 3, Age: 40 * time.Millisecond}
+	f := newFixture(t, func(cfg *Config) { cfg.Projection = func() Projection { return state } })
+	ready := func() string { return f.do(t, "GET", "/ready", "").Body.String() }
+	require.Equal(t, `{"status":200,"message":"OK","history":{"state":"ok","messages_behind":3,"seconds_behind":0.04}}`+"\n", ready())
+	require.NotContains(t, f.do(t, "GET", "/", "").Body.String(), "behind")
+
+	state.Age = 90 * time.Second
+	require.Contains(t, ready(), `{"status":200,"message":"OK","history":{"state":"lagging"`, "nothing that executes waits for it")
+	require.Contains(t, f.do(t, "GET", "/", "").Body.String(), "What is shown is 1m30s behind.")
+
+	state.Available = false
+	require.Contains(t, ready(), `"history":{"state":"unavailable"`)
+	f.notReady = []string{"partition 2 is loading"}
+	require.Contains(t, ready(), `"status":503,"message":"Not ready","reasons":["partition 2 is loading"],"history":`)
 }
 
 func TestMountedHandlers(t *testing.T) {

@@ -25,10 +25,10 @@ func (s *Server) sendSignal(c echo.Context) error {
 	if err := json.Unmarshal(body, &signal); err != nil {
 		return problemf(http.StatusBadRequest, "Invalid signal data")
 	}
-	failed := problemf(http.StatusInternalServerError, "Failed to receive signal")
 	if signal.Name == "" {
-		return failed // the status is odd, but it is the one that SDKs know
+		return problemf(http.StatusBadRequest, "Invalid signal data") // 500 in the original
 	}
+	failed := problemf(http.StatusInternalServerError, "Failed to receive signal")
 	run, err := s.cfg.Signals.Send(c.Request().Context(), signal.Name, signal.Data)
 	switch {
 	case errors.Is(err, ErrNoSignal):

@@ -23,7 +23,7 @@ type App struct {
 	server   *http.Server
 
 	Calls     atomic.Int64 // requests to run a function
-	Completed atomic.Int64 // runs that answered their result
+	Completed atomic.Int64 // runs that answered their result, or failed
 	// Called and Resumed, if set, are told the run's event data: on the first
 	// call, and on the one after a sleep or wait. They are not told of functions
 	// that take time: those are there to be in the way.
@@ -36,12 +36,14 @@ type App struct {
 
 // The functions of the app, by id; each is triggered by bench/<id>.
 var appFunctions = map[string]appFunction{
-	"noop":  {},
-	"three": {steps: 3},
-	"sleep": {sleep: "24h"},
-	"nap":   {sleep: napFor.String()},
-	"wait":  {wait: true},
-	"slow":  {takes: 100 * time.Millisecond},
+	"noop":   {},
+	"rare":   {}, // of which a history has few
+	"broken": {fails: true},
+	"three":  {steps: 3},
+	"sleep":  {sleep: "24h"},
+	"nap":    {sleep: napFor.String()},
+	"wait":   {wait: true},
+	"slow":   {takes: 100 * time.Millisecond},
 	"keyed": {takes: time.Millisecond, config: map[string]any{
 		"concurrency": []map[string]any{{"limit": 1, "key": "event.data.key"}},
 	}},
@@ -54,6 +56,7 @@ type appFunction struct {
 	sleep  string
 	wait   bool
 	takes  time.Duration  // of each call
+	fails  bool           // with an error that is not tried again
 	config map[string]any // of its registration, beside what all have
 }
 
@@ -126,6 +129,11 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.Keys.end(key)
 	}
 	switch {
+	case fn.fails:
+		header["X-Inngest-No-Retry"] = []string{"true"}
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"name":"Error","message":"broken"}`)
+		a.Completed.Add(1)
 	case done < fn.steps:
 		id := strconv.Itoa(done + 1)
 		w.WriteHeader(http.StatusPartialContent)

@@ -66,6 +66,8 @@ var scenarios = []scenario{
 	{name: "fair", about: "event to first call, behind 100,000 queued runs of another function", run: measureFair},
 	{name: "waits", about: "events resume runs, 100,000 of which wait on one name", child: true, run: measureWaits},
 	{name: "sleep", about: "100,000 sleeping runs: memory, recovery, wake-up", child: true, run: func(ctx context.Context, m *measurement) error { return measureSleep(ctx, m, 100_000) }},
+	{name: "history", about: "1,000,000 runs made, listed and traced (takes minutes: only when named)", named: true, run: measureHistory},
+	{name: "lists", about: "reads a history that the server has (only when named)", named: true, run: measureLists},
 	{name: "million", about: "1,000,000 sleeping runs: memory, recovery, wake-up (takes minutes: only when named)", child: true, named: true,
 		run: func(ctx context.Context, m *measurement) error { return measureSleep(ctx, m, 1_000_000) }},
 }
@@ -222,7 +224,7 @@ func measureRuns(ctx context.Context, m *measurement, fn string, n int) error {
 	if peak > 0 {
 		m.report("peak memory", float64(peak)/(1<<20), "MiB")
 	}
-	return nil
+	return m.reportProjection(ctx)
 }
 
 // measureLatency sends single events at a steady pace and takes the time until

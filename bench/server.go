@@ -200,8 +200,17 @@ func (t *Target) Memory() (now, peak int64) {
 	return now, peak
 }
 
+// errNoMetric is returned for a metric that the server does not have.
+var errNoMetric = errors.New("metric is missing")
+
 // Gauge reads one unlabelled value from the server's metrics.
-func (t *Target) Gauge(name string) (float64, error) {
+func (t *Target) Gauge(name string) (float64, error) { return t.total(name + " ") }
+
+// Sum adds up the values of a metric with labels.
+func (t *Target) Sum(name string) (float64, error) { return t.total(name + "{") }
+
+// total adds up the values of the lines of the server's metrics that begin so.
+func (t *Target) total(prefix string) (float64, error) {
 	resp, err := http.Get(t.URL + "/metrics")
 	if err != nil {
 		return 0, err
@@ -211,10 +220,19 @@ func (t *Target) Gauge(name string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	sum, found := 0.0, false
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		if !strings.HasPrefix(line, prefix) {
+			continue
 		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
+		if err != nil {
+			return 0, fmt.Errorf("metric %q: %w", line, err)
+		}
+		sum, found = sum+value, true
 	}
-	return 0, fmt.Errorf("metric %s is missing", name)
+	if !found {
+		return 0, fmt.Errorf("%w: %s", errNoMetric, prefix)
+	}
+	return sum, nil
 }

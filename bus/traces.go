@@ -67,7 +67,7 @@ func (b *Bus) ConsumeTraces(ctx context.Context, after uint64, handle func(seq u
 	})
 }
 
-// LastTraceSequence is the end of TRACES, from its leader.
-func (b *Bus) LastTraceSequence(ctx context.Context) (uint64, error) {
-	return b.lastSequence(ctx, tracesStream)
+// TraceBounds are the first and last sequence of TRACES, as LogBounds.
+func (b *Bus) TraceBounds(ctx context.Context) (first, last uint64, err error) {
+	return b.bounds(ctx, tracesStream)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -19,15 +20,44 @@ var (
 	ErrStepTooLarge  = errors.New("step output too large")
 	ErrStateTooLarge = errors.New("run state size limit exceeded")
 	ErrRefused       = errors.New("cannot checkpoint")
+	// ErrStale means that the call is not the one that the job is executed by
+	// now: the SDK had better stop.
+	ErrStale = errors.New("stale dispatch")
 )
 
+// Reporter is the call whose steps an SDK reports while it lasts, by what the
+// request told it of itself.
+type Reporter struct {
+	RunID ulid.ULID
+	Job   string // hashed id, "" if unknown
+	// Generation is the number of the job's dispatch, from 1; 0 if unknown.
+	Generation int
+	StartedAt  int64 // milliseconds since 1970
+}
+
+// freshFor is how long after its start a call is not checked for being stale.
+const freshFor = 10 * time.Second
+
+// stale tells whether the job of a call is gone, or was dispatched again.
+func (c *Reporter) stale(run *state.Run, now time.Time) bool {
+	if c.Generation == 0 || c.Job == "" || now.UnixMilli()-c.StartedAt < freshFor.Milliseconds() {
+		return false
+	}
+	job, ok := run.Job(c.Job)
+	return !ok || job.Generation+1 != c.Generation
+}
+
 // Checkpoint stores the steps that an SDK reports while its call lasts
-// (sdk-protocol §18.1). job is the hashed id of the job of that call, "" when
-// unknown; its attempts start again. No discovery follows: the call goes on.
-func (e *Executor) Checkpoint(ctx context.Context, run ulid.ULID, job string, ops []driver.Opcode) error {
+// (sdk-protocol §18.1). The attempts of that call's job start again. No
+// discovery follows: the call goes on.
+func (e *Executor) Checkpoint(ctx context.Context, call Reporter, ops []driver.Opcode) error {
+	run, job := call.RunID, call.Job
 	r, err := e.Store.Load(ctx, run)
 	if err != nil {
 		return err
+	}
+	if e.RefuseStale && call.stale(r, time.Now()) {
+		return fmt.Errorf("%w of run %s", ErrStale, run)
 	}
 	for i := range ops {
 		if !reportable(ops[i].Op) {
@@ -39,6 +69,7 @@ func (e *Executor) Checkpoint(ctx context.Context, run ulid.ULID, job string, op
 	d := &decision{situation: &situation{run: r, size: limit}, t: t}
 	var refused error
 	for i := range ops {
+		t.HasAI = t.HasAI || ops[i].AI()
 		if refused = d.checkpoint(&ops[i]); refused != nil {
 			t.ResetJob = "" // what came before it stays, but it is no success
 			ops = ops[:i]

@@ -58,7 +58,7 @@ func TestCheckpoint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(nil)
-			err := r.Checkpoint(t.Context(), goldenRun, "job", c.ops)
+			err := r.Checkpoint(t.Context(), Reporter{RunID: goldenRun, Job: "job"}, c.ops)
 			if c.err == "" {
 				require.NoError(t, err)
 			} else {
@@ -82,14 +82,14 @@ func TestCheckpointStateLimit(t *testing.T) {
 	r := newRig(nil)
 	memo := len(`{"data":1}`)
 	r.Limits.SetStateSizeLimit(goldenFn, r.store.run.Size+memo)
-	err := r.Checkpoint(t.Context(), goldenRun, "", []driver.Opcode{withData(driver.OpStepRun, stepA, `1`), withData(driver.OpStepRun, stepZ, `2`)})
+	err := r.Checkpoint(t.Context(), Reporter{RunID: goldenRun, Job: ""}, []driver.Opcode{withData(driver.OpStepRun, stepA, `1`), withData(driver.OpStepRun, stepZ, `2`)})
 	require.ErrorIs(t, err, ErrStateTooLarge)
 	require.Equal(t, []state.Save{{Step: stepA, Memo: raw(`{"data":1}`)}}, r.store.commits[0].Saves)
 
 	// The report is repeated, since its answer was lost.
 	r.store.run.Steps = []state.Step{{ID: stepA, Memo: raw(`{"data":1}`)}}
 	r.store.run.Size += memo
-	require.NoError(t, r.Checkpoint(t.Context(), goldenRun, "", []driver.Opcode{withData(driver.OpStepRun, stepA, `1`)}))
+	require.NoError(t, r.Checkpoint(t.Context(), Reporter{RunID: goldenRun, Job: ""}, []driver.Opcode{withData(driver.OpStepRun, stepA, `1`)}))
 }
 
 func TestCheckpointErrorsOfTheStore(t *testing.T) {
@@ -97,7 +97,7 @@ func TestCheckpointErrorsOfTheStore(t *testing.T) {
 	r := newRig(nil)
 	broken := errors.New("broken")
 	r.store.commitErr = broken
-	require.ErrorIs(t, r.Checkpoint(t.Context(), goldenRun, "", []driver.Opcode{withData(driver.OpStepRun, stepA, `1`)}), broken)
+	require.ErrorIs(t, r.Checkpoint(t.Context(), Reporter{RunID: goldenRun, Job: ""}, []driver.Opcode{withData(driver.OpStepRun, stepA, `1`)}), broken)
 	r.store.loadErr = state.ErrRunNotFound
-	require.ErrorIs(t, r.Checkpoint(t.Context(), goldenRun, "", nil), state.ErrRunNotFound)
+	require.ErrorIs(t, r.Checkpoint(t.Context(), Reporter{RunID: goldenRun, Job: ""}, nil), state.ErrRunNotFound)
 }

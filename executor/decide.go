@@ -50,8 +50,9 @@ type situation struct {
 
 // remoteResult is the outcome of a gateway op.
 type remoteResult struct {
-	memo json.RawMessage
-	err  *driver.GatewayError
+	answer       driver.GatewayAnswer
+	err          *driver.GatewayError
+	began, ended time.Time
 }
 
 // decide turns an SDK's answer into the transition that follows from it. The
@@ -70,7 +71,7 @@ func decide(s *situation, answer *driver.Response) (*state.Transition, error) {
 	default:
 		d.functionError()
 	}
-	d.t.Called = d.tell()
+	d.t.Called = d.callFact()
 	return d.t, d.failed
 }
 

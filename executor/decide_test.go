@@ -271,7 +271,9 @@ func TestDecide(t *testing.T) {
 		})},
 
 		// §12.9, §12.10
-		"gateway": {func(s *situation) { s.remote = map[int]remoteResult{0: {memo: raw(`{"data":{"status_code":200}}`)}} }, ops(2, op(driver.OpGateway, stepA)), first(state.Transition{
+		"gateway": {func(s *situation) {
+			s.remote = map[int]remoteResult{0: {answer: driver.GatewayAnswer{Memo: raw(`{"data":{"status_code":200}}`)}}}
+		}, ops(2, op(driver.OpGateway, stepA)), first(state.Transition{
 			Version: version(2), Saves: []state.Save{{Step: stepA, Memo: raw(`{"data":{"status_code":200}}`)}},
 			Discoveries: []state.Discovery{next("e63lltc8x9ye", state.JobEdge, stepA, true)},
 		})},

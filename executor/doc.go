@@ -4,6 +4,7 @@
 //
 // It guarantees that every leased job ends in a committed transition or goes
 // back to the queue, and that decide, which turns an SDK's answer into a
-// transition, is pure. It knows neither NATS nor Redis, and keeps no state of
+// transition, is pure. A transition says what the call was that led to it, for
+// whoever shows the run. It knows neither NATS nor Redis, and keeps no state of
 // its own.
 package executor

@@ -24,8 +24,8 @@ import (
 type SDK interface {
 	// Call calls a function; the error is only of the caller's own context.
 	Call(ctx context.Context, req *driver.Request) (*driver.Response, error)
-	Gateway(ctx context.Context, opts driver.GatewayOpts) (json.RawMessage, *driver.GatewayError)
-	AIGateway(ctx context.Context, opts driver.AIGatewayOpts) (json.RawMessage, *driver.GatewayError)
+	Gateway(ctx context.Context, opts driver.GatewayOpts) (driver.GatewayAnswer, *driver.GatewayError)
+	AIGateway(ctx context.Context, opts driver.AIGatewayOpts) (driver.GatewayAnswer, *driver.GatewayError)
 }
 
 // Functions finds the configuration that a run executes with.
@@ -53,12 +53,18 @@ type Config struct {
 	// Patience is how long the app of a durable endpoint may report nothing of
 	// a run before the run goes on by itself; default DefaultPatience.
 	Patience time.Duration
+	// RefuseStale refuses the steps of calls whose job was dispatched again
+	// meanwhile, or is gone (sdk-protocol §18.1).
+	RefuseStale bool
 	// OnTrouble, if set, is told why a run has to be called again, and with ""
 	// that the reason is gone.
 	OnTrouble func(run ulid.ULID, reason string)
 	// OnCall, if set, is told of each call that has ended, before what follows
 	// from it is stored. It must be quick and must not change what it is given.
 	OnCall func(*state.Called)
+	// Publish, if set, sends what a request made for a step got back to a
+	// realtime topic. It must not block.
+	Publish func(run ulid.ULID, to driver.Publish, body json.RawMessage) error
 }
 
 // There is one more worker for each so many, and a least number of them, that
@@ -234,7 +240,7 @@ func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job, bega
 	if err != nil {
 		return nil, fmt.Errorf("call function %s: %w", fn.Slug, err)
 	}
-	s.remote = e.remoteCalls(ctx, answer)
+	s.remote = e.remoteCalls(ctx, run.ID, answer)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -294,47 +300,4 @@ func request(s *situation) *driver.Request {
 		reenter(req, run)
 	}
 	return req
-}
-
-// remoteCalls makes the requests that gateway ops ask for, all at once.
-func (e *Executor) remoteCalls(ctx context.Context, answer *driver.Response) map[int]remoteResult {
-	var calls sync.WaitGroup
-	var mu sync.Mutex
-	results := map[int]remoteResult{}
-	for i := range answer.Ops {
-		op := &answer.Ops[i]
-		if op.Op != driver.OpGateway && op.Op != driver.OpAIGateway {
-			continue
-		}
-		calls.Go(func() {
-			result := e.remoteCall(ctx, op)
-			mu.Lock()
-			defer mu.Unlock()
-			results[i] = result
-		})
-	}
-	calls.Wait()
-	return results
-}
-
-func (e *Executor) remoteCall(ctx context.Context, op *driver.Opcode) (r remoteResult) {
-	if op.Op == driver.OpAIGateway {
-		opts, err := op.AIGateway()
-		if err != nil {
-			return badOptions("AIGatewayError", "Error making AI request: ", err)
-		}
-		r.memo, r.err = e.SDK.AIGateway(ctx, opts)
-		return r
-	}
-	opts, err := op.Gateway()
-	if err != nil {
-		return badOptions("GatewayError", "Error making gateway request: ", err)
-	}
-	r.memo, r.err = e.SDK.Gateway(ctx, opts)
-	return r
-}
-
-func badOptions(name, prefix string, err error) remoteResult {
-	failure := &driver.UserError{Name: name, Message: prefix + err.Error()}
-	return remoteResult{err: &driver.GatewayError{Name: name, Message: failure.Message, Memo: driver.MemoError(failure)}}
 }

@@ -2,14 +2,17 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"jetstep/executor/driver"
@@ -238,6 +241,36 @@ func TestGatewayOps(t *testing.T) {
 	require.Contains(t, memos["bad"], `{"error":{"message":"Error making gateway request: `)
 	require.Contains(t, memos["worse"], `{"error":{"message":"Error making AI request: `)
 	require.Contains(t, memos["worse"], `"name":"AIGatewayError"`)
+	for _, shown := range r.store.commits[0].Called.Ops {
+		require.Equal(t, shown.Op != "StepRun", shown.End >= shown.Start && shown.Start > 0, "%s says when it was made", shown.ID)
+	}
+}
+
+// What the requests got back goes to the topics that their steps name, if it
+// can; the steps end the same.
+func TestGatewayOpsPublish(t *testing.T) {
+	t.Parallel()
+	to := `,"publish":{"channel":"c","topic":"t"}}`
+	r := newRig(always(ops(2,
+		withOpts(driver.OpGateway, "up", "", `{"url":"http://up"`+to),
+		withOpts(driver.OpAIGateway, "ai", "", `{"url":"http://ai"`+to),
+		withOpts(driver.OpGateway, "down", "", `{"url":"http://down"`+to),
+		withOpts(driver.OpGateway, "quiet", "", `{"url":"http://quiet"}`),
+	)))
+	var mu sync.Mutex
+	published := map[string]int{}
+	r.Publish = func(run ulid.ULID, to driver.Publish, body json.RawMessage) error {
+		mu.Lock()
+		defer mu.Unlock()
+		require.Equal(t, goldenRun, run)
+		published[to.Channel+"/"+to.Topic+" "+string(body)]++
+		return errors.New("nobody can be reached")
+	}
+	job := startJob
+	job.Attempt = 1 // the last
+	require.NoError(t, r.execute(t.Context(), queue.Lease{RunID: goldenRun, Job: job}))
+	require.Equal(t, map[string]int{`c/t "pong"`: 1, `c/t {"ai":1}`: 1}, published)
+	require.Len(t, r.store.commits[0].Saves, 4)
 }
 
 // sdk-protocol §7.3, §7.4.
@@ -273,61 +306,6 @@ func TestRequestOfAJob(t *testing.T) {
 	// The captured id (§4.7).
 	s.job.Generation = 0
 	require.Equal(t, "01M8ADZCZ4YQ870JKK65JZ0V28", request(s).RequestID)
-}
-
-func TestWake(t *testing.T) {
-	t.Parallel()
-	run := newRun()
-	for name, c := range map[string]struct {
-		job    state.Job
-		always bool
-	}{
-		"alone":      {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ, Attempt: 3, Generation: 4}, true},
-		"in a group": {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ, Group: groupP1P2}, false},
-		"in a race":  {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ, Group: groupP1P2, Race: true}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			require.Equal(t, &state.Transition{
-				RunID: goldenRun, Job: "25z2v3tlk7qtb", Saves: []state.Save{{Step: stepZ, Memo: raw(`null`)}},
-				Discoveries: []state.Discovery{next("25z2v3tlk7qtb", state.JobEdge, stepZ, c.always)},
-				Ended:       &state.StepEnded{RunID: goldenRun, FunctionID: goldenFn, Step: stepZ},
-			}, wake(run, c.job, at), "the same job, with attempts of its own")
-		})
-	}
-}
-
-func TestTimeOut(t *testing.T) {
-	t.Parallel()
-	timeoutID, eventID := "2dgrgx4hjv8u2", "1vwzwzzff7a4q" // captured: K-w-timeout, and that of the group
-	invoke := `{"error":{"error":"InngestInvokeTimeoutError: Timed out waiting for invoked function to complete","message":"Timed out waiting for invoked function to complete","name":"InngestInvokeTimeoutError"}}`
-	for name, c := range map[string]struct {
-		kind   state.WaitKind
-		group  string
-		race   bool
-		memo   string
-		id     string
-		always bool
-	}{
-		"event":      {state.WaitEvent, "", false, `null`, timeoutID, true},
-		"signal":     {state.WaitSignal, "", false, `null`, timeoutID, true},
-		"invoke":     {state.WaitInvoke, "", false, invoke, timeoutID, true},
-		"in a group": {state.WaitEvent, groupP1P2, false, `null`, eventID, false},
-		"in a race":  {state.WaitEvent, groupP1P2, true, `null`, timeoutID, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			run := newRun()
-			run.Waits = []state.Wait{{Kind: c.kind, Step: stepW}}
-			job := state.Job{ID: "w", Kind: state.JobPause, MaxAttempts: 2, Step: stepW, Group: c.group, Race: c.race}
-			require.Equal(t, &state.Transition{
-				RunID: goldenRun, Job: "w", Saves: []state.Save{{Step: stepW, Memo: raw(c.memo)}}, Unwaits: []string{stepW},
-				Discoveries: []state.Discovery{next(c.id, state.JobEdge, stepW, c.always)},
-				Ended:       &state.StepEnded{RunID: goldenRun, FunctionID: goldenFn, Step: stepW, Kind: c.kind, TimedOut: true},
-			}, timeOut(run, job, at))
-		})
-	}
-	require.Equal(t, &state.Transition{RunID: goldenRun, Job: "w"}, timeOut(newRun(), state.Job{ID: "w", Step: stepW}, at), "it was resumed")
 }
 
 // sdk-protocol §15.3.

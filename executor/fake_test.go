@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"encoding/json"
 	"sync"
 
 	"github.com/google/uuid"
@@ -89,15 +88,15 @@ func (s *fakeSDK) Call(ctx context.Context, req *driver.Request) (*driver.Respon
 	return s.call(ctx, req)
 }
 
-func (s *fakeSDK) Gateway(_ context.Context, opts driver.GatewayOpts) (json.RawMessage, *driver.GatewayError) {
+func (s *fakeSDK) Gateway(_ context.Context, opts driver.GatewayOpts) (driver.GatewayAnswer, *driver.GatewayError) {
 	if opts.URL == "http://down" {
-		return nil, &driver.GatewayError{Name: "GatewayError", Message: "down", Memo: raw(`{"error":{"name":"GatewayError"}}`)}
+		return driver.GatewayAnswer{}, &driver.GatewayError{Name: "GatewayError", Message: "down", Memo: raw(`{"error":{"name":"GatewayError"}}`), Sent: driver.Sent{Status: 503, Size: 4}}
 	}
-	return raw(`{"data":"` + opts.URL + `"}`), nil
+	return driver.GatewayAnswer{Memo: raw(`{"data":"` + opts.URL + `"}`), Body: raw(`"pong"`), Sent: driver.Sent{Status: 201, Size: 3}}, nil
 }
 
-func (s *fakeSDK) AIGateway(_ context.Context, opts driver.AIGatewayOpts) (json.RawMessage, *driver.GatewayError) {
-	return raw(`{"data":"AI ` + opts.URL + `"}`), nil
+func (s *fakeSDK) AIGateway(_ context.Context, opts driver.AIGatewayOpts) (driver.GatewayAnswer, *driver.GatewayError) {
+	return driver.GatewayAnswer{Memo: raw(`{"data":"AI ` + opts.URL + `"}`), Body: raw(`{"ai":1}`)}, nil
 }
 
 // fakeFunctions knows one function.

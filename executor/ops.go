@@ -173,12 +173,11 @@ func (d *decision) sleep(op *driver.Opcode) error {
 	if err != nil {
 		return err
 	}
-	due := ceilMilli(until)
-	d.shown.Sleep = milliseconds(d.now, due)
+	d.shown.Sleep = until.Sub(d.now).Milliseconds()
 	d.t.Jobs = append(d.t.Jobs, state.Job{
 		ID:          function.SleepJob(d.run.Key(), op.ID),
 		Kind:        state.JobSleep,
-		Due:         due,
+		Due:         ceilMilli(until),
 		MaxAttempts: d.attempts,
 		Step:        op.ID,
 		Group:       d.groupOf(),
@@ -300,13 +299,15 @@ func (d *decision) waitForSignal(op *driver.Opcode) error {
 
 // gateway records the answer of a request that the executor made for a step.
 func (d *decision) gateway(op *driver.Opcode, result remoteResult) error {
-	memo := result.memo
-	if result.err != nil {
-		if d.mayRetry() {
-			d.shown.Error, d.stepErred = errorIn(result.err.Memo), true
-			return fmt.Errorf("step %q: %w", op.DisplayNameOrFallback(), result.err)
-		}
-		memo = result.err.Memo
+	memo, sent, failed := result.answer.Memo, result.answer.Sent, result.err
+	if failed != nil {
+		memo, sent = failed.Memo, failed.Sent
+	}
+	d.shown.GatewayStatus, d.shown.GatewaySize = sent.Status, sent.Size
+	ran(d.shown, result.began, result.ended)
+	if failed != nil && d.mayRetry() {
+		d.shown.Error, d.stepErred = jcs.Object(memo)["error"], true
+		return fmt.Errorf("step %q: %w", op.DisplayNameOrFallback(), failed)
 	}
 	if err := d.save(op, memo); err != nil {
 		return err
@@ -314,9 +315,6 @@ func (d *decision) gateway(op *driver.Opcode, result remoteResult) error {
 	d.discover(op, state.JobEdge, function.DiscoveryJob(d.run.Key(), op.ID))
 	return nil
 }
-
-// errorIn is the error object of a failed step's memo.
-func errorIn(memo json.RawMessage) json.RawMessage { return jcs.Object(memo)["error"] }
 
 // maxDefers is how many deferred functions a run may schedule.
 const maxDefers = 20
@@ -341,8 +339,12 @@ func (d *decision) addDefer(op *driver.Opcode) {
 	if err != nil || len(d.run.Defers)+len(d.t.Defers) >= maxDefers || size > driver.MaxDeferInput {
 		status, opts.Input = state.DeferRejected, nil
 	}
+	meta, err := state.ResolveMeta(opts.Meta)
+	if err != nil {
+		meta = nil // there is none, or it is not worth a rejection
+	}
 	d.t.Defers = append(d.t.Defers, state.Defer{
-		ID: op.ID, Slug: opts.FnSlug, Status: status, Input: canonical(opts.Input), UserID: op.Userland.ID, Meta: opts.Meta,
+		ID: op.ID, Slug: opts.FnSlug, Status: status, Input: canonical(opts.Input), UserID: op.Userland.ID, Meta: meta,
 	})
 }
 

@@ -41,7 +41,7 @@ func (e *Executor) Report(ctx context.Context, id ulid.ULID, steps []json.RawMes
 	s := &situation{
 		run: run, function: fn, appID: app, attempts: run.Endpoint.Attempts, now: now, called: now,
 		steps: maxSteps, size: size, newID: uuid.New, backoff: Backoff(1, e.RetryInterval, rand.Float64()),
-		remote: e.remoteCalls(ctx, answer),
+		remote: e.remoteCalls(ctx, run.ID, answer),
 	}
 	metadata := e.screenMetadata(run, ops)
 	t, dropped := report(s, answer)

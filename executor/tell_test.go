@@ -29,8 +29,8 @@ func (a answering) Call(context.Context, *driver.Request) (*driver.Response, err
 	return a.answer, nil
 }
 
-func (a answering) Gateway(context.Context, driver.GatewayOpts) (json.RawMessage, *driver.GatewayError) {
-	return nil, &driver.GatewayError{Name: "GatewayError", Message: "no such host"}
+func (a answering) Gateway(context.Context, driver.GatewayOpts) (driver.GatewayAnswer, *driver.GatewayError) {
+	return driver.GatewayAnswer{}, &driver.GatewayError{Name: "GatewayError", Message: "no such host"}
 }
 
 func (a answering) Executable(uuid.UUID) (*function.Function, uuid.UUID, bool) {

@@ -26,11 +26,16 @@ func show(ops []driver.Opcode) []state.CalledOp {
 			Input:     op.Input(),
 			Metadata:  op.Metadata,
 		}
-		if start := op.Timing.Start; !start.IsZero() {
-			shown[i].Start, shown[i].End = start.UnixMilli(), start.Add(op.Timing.Duration).UnixMilli()
-		}
+		ran(&shown[i], op.Timing.Start, op.Timing.Start.Add(op.Timing.Duration))
 	}
 	return shown
+}
+
+// ran says when a step did, if that is known.
+func ran(shown *state.CalledOp, from, to time.Time) {
+	if !from.IsZero() {
+		shown.Start, shown.End = from.UnixMilli(), to.UnixMilli()
+	}
 }
 
 // showing is where to tell more of the i-th op.
@@ -41,8 +46,8 @@ func (d *decision) showing(i int) *state.CalledOp {
 	return new(state.CalledOp)
 }
 
-// tell says what the call was and what became of it. The decision is complete.
-func (d *decision) tell() *state.Called {
+// callFact is what the call was and what became of it. The decision is complete.
+func (d *decision) callFact() *state.Called {
 	c := &state.Called{
 		RunID:      d.run.ID,
 		FunctionID: d.run.FunctionID,
@@ -99,6 +104,3 @@ func (d *decision) failedOutput() json.RawMessage {
 func ended(run *state.Run, step string, kind state.WaitKind) *state.StepEnded {
 	return &state.StepEnded{RunID: run.ID, FunctionID: run.FunctionID, Step: step, Kind: kind, TimedOut: kind != 0}
 }
-
-// milliseconds from one moment to another, 0 when that is past.
-func milliseconds(from time.Time, to int64) int64 { return max(to-from.UnixMilli(), 0) }

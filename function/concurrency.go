@@ -104,7 +104,7 @@ func (c *Concurrency) RunLimit() (limit RunLimit, ok bool) {
 // splitConcurrency is the JSON form with limits on runs.
 type splitConcurrency struct {
 	Runs  []RunLimit  `json:"fn"`
-	Steps []StepLimit `json:"step"`
+	Steps []StepLimit `json:"step,omitempty"`
 }
 
 // MarshalJSON writes the stored form (sdk-protocol §6.3): an array of step

@@ -350,3 +350,10 @@ func TestCronJitterBounds(t *testing.T) {
 		require.Less(t, jitter, 2*time.Second)
 	}
 }
+
+// sdk-protocol §4.7.
+func TestStepID(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8", StepID("a", 0))
+	require.Equal(t, "de89bfaf06245091a7873290a793604612302247", StepID("a", 1))
+}

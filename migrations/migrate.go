@@ -62,6 +62,10 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect, log *slog.Logger) error
 	if err != nil {
 		return err
 	}
+	if catalog.legacy == 0 && len(catalog.versions) == 0 {
+		log.InfoContext(ctx, "making a new database")
+		log = slog.New(slog.DiscardHandler) // of what it is made is of no interest
+	}
 	if err := plan.run(ctx, db, d, log); err != nil {
 		return err
 	}

@@ -10,8 +10,8 @@ cd "$(dirname "$0")/.."
 
 # npm packages can contain Go code, which is none of ours.
 all=$(go list ./... | grep -v /node_modules/)
-process='^jetstep/tests/(sdk|crash|bench)(/|$)'
-machinery='^jetstep/tests(/|$)|/generated$|/(queue|state|trace|view)test$'
+process='^jetstep/tests/(sdk|crash|bench|readmodel|load)(/|$)'
+machinery='^jetstep/tests(/|$)|/generated$|/(queue|redis|state|trace|view)test$'
 
 case "${1:-all}" in
 all) echo "$all" ;;

@@ -36,13 +36,23 @@ func (e *Encoder) Reset() {
 
 // Decode calls visit for each record of a payload.
 func Decode(payload []byte, visit func(*Record) error) error {
+	return decode(payload, (*Record).code, visit)
+}
+
+// DecodeState is Decode without the facts that are only told to the history,
+// which are most of a log of calls and change no Index.
+func DecodeState(payload []byte, visit func(*Record) error) error {
+	return decode(payload, (*Record).codeState, visit)
+}
+
+func decode(payload []byte, code func(*Record, *coder), visit func(*Record) error) error {
 	if len(payload) == 0 || payload[0] != formatVersion {
 		return fmt.Errorf("%w: payload of unknown format", ErrCorrupt)
 	}
 	c := coder{b: payload[1:], reading: true}
 	for len(c.b) > 0 {
 		var r Record
-		c.block(r.code)
+		c.block(func(c *coder) { code(&r, c) })
 		if c.err != nil {
 			return c.err
 		}
@@ -63,9 +73,23 @@ func (r *Record) code(c *coder) {
 		}
 		return
 	}
+	r.read(c, func(uint8) bool { return false })
+}
+
+// codeState is code for reading alone, without what is told.
+func (r *Record) codeState(c *coder) {
+	c.int64(&r.At)
+	r.read(c, isTold)
+}
+
+func (r *Record) read(c *coder, skip func(tag uint8) bool) {
 	for len(c.b) > 0 && c.err == nil {
 		var tag uint8
 		c.uint8(&tag)
+		if skip(tag) {
+			c.block(func(*coder) {})
+			continue
+		}
 		op := newOp(tag)
 		if op == nil {
 			c.fail("unknown op %d", tag)

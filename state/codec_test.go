@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -399,6 +400,58 @@ func TestCommandRoundTrip(t *testing.T) {
 
 // FuzzDecode: no bytes make a reader panic; what it refuses it calls corrupt;
 // what it accepts means the same when written again, and can be applied.
+// What is told changes no Index, so whoever only wants that need not read it.
+func TestDecodeState(t *testing.T) {
+	t.Parallel()
+	var e Encoder
+	var want []Op
+	for _, op := range filled() {
+		e.Add(&Record{At: 7, Ops: []Op{op, &Carried{}, &Owned{Node: "n"}}})
+		if !isTold(op.tag()) {
+			want = append(want, op)
+		}
+		want = append(want, &Owned{Node: "n"})
+	}
+	var got []Op
+	require.NoError(t, DecodeState(e.Bytes(), func(r *Record) error {
+		require.EqualValues(t, 7, r.At)
+		got = append(got, r.Ops...)
+		return nil
+	}))
+	require.Equal(t, want, got)
+
+	cut := e.Bytes()[:e.Len()-1]
+	require.ErrorIs(t, DecodeState(cut, func(*Record) error { return nil }), ErrCorrupt)
+}
+
+func TestWhatIsToldChangesNoIndex(t *testing.T) {
+	t.Parallel()
+	var told []Op
+	for _, op := range filled() {
+		if isTold(op.tag()) {
+			told = append(told, op)
+		}
+	}
+	require.Len(t, told, 4)
+	for seed := range uint64(20) {
+		all, rest := NewIndex(), NewIndex()
+		var e Encoder
+		var at int64
+		for _, r := range newAuthor(seed).records(50) {
+			r.Ops = append(slices.Clone(told), r.Ops...)
+			e.Add(r)
+			at = r.At
+		}
+		require.NoError(t, Decode(e.Bytes(), func(r *Record) error { all.Apply(r); return nil }))
+		require.NoError(t, DecodeState(e.Bytes(), func(r *Record) error {
+			require.Less(t, len(r.Ops), 5, "nothing of what is told")
+			rest.Apply(r)
+			return nil
+		}))
+		require.Equal(t, dump(t, all, at), dump(t, rest, at))
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, op := range filled() {
 		f.Add([]byte(encodedRecord(&Record{At: 1, Ops: []Op{op}})))

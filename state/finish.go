@@ -139,7 +139,8 @@ func afterString(b []byte) []byte {
 	return nil
 }
 
-// deferEvents start the deferred functions of an ended run.
+// deferEvents start the deferred functions of an ended run. "hashed_id" is an
+// addition: it lets the history tell which request a deferred run comes from.
 func deferEvents(run *Run, app uuid.UUID) []Outgoing {
 	var events []Outgoing
 	for _, d := range run.Defers {
@@ -151,7 +152,7 @@ func deferEvents(run *Run, app uuid.UUID) []Outgoing {
 			data = map[string]json.RawMessage{}
 		}
 		about, err := json.Marshal(map[string]string{
-			"fn_slug": d.Slug, "parent_app_id": app.String(), "parent_fn_id": run.FunctionID.String(),
+			"fn_slug": d.Slug, "hashed_id": d.ID, "parent_app_id": app.String(), "parent_fn_id": run.FunctionID.String(),
 			"parent_fn_slug": run.Slug, "parent_run_id": run.ID.String(),
 		})
 		if err != nil {

@@ -181,10 +181,10 @@ func TestDeferredFunctionsAreScheduled(t *testing.T) {
 			got = append(got, string(e.Data))
 			ids = append(ids, e.ID)
 		}
-		about := func(slug string) string {
-			return `"_inngest":{"fn_slug":"` + slug + `","parent_app_id":"` + appID.String() + `","parent_fn_id":"7b6161aa-4d50-5d0e-8544-170d69b22f7a","parent_fn_slug":"app-parent","parent_run_id":"01M8ACJ53Q4C9CY2R4XF81WTHD"}`
+		about := func(id, slug string) string {
+			return `"_inngest":{"fn_slug":"` + slug + `","hashed_id":"` + id + `","parent_app_id":"` + appID.String() + `","parent_fn_id":"7b6161aa-4d50-5d0e-8544-170d69b22f7a","parent_fn_slug":"app-parent","parent_run_id":"01M8ACJ53Q4C9CY2R4XF81WTHD"}`
 		}
-		require.Equal(t, []string{`{` + about("app-later") + `,"a":1}`, `{` + about("app-empty") + `}`, `{` + about("app-null") + `}`}, got)
+		require.Equal(t, []string{`{` + about("d1", "app-later") + `,"a":1}`, `{` + about("d4", "app-empty") + `}`, `{` + about("d5", "app-null") + `}`}, got)
 		require.Equal(t, []string{
 			function.DeferEventID(run.ID, "d1").String(), function.DeferEventID(run.ID, "d4").String(), function.DeferEventID(run.ID, "d5").String(),
 		}, ids, "the same run always schedules the same events")

@@ -6,10 +6,10 @@ import (
 	"jetstep/jcs"
 )
 
-// Fit makes an event about the end of a run small enough to be published: a
-// run's input and output can together be larger than a message may be. What it
-// carries along is left out, field by field until it fits, and
-// "_inngest.omitted" says what.
+// Fit makes an event about a run small enough to be published: a run's input
+// and output can together be larger than a message may be, and so can the
+// request that began it. What the event carries along is left out, field by
+// field until it fits, and "_inngest.omitted" says what.
 func (e *SentEvent) Fit(limit int) {
 	if len(e.Data) <= limit {
 		return
@@ -19,7 +19,7 @@ func (e *SentEvent) Fit(limit int) {
 		return // it is no object: nothing to leave out
 	}
 	var omitted []string
-	for _, field := range []string{"events", "result", "event", "error"} {
+	for _, field := range []string{"events", "result", "event", "error", "body"} {
 		if _, ok := data[field]; !ok {
 			continue
 		}

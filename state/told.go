@@ -164,6 +164,15 @@ func (o *StepEnded) code(c *coder) {
 func (o *Carried) tag() uint8  { return tagCarried }
 func (o *Carried) code(*coder) {}
 
+// isTold tells the tags of the facts of this file.
+func isTold(tag uint8) bool {
+	switch tag {
+	case tagCalled, tagReported, tagStepEnded, tagCarried:
+		return true
+	}
+	return false
+}
+
 // Nothing follows from what is told.
 func (o *Called) apply(*Index, int64)    {}
 func (o *Reported) apply(*Index, int64)  {}

@@ -115,7 +115,7 @@ var ErrAppNotFound = errors.New("app not found")
 // is none.
 func (s *Syncer) Remove(ctx context.Context, url string) error {
 	apps := s.cfg.Registry.Catalog().AppsByURL(normalURL(url))
-	if len(apps) == 0 {
+	if len(apps) == 0 || url == "" { // apps without a URL are not meant
 		return fmt.Errorf("%w: %s", ErrAppNotFound, url)
 	}
 	for _, app := range apps {

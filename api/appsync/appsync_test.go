@@ -230,6 +230,10 @@ func TestRemove(t *testing.T) {
 	require.Equal(t, 1, f.logs.count("app removed"))
 	require.ErrorIs(t, f.Remove(t.Context(), "http://127.0.0.1:3000/api/inngest"), ErrAppNotFound)
 
+	_, err = f.Register(t.Context(), nil, []byte(`{"appName":"without"}`))
+	require.NoError(t, err)
+	require.ErrorIs(t, f.Remove(t.Context(), ""), ErrAppNotFound, "apps without a URL are not meant")
+
 	answer, err := f.Register(t.Context(), nil, registration("app", "a"))
 	require.NoError(t, err)
 	require.True(t, answer.Modified, "it comes back")

@@ -54,10 +54,34 @@ func (s *Syncer) Register(ctx context.Context, header http.Header, body []byte) 
 	if err != nil {
 		return Response{}, &Refusal{Status: http.StatusBadRequest, Bare: true, Message: err.Error()}
 	}
-	if registration.AppName == "" {
+	switch {
+	case registration.AppName == "":
 		return Response{}, &Refusal{Status: http.StatusBadRequest, Message: "App ID required"}
+	case hasZero(body):
+		return Response{}, &Refusal{Status: http.StatusBadRequest, Bare: true, Message: "Invalid request: names and URLs cannot have zero bytes"}
 	}
 	return s.register(ctx, plan(registration, header.Get(headerEnv), header.Get(headerPlatform), time.Now()))
+}
+
+// hasZero tells whether a string in JSON has a zero byte, which nobody means and
+// PostgreSQL does not store.
+func hasZero(text []byte) bool {
+	const escape = `\u0000`
+	for from := 0; ; {
+		i := bytes.Index(text[from:], []byte(escape))
+		if i < 0 {
+			return false
+		}
+		at := from + i
+		backslashes := 0
+		for at-backslashes > 0 && text[at-backslashes-1] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
+			return true
+		}
+		from = at + len(escape)
+	}
 }
 
 // register stores what was decided about a registration.
@@ -87,8 +111,9 @@ func (s *Syncer) register(ctx context.Context, decided decision) (Response, erro
 }
 
 // appID is under which id an app is stored: that of the active app of its
-// name, else of a placeholder at its URL that somehow has functions, else its
-// own.
+// name, else of a placeholder at its URL that somehow has functions, else of a
+// removed app of its name, which had another id in a database that was taken
+// over, else its own.
 func (s *Syncer) appID(app *function.App) uuid.UUID {
 	catalog := s.cfg.Registry.Catalog()
 	if known, ok := catalog.AppByName(app.Name); ok {
@@ -97,6 +122,14 @@ func (s *Syncer) appID(app *function.App) uuid.UUID {
 	for _, placeholder := range catalog.AppsByURL(app.URL) {
 		if placeholder.Name == "" && len(placeholder.Functions) > 0 {
 			return placeholder.ID
+		}
+	}
+	if _, ok := catalog.App(app.ID); ok {
+		return app.ID
+	}
+	for former := range catalog.All() {
+		if former.Name == app.Name {
+			return former.ID
 		}
 	}
 	return app.ID

@@ -46,6 +46,7 @@ func TestRefusals(t *testing.T) {
 		"other kind, cloud": {"cloud", "dev", `{`, Refusal{Status: 400, Bare: true, Message: "Expected server kind cloud, got dev"}, ""},
 		"no JSON":           {"dev", "dev", `{nope`, Refusal{Status: 400, Bare: true, Message: "Invalid request: invalid character 'n' looking for beginning of object key string"}, ""},
 		"no name":           {"dev", "", `{}`, Refusal{Status: 400, Message: "App ID required"}, ""},
+		"zero bytes":        {"dev", "", `{"appName":"a\u0000"}`, Refusal{Status: 400, Bare: true, Message: "Invalid request: names and URLs cannot have zero bytes"}, ""},
 		"blocked":           {"dev", "dev", blocked, Refusal{Status: 400, Code: "sdk_version_denied", Message: "App sync was blocked because this application is using an Inngest JavaScript SDK with a known security vulnerability. Please upgrade to v3.54.0 or later. See more information: https://www.inngest.com/blog/cve-2026-42047"}, "sdk_version_denied"},
 		"invalid":           {"dev", "dev", string(registrationOf("app", config("app", "ok"), `{"id":"app-bad","name":"","triggers":[]}`)), Refusal{Status: 400, Message: "At least one function is invalid"}, "A function name is required"},
 	}
@@ -75,6 +76,15 @@ func TestRefusals(t *testing.T) {
 			require.Equal(t, 1, f.registry.writes, "the same again is not stored again")
 			require.Equal(t, 1, f.logs.count("app not synced"), "nor logged")
 		})
+	}
+}
+
+func TestHasZero(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		``: false, `"a"`: false, `"\u0001"`: false, `"\u0000"`: true, `"\\u0000"`: false, `"\\\u0000"`: true, `"\\u0000\u0000"`: true,
+	} {
+		require.Equal(t, want, hasZero([]byte(text)), text)
 	}
 }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/bus"
-	"jetstep/function"
 	"jetstep/history/trace"
 	"jetstep/history/view"
 	"jetstep/state"
@@ -30,18 +29,16 @@ type Engine interface {
 	Load(ctx context.Context, run ulid.ULID) (*state.Run, error)
 	// Cancel ends a live run, or fails with state.ErrRunNotFound.
 	Cancel(ctx context.Context, run ulid.ULID) error
-	// NewRunID names a run of a function that is about to be started. Runs of
-	// the same key, unless it is empty, are where they exclude each other.
-	NewRunID(fn *function.Function, key string) ulid.ULID
+	// NewRunID names a run that is about to be started; NewRunIDFor one that
+	// excludes others with the same key.
+	NewRunID(fn uuid.UUID) (ulid.ULID, error)
+	NewRunIDFor(fn uuid.UUID, key string) (ulid.ULID, error)
 	// StartRun makes a start durable; the run is made soon.
 	StartRun(ctx context.Context, start state.Start) error
-	// BeginRun is told what becomes of the start. It fails with one of the
+	// StartNow is told what becomes of the start. It fails with one of the
 	// reasons for which no run is made, such as state.ErrRepeated, which comes
 	// with the id of the run that there is.
-	BeginRun(ctx context.Context, start state.Start) (ulid.ULID, error)
-	// LastEvent is the position in EVENTS from which on a run that is started
-	// now looks out for events.
-	LastEvent() uint64
+	StartNow(ctx context.Context, start state.Start) (ulid.ULID, error)
 }
 
 // Registry has the registered functions.
@@ -50,7 +47,9 @@ type Registry interface {
 	SetPaused(ctx context.Context, fn uuid.UUID, paused bool) error
 }
 
-// Reader is the history. Look-ups of one record fail with view.ErrNotFound.
+// Reader is the history as it is written, with nothing that is only known live:
+// a run that has ended in it is there with all its steps. Look-ups of one record
+// fail with view.ErrNotFound.
 type Reader interface {
 	Run(ctx context.Context, id ulid.ULID) (view.Run, error)
 	Runs(ctx context.Context, query view.RunQuery) ([]view.Run, error)
@@ -108,7 +107,7 @@ func (c *Commands) Cancel(ctx context.Context, run ulid.ULID) error {
 	if !errors.Is(err, state.ErrRunNotFound) {
 		return err
 	}
-	if _, err := c.Reader.Run(ctx, run); err != nil {
+	if _, err := c.ended(ctx, run); err != nil {
 		return err
 	}
 	return ErrEnded

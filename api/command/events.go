@@ -10,7 +10,6 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/bus"
-	"jetstep/history/view"
 	"jetstep/jcs"
 )
 
@@ -35,16 +34,14 @@ func (c *Commands) Send(ctx context.Context, event json.RawMessage) (ulid.ULID, 
 // the present time, without an id of its sender's, which would exclude another
 // run. It fails with view.ErrNotFound and ErrInternalEvent.
 func (c *Commands) Resend(ctx context.Context, id ulid.ULID) (ulid.ULID, error) {
-	found, err := c.Reader.EventsByID(ctx, []ulid.ULID{id})
-	switch {
-	case err != nil:
-		return ulid.ULID{}, fmt.Errorf("send event %s again: %w", id, err)
-	case len(found) == 0:
-		return ulid.ULID{}, fmt.Errorf("send event %s again: %w", id, view.ErrNotFound)
-	case strings.HasPrefix(found[0].Name, "inngest/"):
-		return ulid.ULID{}, fmt.Errorf("send event %s again: %w", id, ErrInternalEvent)
+	found, err := c.received(ctx, id)
+	if err == nil && strings.HasPrefix(found.Name, "inngest/") {
+		err = ErrInternalEvent
 	}
-	event := eventOf(found[0])
+	if err != nil {
+		return ulid.ULID{}, fmt.Errorf("send event %s again: %w", id, err)
+	}
+	event := eventOf(found)
 	again, err := jcs.Encode(struct {
 		Name    string          `json:"name"`
 		Data    json.RawMessage `json:"data,omitempty"`

@@ -62,36 +62,51 @@ type Begin struct {
 const claimFor = 24 * time.Hour
 
 // Begin stores the event of an invocation and then the run, and returns its id.
-// It fails with ErrNoFunction, or with one of the reasons for which a start
-// makes no run: state.ErrRepeated comes with the id of the run that there is.
-// The event is stored in any case.
+// It fails with ErrNoFunction, with ingest.ErrInvokeEvent, or with one of the
+// reasons for which a start makes no run: state.ErrRepeated comes with the id
+// of the run that there is. Then the event is stored all the same.
 func (c *Commands) Begin(ctx context.Context, begin Begin) (ulid.ULID, error) {
 	fn, ok := c.Registry.Catalog().Function(begin.Function)
 	if !ok {
 		return ulid.ULID{}, fmt.Errorf("begin a run of function %s: %w", begin.Function, ErrNoFunction)
 	}
-	body, err := jcs.Encode(invokedEvent{ID: begin.Key, Data: begin.Data})
+	start, err := c.invocation(ctx, fn.Function, begin)
 	if err != nil {
 		return ulid.ULID{}, fmt.Errorf("begin a run of %s: %w", fn.Slug, err)
 	}
-	start := state.Start{RunID: c.Engine.NewRunID(fn.Function, begin.Key), FunctionID: fn.ID}
-	event, err := c.Events.InvokeRun(ctx, fn.Slug, start.RunID, body)
-	if err != nil {
-		return ulid.ULID{}, fmt.Errorf("begin a run of %s: %w", fn.Slug, err)
-	}
-	canonical, err := jcs.Canonicalize(event.AppendJSON(nil, true))
-	if err != nil {
-		return ulid.ULID{}, fmt.Errorf("begin a run of %s: %w", fn.Slug, err)
-	}
-	start.Idempotency = function.IdempotencyKey(fn.ID, event.ID)
-	start.Events, start.EventIDs, start.Trigger = []json.RawMessage{canonical}, []ulid.ULID{event.InternalID}, event.Name
-	start.Mark = c.Engine.LastEvent()
-	if begin.Key != "" {
-		start.ClaimFor = claimFor.Milliseconds()
-	}
-	run, err := c.Engine.BeginRun(ctx, start)
+	run, err := c.Engine.StartNow(ctx, *start)
 	if err != nil {
 		err = fmt.Errorf("begin a run of %s: %w", fn.Slug, err)
 	}
 	return run, err
+}
+
+// invocation stores the event and makes the start of its run.
+func (c *Commands) invocation(ctx context.Context, fn *function.Function, begin Begin) (*state.Start, error) {
+	start := &state.Start{FunctionID: fn.ID}
+	var err error
+	if begin.Key != "" {
+		start.RunID, err = c.Engine.NewRunIDFor(fn.ID, begin.Key)
+		start.ClaimFor = claimFor.Milliseconds()
+	} else {
+		start.RunID, err = c.Engine.NewRunID(fn.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	body, err := jcs.Encode(invokedEvent{ID: begin.Key, Data: begin.Data})
+	if err != nil {
+		return nil, err
+	}
+	event, err := c.Events.InvokeRun(ctx, fn.Slug, start.RunID, body)
+	if err != nil {
+		return nil, err
+	}
+	canonical, err := jcs.Canonicalize(event.AppendJSON(nil, true))
+	if err != nil {
+		return nil, err
+	}
+	start.Idempotency = function.IdempotencyKey(fn.ID, event.ID)
+	start.Events, start.EventIDs, start.Trigger = []json.RawMessage{canonical}, []ulid.ULID{event.InternalID}, event.Name
+	return start, nil
 }

@@ -50,12 +50,14 @@ func (c *Commands) Rerun(ctx context.Context, rerun Rerun) (ulid.ULID, error) {
 	if !ok {
 		return ulid.ULID{}, fmt.Errorf("rerun %s: function %s: %w", rerun.Run, past.function, ErrNoFunction)
 	}
-	start := state.Start{
-		RunID: c.Engine.NewRunID(fn.Function, ""), FunctionID: fn.ID,
-		Events: []json.RawMessage{past.event}, EventIDs: []ulid.ULID{past.eventID}, Trigger: past.trigger, Cron: past.cron,
-		Mark: c.Engine.LastEvent(), Original: past.original,
+	id, err := c.Engine.NewRunID(fn.ID)
+	if err != nil {
+		return ulid.ULID{}, fmt.Errorf("rerun %s: %w", rerun.Run, err)
 	}
-	start.Idempotency = function.IdempotencyKey(fn.ID, start.RunID.String())
+	start := state.Start{
+		RunID: id, FunctionID: fn.ID, Idempotency: function.IdempotencyKey(fn.ID, id.String()), Original: past.original,
+		Events: []json.RawMessage{past.event}, EventIDs: []ulid.ULID{past.eventID}, Trigger: past.trigger, Cron: past.cron,
+	}
 	if rerun.Step != "" {
 		if err := past.goOnFrom(&start, rerun.Step, rerun.Input); err != nil {
 			return ulid.ULID{}, fmt.Errorf("rerun %s: %w", rerun.Run, err)
@@ -106,16 +108,18 @@ func (c *Commands) past(ctx context.Context, id ulid.ULID) (*past, error) {
 	if err != nil && !errors.Is(err, state.ErrRunNotFound) {
 		return nil, err
 	}
+	var run view.Run
+	if live == nil {
+		if run, err = c.ended(ctx, id); err != nil {
+			return nil, err
+		}
+	}
 	rows, err := c.Reader.Spans(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if live != nil {
 		return pastOfLive(live, rows), nil
-	}
-	run, err := c.Reader.Run(ctx, id)
-	if err != nil {
-		return nil, err
 	}
 	p := &past{function: run.FunctionID, original: id, rows: rows}
 	if run.Cron != nil {

@@ -1,11 +1,10 @@
 package command
 
 import (
-	"crypto/sha1"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
+	"jetstep/function"
 	"jetstep/history/trace"
 	"jetstep/jcs"
 	"jetstep/state"
@@ -43,7 +42,7 @@ func stepsOf(live *state.Run, rows []trace.Row) []trace.Step {
 // findStep is the index of the step that a person means by its hashed id or by
 // its name (graphql §16), which may be that of several.
 func findStep(steps []trace.Step, wanted string) (int, error) {
-	hashed := hashStep(wanted)
+	hashed := function.StepID(wanted, 0)
 	found := -1
 	for i, step := range steps {
 		switch {
@@ -60,13 +59,6 @@ func findStep(steps []trace.Step, wanted string) (int, error) {
 		return 0, fmt.Errorf("%w: %s", ErrNoSuchStep, wanted)
 	}
 	return found, nil
-}
-
-// hashStep is the hashed id of the first step that a function calls so
-// (sdk-protocol §11).
-func hashStep(userID string) string {
-	sum := sha1.Sum([]byte(userID))
-	return hex.EncodeToString(sum[:])
 }
 
 // memosBefore are what a run remembers that begins at a step: the steps which

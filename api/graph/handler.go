@@ -21,6 +21,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"jetstep/api/graph/generated"
+	"jetstep/history/view"
 )
 
 // cachedQueries is how many parsed documents are kept.
@@ -70,6 +71,9 @@ func New(config Config) http.Handler {
 
 // present shows an error of a resolver as the original does: by its path only.
 func present(ctx context.Context, err error) *gqlerror.Error {
+	if errors.Is(err, view.ErrUnavailable) {
+		err = &gqlerror.Error{Message: view.ErrUnavailable.Error(), Path: graphql.GetPath(ctx)}
+	}
 	shown := graphql.DefaultErrorPresenter(ctx, err)
 	if shown.Path != nil && shown.Extensions["code"] == nil {
 		shown.Locations = nil

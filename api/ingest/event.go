@@ -13,6 +13,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/bus"
+	"jetstep/state"
 )
 
 // The bounds of one event.
@@ -219,7 +220,7 @@ func (f *fields) complete(e *bus.Event, now time.Time) error {
 		return errors.New("timestamp is after Jan 1, 2100")
 	}
 	if !f.meta.absent() {
-		meta, err := parseMeta(f.meta.raw)
+		meta, err := state.ResolveMeta(f.meta.raw)
 		if err != nil {
 			return err
 		}

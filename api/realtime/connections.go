@@ -49,6 +49,13 @@ func (c *connections) begin(sub *subscriber, notify bool) (end func(), err error
 	}, nil
 }
 
+// count is the number of open connections.
+func (c *connections) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open)
+}
+
 func (c *connections) drain(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -133,6 +133,19 @@ var errUnreadable = errors.New("request body cannot be read")
 
 func unreadable(err error) error { return fmt.Errorf("%w: %w", errUnreadable, err) }
 
+// PublishResponse sends what a request made for a step of a run got back to a
+// topic, as one message (sdk-protocol §12.9). body is JSON.
+func (s *Server) PublishResponse(run ulid.ULID, channel, topic string, body json.RawMessage) error {
+	t := runTopic(channel, topic)
+	if err := t.validate(); err != nil {
+		return err
+	}
+	if len(body) > maxMessage {
+		return fmt.Errorf("%w: %d bytes, at most %d", bus.ErrTooLarge, len(body), maxMessage)
+	}
+	return s.send(target{topics: []Topic{t}, runID: &run}, kindData, body)
+}
+
 // send publishes a message to each topic of the target.
 func (s *Server) send(to target, kind string, data json.RawMessage) error {
 	return s.sendEach(to, func(t Topic) any {
@@ -153,6 +166,7 @@ func (s *Server) sendEach(to target, what func(Topic) any) error {
 		if err := s.cfg.Broker.PublishRealtime(t.subject(), body); err != nil {
 			return err
 		}
+		s.counts.published.Add(1)
 	}
 	return nil
 }

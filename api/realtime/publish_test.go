@@ -39,6 +39,22 @@ func TestPublish(t *testing.T) {
 	require.Equal(t, "3", string(socket.message().Data), "of several topics, and of none but its own")
 }
 
+// What the server publishes for a step looks like what an app publishes.
+func TestPublishResponse(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	socket := f.connect(t, f.token(t, "chan1", "topicA"))
+	require.NoError(t, f.PublishResponse(someRun, "chan1", "topicA", []byte(`{"a":1}`)))
+	got := socket.message()
+	require.Equal(t, kindData, got.Kind)
+	require.Equal(t, &someRun, got.RunID)
+	require.JSONEq(t, `{"a":1}`, string(got.Data))
+
+	require.ErrorContains(t, f.PublishResponse(someRun, "chan1", "", []byte(`1`)), "topic is empty")
+	large := []byte(`"` + strings.Repeat("x", maxMessage) + `"`)
+	require.ErrorIs(t, f.PublishResponse(someRun, "chan1", "topicA", large), bus.ErrTooLarge)
+}
+
 func TestPublishRefuses(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)

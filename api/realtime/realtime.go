@@ -53,13 +53,14 @@ type Config struct {
 }
 
 // Server answers the requests of publishers and subscribers. Its methods are
-// safe for concurrent use.
+// safe for concurrent use. It is a prometheus.Collector.
 type Server struct {
 	cfg    Config
 	log    *slog.Logger
 	tokens tokens
 	hub    *hub
 	conns  connections
+	counts counts
 
 	heartbeat   time.Duration
 	sseLifetime time.Duration

@@ -22,6 +22,7 @@ func (s *Server) SSE(w http.ResponseWriter, r *http.Request) {
 	header.Set("Access-Control-Expose-Headers", "Content-Type")
 	w.WriteHeader(http.StatusOK)
 	if err := s.serveEvents(eventWriter{w, http.NewResponseController(w)}, r, sub); err != nil {
+		s.disconnected(err)
 		s.log.Debug("subscriber disconnected", "reason", err)
 	}
 }

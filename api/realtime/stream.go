@@ -120,6 +120,7 @@ func (s *Server) tee(w http.ResponseWriter, r *http.Request, to Topic) error {
 			if err := s.cfg.Broker.PublishRealtime(subject, buffer[:len(rawPrefix)+n]); err != nil {
 				return err
 			}
+			s.counts.published.Add(1)
 		}
 		switch {
 		case errors.Is(readErr, io.EOF):

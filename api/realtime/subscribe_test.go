@@ -222,6 +222,7 @@ func TestSlowSubscribers(t *testing.T) {
 	text, err := io.ReadAll(events)
 	require.NoError(t, err)
 	require.Equal(t, ":\n\n:subscriber is too slow, messages were lost\n\n", string(text))
+	eventually(t, func() bool { return shown(t, f.Server)["jetstep_realtime_slow_subscribers_total"] == 2 }, "both are counted")
 }
 
 func TestWaitingIsBounded(t *testing.T) {

@@ -1,8 +1,6 @@
 package realtime
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,8 +21,6 @@ const (
 	issuer = "rt.inngest.com"
 	// tokenLife is for connecting only: a connection outlives its token.
 	tokenLife = time.Minute
-	// devSecret signs tokens where nothing is secret (http-api §4).
-	devSecret = "dev-mode-is-not-secret"
 	// secretPurpose derives the tokens' secret from the signing key, which all
 	// processes of a cluster share.
 	secretPurpose = "jetstep realtime tokens"
@@ -95,17 +91,7 @@ func newTokens(keys []string, now func() time.Time) tokens {
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer),
 		jwt.WithExpirationRequired(), jwt.WithTimeFunc(now),
 	)}
-	for _, key := range keys {
-		if key == "" {
-			continue
-		}
-		mac := hmac.New(sha256.New, []byte(signing.NormalizeKey(key)))
-		mac.Write([]byte(secretPurpose))
-		t.secrets = append(t.secrets, mac.Sum(nil))
-	}
-	if len(t.secrets) == 0 {
-		t.secrets = [][]byte{[]byte(devSecret)}
-	}
+	t.secrets = signing.Secrets(secretPurpose, keys...)
 	return t
 }
 

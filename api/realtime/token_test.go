@@ -9,6 +9,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 
+	"jetstep/executor/signing"
 	"jetstep/function"
 )
 
@@ -101,19 +102,19 @@ func TestForgedTokens(t *testing.T) {
 		require.NoError(t, err)
 		return text
 	}
-	_, err := tokens.verify(sign(jwt.SigningMethodHS256, []byte(devSecret), valid()))
+	_, err := tokens.verify(sign(jwt.SigningMethodHS256, []byte(signing.DevSecret), valid()))
 	require.NoError(t, err)
 
 	_, err = tokens.verify(sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, valid()))
 	require.ErrorIs(t, err, jwt.ErrTokenSignatureInvalid)
-	_, err = tokens.verify(sign(jwt.SigningMethodHS512, []byte(devSecret), valid()))
+	_, err = tokens.verify(sign(jwt.SigningMethodHS512, []byte(signing.DevSecret), valid()))
 	require.ErrorIs(t, err, jwt.ErrTokenSignatureInvalid)
 	c := valid()
 	c.ExpiresAt = nil
-	_, err = tokens.verify(sign(jwt.SigningMethodHS256, []byte(devSecret), c))
+	_, err = tokens.verify(sign(jwt.SigningMethodHS256, []byte(signing.DevSecret), c))
 	require.ErrorIs(t, err, jwt.ErrTokenRequiredClaimMissing)
 	c = valid()
 	c.Issuer = "connect.inngest.com"
-	_, err = tokens.verify(sign(jwt.SigningMethodHS256, []byte(devSecret), c))
+	_, err = tokens.verify(sign(jwt.SigningMethodHS256, []byte(signing.DevSecret), c))
 	require.ErrorIs(t, err, jwt.ErrTokenInvalidIssuer)
 }

@@ -48,6 +48,7 @@ func (s *Server) Connect(w http.ResponseWriter, r *http.Request) {
 	}
 	conn.SetReadLimit(maxClientMessage)
 	err = s.serveSocket(conn, sub)
+	s.disconnected(err)
 	var reason *closeReason
 	if !errors.As(err, &reason) {
 		_ = conn.CloseNow() // the client is gone

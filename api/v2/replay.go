@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -43,6 +44,9 @@ func (s *server) replay(r *http.Request, path []string) (*answer, error) {
 	}
 	replay.Function = fn.ID
 	done, err := s.Commands.Replay(r.Context(), replay)
+	if errors.Is(err, view.ErrNotFound) {
+		return nil, errCursor // of a run that is not there (any more)
+	}
 	if err != nil {
 		return nil, rerunProblem(err)
 	}

@@ -33,6 +33,7 @@ func (s *server) table() []route {
 		{http.MethodGet, "/runs/*/trace", s.trace},
 		{http.MethodPost, "/runs/*/rerun", s.rerun},
 		{http.MethodPost, "/runs/*/cancel", s.cancel},
+		{http.MethodPost, "/runs/*/scores", s.scores},
 		{http.MethodPost, "/events", s.sendEvent},
 		{http.MethodPost, "/events/*/resend", s.resendEvent},
 		{http.MethodPost, "/apps/*/functions/*/invoke", s.invoke},

@@ -45,7 +45,11 @@ func (s *server) listRuns(r *http.Request, p params) (*answer, error) {
 	var rows []view.Run
 	if c.narrow(&query, p.Values["appId"], p.Values["functionId"]) {
 		query.Limit++ // to see whether there are more
-		if rows, err = s.Reader.Runs(r.Context(), query); err != nil {
+		rows, err = s.Reader.Runs(r.Context(), query)
+		if errors.Is(err, view.ErrNotFound) {
+			return nil, errCursor // of a run that is not there (any more)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

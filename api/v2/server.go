@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Reader   Reader
 	Commands Commands
+	Attach   Attacher
 	Keys     Keys
 	Log      *slog.Logger     // nil for none
 	Now      func() time.Time // nil for time.Now
@@ -125,6 +126,10 @@ func (s *server) problemOf(r *http.Request, err error) *problem {
 	var public *problem
 	if errors.As(err, &public) {
 		return public
+	}
+	if errors.Is(err, view.ErrUnavailable) {
+		s.Log.Warn("the history could not be read", "path", r.URL.Path, "error", err)
+		return &problem{http.StatusServiceUnavailable, "internal_error", view.ErrUnavailable.Error()}
 	}
 	s.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	return &problem{http.StatusInternalServerError, "internal_error", "Internal error"}

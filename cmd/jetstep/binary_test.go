@@ -39,7 +39,7 @@ func TestBinaryExitCodes(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := start(t, command{args: c.args})
+			p := start(t, invocation{args: c.args})
 			require.Equal(t, c.code, p.wait())
 			require.Equal(t, c.stdout, p.stdout.String())
 			require.Equal(t, c.stderr, p.stderr.String())
@@ -64,23 +64,23 @@ func TestBinaryCannotRun(t *testing.T) {
 	t.Run("port in use", func(t *testing.T) {
 		t.Parallel()
 		busy := busyPort(t)
-		p := start(t, command{args: append(server, "--port", port(busy))})
+		p := start(t, invocation{args: append(server, "--port", port(busy))})
 		requireOneRecord(t, p, fmt.Sprintf("cannot listen on port %d: ", busy))
 	})
 	t.Run("directory", func(t *testing.T) {
 		t.Parallel()
 		file := filepath.Join(t.TempDir(), "f")
 		require.NoError(t, os.WriteFile(file, nil, 0o600))
-		p := start(t, command{args: append(server, "--port", "0", "--data-dir", file)})
+		p := start(t, invocation{args: append(server, "--port", "0", "--data-dir", file)})
 		requireOneRecord(t, p, "cannot use data directory "+file)
 	})
 	t.Run("directory in use", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
 		args := append(server, "--port", "0", "--data-dir", dir)
-		first := start(t, command{args: args})
+		first := start(t, invocation{args: args})
 		first.url()
-		second := start(t, command{args: args})
+		second := start(t, invocation{args: args})
 		requireOneRecord(t, second, fmt.Sprintf("in use by another jetstep (process %d)", first.cmd.Process.Pid))
 	})
 }
@@ -89,11 +89,11 @@ func TestBinarySaysThatPartitionsAreFixed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	args := []string{"dev", "--host", "127.0.0.1", "-p", "0", "--no-discovery", "--data-dir", dir, "--partitions"}
-	first := start(t, command{args: append(args, "2")})
+	first := start(t, invocation{args: append(args, "2")})
 	first.url()
 	first.signal(syscall.SIGTERM)
 	require.Equal(t, 0, first.wait())
-	second := start(t, command{args: append(args, "3")})
+	second := start(t, invocation{args: append(args, "3")})
 	second.url()
 	require.EqualValues(t, 2, second.awaitRecord("the number of partitions was fixed when the streams were made").attrs["partitions"])
 }
@@ -101,7 +101,7 @@ func TestBinarySaysThatPartitionsAreFixed(t *testing.T) {
 func TestBinaryTwoDevs(t *testing.T) {
 	t.Parallel()
 	busy := busyPort(t)
-	p := start(t, command{args: []string{"dev", "--host", "127.0.0.1", "-p", port(busy)}})
+	p := start(t, invocation{args: []string{"dev", "--host", "127.0.0.1", "-p", port(busy)}})
 	moved := p.awaitRecord("Port conflict, using new port")
 	require.Equal(t, "dev server api", moved.attrs["name"])
 	require.EqualValues(t, busy, moved.attrs["from"])
@@ -120,7 +120,7 @@ func TestBinaryServes(t *testing.T) {
 				args = append(args, "--signing-key", "signkey-prod-abcd", "--event-key", "k", "extra")
 			}
 			dir := t.TempDir()
-			p := start(t, command{args: args, dir: dir,
+			p := start(t, invocation{args: args, dir: dir,
 				env: []string{"LOG_HANDLER=text", "JETSTEP_TICK=5", "TZ=America/New_York"}})
 			url := p.url()
 			resp, err := http.Get(url + "/health")
@@ -130,7 +130,7 @@ func TestBinaryServes(t *testing.T) {
 
 			_, portText, err := net.SplitHostPort(strings.TrimPrefix(url, "http://"))
 			require.NoError(t, err)
-			probe := start(t, command{args: []string{"alpha", "doctor", "healthcheck"}, env: []string{"INNGEST_PORT=" + portText}})
+			probe := start(t, invocation{args: []string{"alpha", "doctor", "healthcheck"}, env: []string{"INNGEST_PORT=" + portText}})
 			require.Equal(t, 0, probe.wait())
 			require.Empty(t, probe.stdout.String()+probe.stderr.String())
 
@@ -166,7 +166,7 @@ func TestBinaryConfigFile(t *testing.T) {
 	file := filepath.Join(dir, "inngest.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"port":0,"host":"127.0.0.1","sdk-url":["a"],"no-discovery":true,"bogus":1}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "jetstep.json"), []byte(`{`), 0o600))
-	p := start(t, command{args: []string{"dev"}, dir: dir, env: []string{"INNGEST_SDK_URL=b,c"}})
+	p := start(t, invocation{args: []string{"dev"}, dir: dir, env: []string{"INNGEST_SDK_URL=b,c"}})
 	require.Equal(t, file, p.awaitRecord("using config").attrs["file"])
 	require.Equal(t, []any{"bogus"}, p.awaitRecord("the config file has unknown keys").attrs["keys"])
 	p.awaitRecord("skipping a config file that cannot be read")
@@ -175,7 +175,7 @@ func TestBinaryConfigFile(t *testing.T) {
 
 func TestBinaryLogLevel(t *testing.T) {
 	t.Parallel()
-	p := start(t, command{env: []string{"LOG_LEVEL=warn"},
+	p := start(t, invocation{env: []string{"LOG_LEVEL=warn"},
 		args: []string{"dev", "--host", "127.0.0.1", "-p", "0", "--tick", "5", "--log-level", "debug", "--verbose"}})
 	p.awaitRecord("options are accepted but have no effect yet")
 	p.signal(syscall.SIGTERM)

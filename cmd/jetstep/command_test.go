@@ -38,8 +38,8 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// command says how to run the binary.
-type command struct {
+// invocation says how to run the binary.
+type invocation struct {
 	args []string
 	env  []string // "NAME=value"
 	dir  string   // working directory, "" for an empty one
@@ -55,7 +55,7 @@ type running struct {
 }
 
 // start runs the command in the background, until the test ends at the latest.
-func start(t *testing.T, c command) *running {
+func start(t *testing.T, c invocation) *running {
 	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,30 +10,47 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
+	"jetstep/api/realtime"
+	"jetstep/api/runstream"
 	"jetstep/bus"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/executor"
 	"jetstep/executor/driver"
-	"jetstep/history"
+	"jetstep/history/live"
+	"jetstep/history/projector"
+	"jetstep/history/reader"
 	"jetstep/queue/partition"
+	"jetstep/telemetry/export"
+	"jetstep/telemetry/metrics"
 )
+
+// refuseStale is the variable with which the original, too, is told to refuse
+// the steps of calls that were made again meanwhile.
+const refuseStale = "EXPERIMENTAL_ASYNC_DISPATCH_VALIDATION"
 
 // engine is what executes functions: NATS, the partitions on it, and the
 // executor that calls SDKs.
 type engine struct {
 	bus      *bus.Bus
-	history  *history.Memory
+	history  *live.Overlay
+	view     *live.View
+	project  *projector.Projector
 	recorder *recorder
+	metrics  *metrics.Engine
+	changes  *runstream.Hub   // told of runs with something new
+	export   *export.Exporter // nil when traces of runs are not exported
 	node     *partition.Node
 	limits   *executor.Limits
 	executor *executor.Executor
 	caller   *driver.Caller
+	realtime *realtime.Server
 	cancel   context.CancelFunc // of the calls being made
 }
 
 // openEngine opens NATS and begins to take partitions over.
-func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*engine, error) {
+func openEngine(ctx context.Context, opts config.Options, model *readModel, registry prometheus.Registerer, log *slog.Logger) (*engine, error) {
 	b, err := bus.Open(ctx, busConfig(opts, log))
 	if err != nil {
 		return nil, err
@@ -40,19 +58,36 @@ func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*en
 	if opts.Partitions > 0 && opts.Partitions != b.Partitions() {
 		log.Warn("the number of partitions was fixed when the streams were made", "partitions", b.Partitions(), "configured", opts.Partitions)
 	}
-	e := &engine{bus: b, history: history.NewMemory(history.Limits{Source: b}), limits: executor.NewLimits()}
-	e.recorder = newRecorder(e.history, log)
+	past := live.New(live.Config{Past: reader.NewOlder(model.store), Events: b})
+	e := &engine{bus: b, history: past, limits: executor.NewLimits()}
+	e.view = live.NewView(reader.New(model.store), past, b.Registry())
+	if e.project, err = projector.New(e.projection(opts, model, registry)); err != nil {
+		b.Close()
+		return nil, err
+	}
+	if err := e.observe(ctx, opts, registry, reader.New(model.store), log); err != nil {
+		b.Close()
+		return nil, err
+	}
 	e.node = partition.NewNode(partition.Config{
-		Bus: b, Name: nodeName(), History: e.recorder, Logger: log.With("caller", "queue"),
+		Bus: b, Name: nodeName(), History: e.recorder, Projected: e.project.Projected, Logger: log.With("caller", "queue"),
+		Observer: e.metrics.Observer(),
 	})
+	e.history.Serve(e.node)
 	e.caller = driver.New(driver.Config{
 		SigningKey:     opts.SigningKey,
 		FallbackKey:    opts.SigningKeyFallback,
 		RequireSigning: opts.Mode == config.Start,
 	})
+	e.realtime = realtime.New(realtime.Config{Broker: b, SigningKeys: signingKeys(opts), Logger: log.With("caller", "realtime")})
 	e.executor = executor.New(executor.Config{
-		Queue: e.node, Store: e.node, SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
+		Queue: e.node, Store: e.metrics.Store(e.node), SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
 		Logger: log.With("caller", "executor"), Workers: opts.QueueWorkers, RetryInterval: opts.RetryInterval, OnTrouble: e.history.RunWaits,
+		Runs: e.node, Patience: opts.EndpointPatience, RefuseStale: os.Getenv(refuseStale) == "true",
+		OnCall: e.metrics.Called,
+		Publish: func(run ulid.ULID, to driver.Publish, body json.RawMessage) error {
+			return e.realtime.PublishResponse(run, to.Channel, to.Topic, body)
+		},
 	})
 	e.node.Start(ctx)
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -61,24 +96,18 @@ func openEngine(ctx context.Context, opts config.Options, log *slog.Logger) (*en
 	return e, nil
 }
 
-// recentEvents is how many of the events that were received before the process
-// began can be read back.
-const recentEvents = 10_000
-
-// recallEvents tells the history of events received before.
-func (e *engine) recallEvents(ctx context.Context, log *slog.Logger) {
-	receipts, err := e.bus.RecentEvents(ctx, recentEvents)
-	if err != nil {
-		if ctx.Err() == nil {
-			log.Warn("events that were received before are not shown", "error", err)
-		}
-		return
+// projection says what is written to the history. A file is this process's own,
+// and has everything; a PostgreSQL is shared, so that each partition is written
+// by the process that owns it.
+func (e *engine) projection(opts config.Options, model *readModel, metrics prometheus.Registerer) projector.Config {
+	cfg := projector.Config{
+		Bus: e.bus, Store: model.store, Functions: e.bus.Registry(), Logger: model.log, Metrics: metrics,
+		Retention: projector.Retention{Age: opts.HistoryRetention, Runs: opts.HistoryMaxRuns},
 	}
-	past := make([]history.Past, len(receipts))
-	for i, r := range receipts {
-		past[i] = history.Past{ID: r.InternalID, Name: r.Name, Seq: r.Seq, ReceivedAt: r.StoredAt}
+	if !opts.SQLite() {
+		cfg.Owns = func(partition int) bool { return e.node.Owns(partition) }
 	}
-	e.history.EventsBefore(past)
+	return cfg
 }
 
 // finish takes no more jobs and waits for the calls being made until ctx ends;
@@ -102,6 +131,7 @@ func (e *engine) finish(ctx context.Context) error {
 func (e *engine) close() {
 	e.cancel()
 	e.node.Close()
+	e.changes.Close()
 	e.caller.Close()
 	e.bus.Close()
 }

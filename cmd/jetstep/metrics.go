@@ -5,6 +5,9 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"jetstep/api"
+	"jetstep/telemetry/metrics"
 )
 
 // registerMetrics shows the engine's state; it is read when it is scraped.
@@ -15,6 +18,7 @@ func registerMetrics(registry *prometheus.Registry, e *engine) error {
 	return errors.Join(
 		registry.Register(e.recorder.starts),
 		registry.Register(e.recorder.skipped),
+		registry.Register(metrics.Depths{Count: e.node.Depths, Slug: e.slug}),
 		registry.Register(heldJobs{waiting: e.node.Waiting, slug: e.slug}),
 		gauge("jetstep_runs_live", "Runs that have not ended", func() float64 { return float64(e.node.Stats().Runs) }),
 		gauge("jetstep_runs_live_bytes", "Events and memos of live runs", func() float64 { return float64(e.node.Stats().Bytes) }),
@@ -25,6 +29,12 @@ func registerMetrics(registry *prometheus.Registry, e *engine) error {
 		gauge("jetstep_sdk_calls_in_flight", "Calls of SDKs being made", func() float64 { return float64(e.executor.Calls()) }),
 		gauge("jetstep_partitions_unserved", "Partitions without an owner in this process", func() float64 { return float64(len(e.node.Unready())) }),
 	)
+}
+
+// projected tells how far the history is behind.
+func (e *engine) projected() api.Projection {
+	lag := e.project.Lag()
+	return api.Projection{Available: lag.Err == nil, Behind: lag.Messages, Age: lag.Age}
 }
 
 // notReady says why the engine cannot work yet.

@@ -85,8 +85,8 @@ func (m *readModel) open(ctx context.Context, background *sync.WaitGroup) error 
 	return nil
 }
 
-// keepOpening migrates until that succeeds or is refused. The outcome of the
-// first try goes to first.
+// keepOpening migrates until that succeeds or is refused, and takes up what
+// servers of the original wrote. The outcome of the first try goes to first.
 func (m *readModel) keepOpening(ctx context.Context, first chan<- error) {
 	pause := openPause
 	for try := 1; ; try++ {
@@ -94,6 +94,9 @@ func (m *readModel) keepOpening(ctx context.Context, first chan<- error) {
 		m.mu.Lock()
 		m.err = err
 		m.mu.Unlock()
+		if err == nil {
+			close(m.opened)
+		}
 		if try == 1 {
 			first <- err
 		}
@@ -103,10 +106,12 @@ func (m *readModel) keepOpening(ctx context.Context, first chan<- error) {
 			if try > 1 {
 				m.log.Info("the history is available", "history", m.where)
 			}
-			close(m.opened)
+			m.takeUp(ctx)
 			return
 		case errors.As(err, &refused):
-			m.log.Error("the history cannot be opened", "history", m.where, "error", err)
+			if try > 1 { // else the start fails with it
+				m.log.Error("the history cannot be opened", "history", m.where, "error", err)
+			}
 			return
 		}
 		select {
@@ -115,6 +120,17 @@ func (m *readModel) keepOpening(ctx context.Context, first chan<- error) {
 		case <-time.After(pause):
 			pause = min(2*pause, openPauseMax)
 		}
+	}
+}
+
+// takeUp makes lists show what servers of the original wrote; an adopted history
+// may be long, and is read meanwhile.
+func (m *readModel) takeUp(ctx context.Context) {
+	runs, err := m.store.TakeUp(ctx)
+	if err != nil && ctx.Err() == nil {
+		m.log.Error("runs of an older history may be missing in lists until the next start", "history", m.where, "error", err)
+	} else if runs > 0 {
+		m.log.Info("runs of an older history have been taken up", "history", m.where, "runs", runs)
 	}
 }
 

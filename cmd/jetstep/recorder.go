@@ -11,8 +11,10 @@ import (
 
 	"jetstep/bus"
 	"jetstep/history"
+	"jetstep/history/live"
 	"jetstep/queue/partition"
 	"jetstep/state"
+	"jetstep/telemetry/metrics"
 )
 
 // recorder passes what the partitions tell on to the read model. It counts
@@ -20,18 +22,22 @@ import (
 // an event matched nothing, that a run was skipped. It says so once a minute
 // for each name, since a busy server would drown in it.
 type recorder struct {
-	history *history.Memory
+	history *live.Overlay
 	log     *slog.Logger
 	since   time.Time // when it began to record: what is older is told again
 	unheard *seldom   // by event name
 	unmade  *seldom   // by function and reason
 
+	metrics *metrics.Engine
+	changed func(runs ...ulid.ULID) // tells whoever watches them
+	ended   func(run ulid.ULID, at time.Time)
+
 	starts, skipped *prometheus.CounterVec
 }
 
-func newRecorder(h *history.Memory, log *slog.Logger) *recorder {
+func newRecorder(h *live.Overlay, m *metrics.Engine, changed func(...ulid.ULID), log *slog.Logger) *recorder {
 	r := &recorder{
-		history: h, log: log, since: time.Now(), unheard: newSeldom(), unmade: newSeldom(),
+		history: h, metrics: m, changed: changed, ended: func(ulid.ULID, time.Time) {}, log: log, since: time.Now(), unheard: newSeldom(), unmade: newSeldom(),
 		starts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "jetstep_starts_total", Help: "Starts of functions by what became of them",
 		}, []string{"outcome"}),
@@ -46,8 +52,7 @@ func newRecorder(h *history.Memory, log *slog.Logger) *recorder {
 }
 
 func (r *recorder) EventReceived(d *bus.Delivery, matched int) {
-	// The read model finds the body in the stream: it is not parsed for it.
-	event := &bus.Event{InternalID: d.InternalID, Name: d.Name, Seq: d.Seq}
+	event := &bus.Event{InternalID: d.InternalID, Name: d.Name}
 	if d.InternalID.IsZero() { // published straight into the stream
 		var err error
 		if event, err = d.Event(); err != nil {
@@ -55,51 +60,43 @@ func (r *recorder) EventReceived(d *bus.Delivery, matched int) {
 			return
 		}
 	}
-	r.history.EventReceived(event, matched)
+	r.history.EventReceived(event.InternalID, d.Seq, matched, d.StoredAt)
+	r.metrics.EventReceived(matched)
 	if matched == 0 && !event.Internal() && r.unheard.worthSaying(event.Name, time.Now()) {
 		r.log.Info("event matched no function and no wait", "event", event.Name, "event_id", event.InternalID)
 	}
 }
 
 func (r *recorder) RunScheduled(run *state.Run) {
-	scheduled := history.Run{
-		ID:              run.ID,
-		FunctionID:      run.FunctionID,
-		FunctionVersion: run.FunctionVersion,
-		EventIDs:        run.EventIDs,
-		Status:          state.Scheduled,
-		QueuedAt:        time.UnixMilli(run.QueuedAt),
-		Cron:            run.Cron,
-	}
-	if run.Flow != nil {
-		scheduled.BatchID = unlessZero(run.Flow.BatchID)
-	}
-	r.history.RunScheduled(scheduled)
-	if run.StartedAt != 0 { // carried forward
-		r.history.RunStarted(run.ID, time.UnixMilli(run.StartedAt))
-	}
+	r.history.RunScheduled(live.FromRun(run))
+	r.metrics.RunScheduled(run)
 }
 
-func (r *recorder) RunStarted(run ulid.ULID, at time.Time) { r.history.RunStarted(run, at) }
+func (r *recorder) RunStarted(run ulid.ULID, _ time.Time) {
+	r.history.RunStarted(run)
+	r.changed(run)
+}
 
 func (r *recorder) RunFinished(run ulid.ULID, status state.Status, output json.RawMessage, at time.Time) {
 	r.history.RunFinished(run, status, output, at)
+	r.metrics.RunFinished(run, status, at)
+	r.changed(run)
+	r.ended(run, at)
 }
 
 func (r *recorder) RunSkipped(op *state.RunSkipped, at time.Time) {
 	reason := op.Reason.String()
 	isNew := r.history.RunScheduled(history.Run{
-		ID:              op.RunID,
-		FunctionID:      op.FunctionID,
-		FunctionVersion: op.FunctionVersion,
-		EventIDs:        op.EventIDs,
-		Status:          state.Skipped,
-		QueuedAt:        at,
-		EndedAt:         at,
-		Reason:          reason,
-		Cron:            op.Cron,
-		BatchID:         unlessZero(op.BatchID),
-		ExistingRunID:   unlessZero(op.Existing),
+		ID:            op.RunID,
+		FunctionID:    op.FunctionID,
+		EventIDs:      op.EventIDs,
+		Status:        state.Skipped,
+		QueuedAt:      at,
+		EndedAt:       at,
+		Reason:        reason,
+		Cron:          op.Cron,
+		BatchID:       unlessZero(op.BatchID),
+		ExistingRunID: unlessZero(op.Existing),
 	})
 	if !isNew || at.Before(r.since) {
 		return // told again, as logs are read after a restart

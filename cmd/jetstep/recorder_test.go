@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -15,15 +16,17 @@ import (
 
 	"jetstep/bus"
 	"jetstep/history"
+	"jetstep/history/live"
 	"jetstep/queue/partition"
 	"jetstep/state"
+	"jetstep/telemetry/metrics"
 )
 
 func TestRecorderTellsWhatNobodyHears(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	memory := history.NewMemory(history.Limits{})
-	r := newRecorder(memory, slog.New(slog.NewTextHandler(&log, nil)))
+	memory := newMemory()
+	r := newRecorder(memory, newEngineMetrics(t), func(...ulid.ULID) {}, slog.New(slog.NewTextHandler(&log, nil)))
 	said := func(text string) int { return strings.Count(log.String(), text) }
 
 	for range 3 {
@@ -38,16 +41,31 @@ func TestRecorderTellsWhatNobodyHears(t *testing.T) {
 	require.Equal(t, 1, said("event=app/raw"))
 	r.EventReceived(&bus.Delivery{Name: "app/junk", Seq: 8, StoredAt: time.Now(), Body: []byte(`junk`)}, 0)
 	require.Equal(t, 1, said(`msg="message in EVENTS is no event" event=app/junk seq=8`))
-	events, err := memory.Events(t.Context(), history.EventFilter{})
-	require.NoError(t, err)
-	require.Len(t, events, 5)
 }
+
+// newMemory is an overlay without a database below it.
+func newMemory() *live.Overlay {
+	return live.New(live.Config{Past: nothing{}, Engine: idle{}})
+}
+
+// nothing is a history that is empty.
+type nothing struct{ history.Reader }
+
+func (nothing) Run(context.Context, ulid.ULID) (history.Run, error) {
+	return history.Run{}, history.ErrRunNotFound
+}
+func (nothing) EventRuns(context.Context, ulid.ULID) ([]history.Run, error) { return nil, nil }
+
+// idle is an engine without runs.
+type idle struct{ live.Engine }
+
+func (idle) Executing(ulid.ULID) (time.Time, bool) { return time.Time{}, false }
 
 func TestRecorderShowsSkippedRuns(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	memory := history.NewMemory(history.Limits{})
-	r := newRecorder(memory, slog.New(slog.NewTextHandler(&log, nil)))
+	memory := newMemory()
+	r := newRecorder(memory, newEngineMetrics(t), func(...ulid.ULID) {}, slog.New(slog.NewTextHandler(&log, nil)))
 	at := r.since.Add(time.Second)
 	skipped := &state.RunSkipped{
 		RunID: ulid.Make(), FunctionID: uuid.New(), FunctionVersion: 3, Slug: "shop-pay", EventIDs: []ulid.ULID{ulid.Make()},
@@ -57,8 +75,8 @@ func TestRecorderShowsSkippedRuns(t *testing.T) {
 	run, err := memory.Run(t.Context(), skipped.RunID)
 	require.NoError(t, err)
 	require.Equal(t, history.Run{
-		ID: skipped.RunID, FunctionID: skipped.FunctionID, FunctionVersion: 3, EventIDs: skipped.EventIDs, Status: state.Skipped,
-		QueuedAt: time.UnixMilli(at.UnixMilli()).UTC(), EndedAt: time.UnixMilli(at.UnixMilli()).UTC(), Reason: "Singleton",
+		ID: skipped.RunID, FunctionID: skipped.FunctionID, EventIDs: skipped.EventIDs, Status: state.Skipped,
+		QueuedAt: at, EndedAt: at, Reason: "Singleton",
 		Cron: "* * * * *", BatchID: &skipped.BatchID, ExistingRunID: &skipped.Existing,
 	}, run)
 	runs, err := memory.EventRuns(t.Context(), skipped.EventIDs[0])
@@ -102,7 +120,7 @@ func counted(t *testing.T, metric prometheus.Collector) map[string]float64 {
 
 func TestRecorderCountsStarts(t *testing.T) {
 	t.Parallel()
-	r := newRecorder(history.NewMemory(history.Limits{}), slog.New(slog.DiscardHandler))
+	r := newRecorder(newMemory(), newEngineMetrics(t), func(...ulid.ULID) {}, slog.New(slog.DiscardHandler))
 	want := map[string]float64{}
 	for _, outcome := range partition.StartOutcomes {
 		want[outcome] = 0
@@ -116,8 +134,8 @@ func TestRecorderCountsStarts(t *testing.T) {
 
 func TestRecorderShowsBatchesOfRuns(t *testing.T) {
 	t.Parallel()
-	memory := history.NewMemory(history.Limits{})
-	r := newRecorder(memory, slog.New(slog.DiscardHandler))
+	memory := newMemory()
+	r := newRecorder(memory, newEngineMetrics(t), func(...ulid.ULID) {}, slog.New(slog.DiscardHandler))
 	run := &state.Run{ID: ulid.Make(), Flow: &state.Flow{BatchID: ulid.Make()}}
 	r.RunScheduled(run)
 	shown, err := memory.Run(t.Context(), run.ID)
@@ -136,4 +154,11 @@ func TestSeldom(t *testing.T) {
 		s.worthSaying(strconv.Itoa(i), now)
 	}
 	require.LessOrEqual(t, len(s.said), seldomNames)
+}
+
+func newEngineMetrics(t *testing.T) *metrics.Engine {
+	t.Helper()
+	m, err := metrics.New(prometheus.NewRegistry(), time.Now())
+	require.NoError(t, err)
+	return m
 }

@@ -105,31 +105,19 @@ func (r runs) WaitingFor(id ulid.ULID) (limit string, ok bool) { return r.engine
 
 // Checkpoint implements api.Runs.
 func (r runs) Checkpoint(ctx context.Context, req api.CheckpointRequest) error {
-	list, err := json.Marshal(req.Steps)
-	if err != nil {
-		return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
-	}
-	ops, err := driver.ParseOps(list)
-	if err != nil {
-		return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
+	ops := make([]driver.Opcode, len(req.Steps))
+	for i, step := range req.Steps {
+		if err := ops[i].UnmarshalJSON(step); err != nil {
+			return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
+		}
 	}
 	job := ""
 	if req.QueueItemID != "" {
 		// One that cannot be read names no job: its attempts just go on.
 		job, _, _ = function.ParseQueueItemID(req.QueueItemID)
 	}
-	err = r.engine.executor.Checkpoint(ctx, req.RunID, job, ops)
-	switch {
-	case errors.Is(err, state.ErrRunNotFound):
-		return fmt.Errorf("%w: %w", api.ErrRunNotFound, err)
-	case errors.Is(err, executor.ErrStepTooLarge):
-		return fmt.Errorf("%w: %w", api.ErrStepTooLarge, err)
-	case errors.Is(err, executor.ErrStateTooLarge):
-		return fmt.Errorf("%w: %w", api.ErrStateTooLarge, err)
-	case errors.Is(err, executor.ErrRefused):
-		return fmt.Errorf("%w: %w", api.ErrRefusedStep, err)
-	}
-	return err
+	call := executor.Reporter{RunID: req.RunID, Job: job, Generation: req.Generation, StartedAt: req.RequestStartedAt}
+	return checkpointError(r.engine.executor.Checkpoint(ctx, call, ops))
 }
 
 // signals passes signals on to the partitions.

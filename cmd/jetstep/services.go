@@ -16,13 +16,16 @@ import (
 
 	"jetstep/api"
 	"jetstep/api/appsync"
+	"jetstep/api/command"
 	"jetstep/api/graph"
 	"jetstep/api/ingest"
+	"jetstep/api/mcp"
 	"jetstep/api/otlp"
-	"jetstep/api/realtime"
 	v2 "jetstep/api/v2"
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/function"
+	"jetstep/history/catalog"
+	"jetstep/history/live"
 	"jetstep/history/reader"
 )
 
@@ -35,12 +38,14 @@ type services struct {
 	http   *http.Server
 	failed chan error
 
-	realtime *realtime.Server
+	tools *mcp.Server
 
-	running    context.Context // of polling and what else is in the background
-	stopSync   context.CancelFunc
-	stopIngest func()
-	background sync.WaitGroup
+	running     context.Context // of polling and what else is in the background
+	stopSync    context.CancelFunc
+	projecting  context.Context // of writing the history
+	stopHistory context.CancelFunc
+	stopIngest  func()
+	background  sync.WaitGroup
 }
 
 // startServices opens the parts in the order in which they need each other,
@@ -52,14 +57,17 @@ func startServices(ctx context.Context, opts config.Options, listener net.Listen
 	if err != nil {
 		return nil, err
 	}
-	engine, err := openEngine(ctx, opts, log)
+	metrics := prometheus.NewRegistry()
+	engine, err := openEngine(ctx, opts, model, metrics, log)
 	if err != nil {
 		return nil, errors.Join(err, model.close())
 	}
 	s := &services{url: publicURL(listener.Addr()), engine: engine, model: model, failed: make(chan error, 1)}
 	s.running, s.stopSync = context.WithCancel(context.WithoutCancel(ctx))
-	if err := s.open(ctx, opts, listener, log); err != nil {
+	s.projecting, s.stopHistory = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.open(ctx, opts, listener, metrics, log); err != nil {
 		s.stopSync()
+		s.stopHistory()
 		s.background.Wait()
 		engine.close()
 		return nil, errors.Join(err, model.close())
@@ -67,12 +75,11 @@ func startServices(ctx context.Context, opts config.Options, listener net.Listen
 	return s, nil
 }
 
-func (s *services) open(ctx context.Context, opts config.Options, listener net.Listener, log *slog.Logger) error {
-	if err := s.model.open(s.running, &s.background); err != nil {
+func (s *services) open(ctx context.Context, opts config.Options, listener net.Listener, metrics *prometheus.Registry, log *slog.Logger) error {
+	if err := s.openHistory(ctx); err != nil {
 		return err
 	}
 	s.known = describeApps(s.engine.bus.Registry().Catalog().Apps)
-	metrics := prometheus.NewRegistry()
 	if err := registerMetrics(metrics, s.engine); err != nil {
 		return err
 	}
@@ -83,15 +90,15 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 		return err
 	}
 	syncer := appsync.New(syncConfig(opts, s.engine, log))
-	s.realtime = realtime.New(realtime.Config{
-		Broker: s.engine.bus, SigningKeys: signingKeys(opts), Logger: log.With("caller", "realtime"),
-	})
 	apiCfg := apiConfig(opts, s.engine, events, syncer, metrics, log)
-	apiCfg.Realtime = s.realtime
+	apiCfg.Realtime = s.engine.realtime
 	if apiCfg.Traces, err = otlp.New(otlp.Config{Publisher: s.engine.bus, Logger: log.With("caller", "traces"), Metrics: metrics}); err != nil {
 		return err
 	}
-	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.model, log)
+	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.engine.view, newCommands(s.engine, reader.New(s.model.store), events, syncer, log), s.engine.node, log)
+	if err := s.liveAPIs(&apiCfg, opts, events, log); err != nil {
+		return err
+	}
 	handler, err := api.New(apiCfg)
 	if err != nil {
 		return err
@@ -107,8 +114,30 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 		}
 	}()
 	s.background.Go(func() { tuneGC(s.running) })
+	if s.engine.export != nil {
+		s.background.Go(func() { s.engine.export.Run(s.running) })
+	}
 	s.background.Go(func() { syncer.Run(s.running) })
-	s.background.Go(func() { s.engine.recallEvents(s.running, log) })
+	return nil
+}
+
+// openHistory opens the database, takes over what it has before anything can
+// register, and begins to write it. A database that is down is written once it
+// is not.
+func (s *services) openHistory(ctx context.Context) error {
+	if err := s.model.open(s.running, &s.background); err != nil {
+		return err
+	}
+	apps := catalog.New(catalog.Config{Registry: s.engine.bus.Registry(), Store: s.model.store, Logger: s.model.log})
+	if s.model.problem() == nil {
+		adopting, cancel := context.WithTimeout(ctx, openPatience)
+		defer cancel()
+		if err := apps.Adopt(adopting); err != nil {
+			s.model.log.Warn("the apps of the history are taken over later", "error", err)
+		}
+	}
+	s.background.Go(func() { apps.Run(s.projecting) })
+	s.background.Go(func() { s.engine.project.Run(s.projecting) })
 	return nil
 }
 
@@ -148,19 +177,22 @@ func (s *services) Failed() <-chan error { return s.failed }
 // calls that are being made may still use the API, and the API the engine.
 func (s *services) Shutdown(ctx context.Context) error {
 	s.stopSync()
-	s.realtime.Drain() // its subscribers may look for another server while calls end
+	s.engine.realtime.Drain() // its subscribers may look for another server while calls end
 	err := s.engine.finish(ctx)
 	s.stopIngest()
+	s.engine.changes.Close() // ends the streams
+	s.tools.Close()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	s.background.Go(func() {
 		polite, cancel := context.WithTimeout(closing, shutdownGrace/2)
 		defer cancel()
-		s.realtime.Close(polite)
+		s.engine.realtime.Close(polite)
 	})
 	if httpErr := s.http.Shutdown(closing); httpErr != nil {
 		_ = s.http.Close() // connections of clients that do not let go
 	}
+	s.stopHistory() // so late, that it has the ends of calls
 	s.background.Wait()
 	s.engine.close()
 	return errors.Join(err, s.model.close())
@@ -208,12 +240,10 @@ func syncConfig(opts config.Options, e *engine, log *slog.Logger) appsync.Config
 }
 
 // readAPIs are the handlers that answer from the read model.
-// What they are told to do is carried out by package api/command.
-func readAPIs(opts config.Options, m *readModel, log *slog.Logger) (gql, rest http.Handler) {
-	read := reader.New(m.store)
-	gql = graph.New(graph.Config{Reader: read, Log: log.With("caller", "graphql")})
+func readAPIs(opts config.Options, read *live.View, commands *command.Commands, attach v2.Attacher, log *slog.Logger) (gql, rest http.Handler) {
+	gql = graph.New(graph.Config{Reader: read, Commands: commands, Log: log.With("caller", "graphql")})
 	rest = v2.New(v2.Config{
-		Reader: read, Keys: v2.Keys{Signing: signingKeys(opts), Event: opts.EventKeys}, Log: log.With("caller", "api"),
+		Reader: read, Commands: commands, Attach: attach, Keys: v2.Keys{Signing: signingKeys(opts), Event: opts.EventKeys}, Log: log.With("caller", "api"),
 	})
 	return gql, rest
 }
@@ -233,7 +263,11 @@ func apiConfig(opts config.Options, e *engine, events *ingest.Ingester, syncer *
 		Runs:         runs{e},
 		Signals:      signals{e},
 		Limits:       e.limits,
+		Endpoints:    endpoints{engine: e, syncer: syncer, log: log.With("caller", "api")},
+		Metadata:     e.node,
+		Testing:      testRoutes(e, log),
 		NotReady:     e.notReady,
+		Projection:   e.projected,
 		QueueDepth:   func() float64 { return float64(e.node.Stats().Depth()) },
 		Metrics:      metrics,
 		Logger:       log.With("caller", "api"),

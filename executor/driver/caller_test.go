@@ -173,3 +173,23 @@ func TestResponseOfACallIsReady(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, json.RawMessage(`{"data":{"a":1}}`), memo)
 }
+
+// What was called stands in every response, whatever became of the call.
+func TestResponseSaysWhatWasCalled(t *testing.T) {
+	t.Parallel()
+	url := sdkAt(t, answerSteps)
+	caller := newCaller(t, Config{})
+	for _, c := range []struct{ uri, step, want string }{
+		{url + "/api?fnId=a", "", url + "/api?fnId=a&stepId=step"},
+		{url + "/api?stepId=x&fnId=a&z=1", "e0 9", url + "/api?fnId=a&stepId=e0+9&z=1"},
+		{"http://127.0.0.1:1/?fnId=a", "", "http://127.0.0.1:1/?fnId=a&stepId=step"},
+		{"ws://connect?fnId=a", "", "ws://connect?fnId=a"},
+	} {
+		req := smallRequest(c.uri)
+		req.StepID = c.step
+		r, err := caller.Call(t.Context(), req)
+		require.NoError(t, err)
+		require.Equal(t, c.want, r.URL)
+	}
+	require.Equal(t, "http://h", call(t, newCaller(t, Config{RequireSigning: true}), "http://h").URL)
+}

@@ -14,13 +14,27 @@ import (
 	"jetstep/jcs"
 )
 
+// GatewayAnswer is the outcome of a gateway request.
+type GatewayAnswer struct {
+	Memo json.RawMessage // of the step
+	Body json.RawMessage // as it came, a string if it is not JSON
+	Sent
+}
+
+// Sent is what a gateway request got back, for the history.
+type Sent struct {
+	Status int // HTTP status, 0 if no answer came
+	Size   int // bytes of the body
+}
+
 // GatewayError is a gateway request without a usable answer. While attempts
 // remain the whole call is to be retried; then Memo ends the step.
 type GatewayError struct {
 	Name    string // "GatewayError" or "AIGatewayError"
 	Message string
 	Memo    json.RawMessage // {"error":{…}}, canonical
-	cause   error
+	Sent
+	cause error
 }
 
 func (e *GatewayError) Error() string { return e.Message }
@@ -31,7 +45,7 @@ func (e *GatewayError) Unwrap() error { return e.cause }
 
 // Gateway makes the request of a Gateway op (sdk-protocol §12.9) and returns
 // the step's memo. Any HTTP status is a success.
-func (c *Caller) Gateway(ctx context.Context, opts GatewayOpts) (json.RawMessage, *GatewayError) {
+func (c *Caller) Gateway(ctx context.Context, opts GatewayOpts) (GatewayAnswer, *GatewayError) {
 	var body []byte
 	if opts.Body != "" {
 		if body = []byte(opts.Body); !json.Valid(body) {
@@ -40,16 +54,16 @@ func (c *Caller) Gateway(ctx context.Context, opts GatewayOpts) (json.RawMessage
 	}
 	req, err := newRemoteRequest(opts.Method, opts.URL, body)
 	if err != nil {
-		return nil, newGatewayError(err.Error(), err)
+		return GatewayAnswer{}, newGatewayError(err.Error(), err)
 	}
 	for name, value := range opts.Headers {
 		req.Header.Set(name, value)
 	}
 	answer, err := c.roundTrip(ctx, req)
 	if err != nil {
-		return nil, newGatewayError(describeTrouble(err).Text, contextOr(ctx, err))
+		return GatewayAnswer{}, newGatewayError(describeTrouble(err).Text, contextOr(ctx, err))
 	}
-	return gatewayMemo(opts.URL, answer), nil
+	return GatewayAnswer{gatewayMemo(opts.URL, answer), jsonOrText(answer.Body), sentOf(answer)}, nil
 }
 
 func newGatewayError(reason string, cause error) *GatewayError {
@@ -80,24 +94,31 @@ func gatewayMemo(url string, a Answer) json.RawMessage {
 
 // AIGateway makes the request of an AIGateway op (sdk-protocol §12.10) and
 // returns the step's memo. A status above 299 is an error.
-func (c *Caller) AIGateway(ctx context.Context, opts AIGatewayOpts) (json.RawMessage, *GatewayError) {
+func (c *Caller) AIGateway(ctx context.Context, opts AIGatewayOpts) (GatewayAnswer, *GatewayError) {
 	req, err := newAIRequest(opts)
 	if err != nil {
-		return nil, newAIGatewayError(err.Error(), aiNoAnswer, err)
+		return GatewayAnswer{}, newAIGatewayError(err.Error(), aiNoAnswer, err)
 	}
 	answer, err := c.roundTrip(ctx, req)
 	if err != nil {
-		return nil, newAIGatewayError(describeTrouble(err).Text, aiNoAnswer, contextOr(ctx, err))
+		return GatewayAnswer{}, newAIGatewayError(describeTrouble(err).Text, aiNoAnswer, contextOr(ctx, err))
 	}
 	if answer.Status > 299 {
-		return nil, newAIGatewayError("unsuccessful status code: "+strconv.Itoa(answer.Status), answer.Body, nil)
+		failed := newAIGatewayError("unsuccessful status code: "+strconv.Itoa(answer.Status), answer.Body, nil)
+		failed.Sent = sentOf(answer)
+		return GatewayAnswer{}, failed
 	}
-	memo, err := MemoData(jsonOrText(answer.Body))
+	body := jsonOrText(answer.Body)
+	memo, err := MemoData(body)
 	if err != nil {
-		return nil, newAIGatewayError(err.Error(), answer.Body, err)
+		failed := newAIGatewayError(err.Error(), answer.Body, err)
+		failed.Sent = sentOf(answer)
+		return GatewayAnswer{}, failed
 	}
-	return memo, nil
+	return GatewayAnswer{memo, body, sentOf(answer)}, nil
 }
+
+func sentOf(a Answer) Sent { return Sent{a.Status, len(a.Body)} }
 
 // aiNoAnswer stands for the body of an answer that never came.
 var aiNoAnswer = []byte(`{"error":"Error making AI request"}`)

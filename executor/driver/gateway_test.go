@@ -46,14 +46,15 @@ func TestGateway(t *testing.T) {
 		_, _ = io.WriteString(w, "pong!")
 	})
 	caller := newCaller(t, Config{SigningKey: testKey})
-	memo, failed := caller.Gateway(t.Context(), GatewayOpts{
+	answer, failed := caller.Gateway(t.Context(), GatewayOpts{
 		URL: r.url + "/ping?x=1", Method: "PUT", Headers: map[string]string{"x-a": "b"}, Body: `{"q":1}`,
 	})
 	require.Nil(t, failed)
-	require.Equal(t, `{"data":{"body":"pong!","headers":{"Content-Length":"5","Content-Type":"text/plain","X-Pong":"1,2"},"status_code":418,"url":"`+r.url+`/ping?x=1"}}`, string(memo))
-	canonical, err := jcs.Canonicalize(memo)
+	require.Equal(t, `{"data":{"body":"pong!","headers":{"Content-Length":"5","Content-Type":"text/plain","X-Pong":"1,2"},"status_code":418,"url":"`+r.url+`/ping?x=1"}}`, string(answer.Memo))
+	require.Equal(t, Sent{Status: http.StatusTeapot, Size: 5}, answer.Sent)
+	canonical, err := jcs.Canonicalize(answer.Memo)
 	require.NoError(t, err)
-	require.Equal(t, string(canonical), string(memo))
+	require.Equal(t, string(canonical), string(answer.Memo))
 
 	request := <-r.last
 	require.Equal(t, "PUT", request.Method)
@@ -85,16 +86,18 @@ func TestGatewayDecompresses(t *testing.T) {
 		_, _ = io.WriteString(encoder, "pong!")
 		_ = encoder.Close()
 	})
-	memo, failed := newCaller(t, Config{}).Gateway(t.Context(), GatewayOpts{URL: r.url, Method: "GET"})
+	answer, failed := newCaller(t, Config{}).Gateway(t.Context(), GatewayOpts{URL: r.url, Method: "GET"})
 	require.Nil(t, failed)
-	require.Equal(t, `{"data":{"body":"pong!","headers":{},"status_code":200,"url":"`+r.url+`"}}`, string(memo))
+	require.Equal(t, `{"data":{"body":"pong!","headers":{},"status_code":200,"url":"`+r.url+`"}}`, string(answer.Memo))
+	require.Equal(t, Sent{Status: http.StatusOK, Size: 5}, answer.Sent, "decoded")
 }
 
 func TestGatewayTrouble(t *testing.T) {
 	t.Parallel()
 	caller := newCaller(t, Config{Transport: roundTripper(func(*http.Request) (*http.Response, error) { return nil, io.EOF })})
-	memo, failed := caller.Gateway(t.Context(), GatewayOpts{URL: "http://h/", Method: "POST"})
-	require.Nil(t, memo)
+	answer, failed := caller.Gateway(t.Context(), GatewayOpts{URL: "http://h/", Method: "POST"})
+	require.Zero(t, answer)
+	require.Zero(t, failed.Sent)
 	require.Equal(t, `{"error":{"message":"Error making gateway request: Unable to reach SDK URL","name":"GatewayError"}}`, string(failed.Memo))
 	require.EqualError(t, failed, "Error making gateway request: Unable to reach SDK URL")
 	require.ErrorIs(t, failed, io.EOF)
@@ -133,9 +136,9 @@ func TestAIGateway(t *testing.T) {
 		if len(tc.want) > 1 {
 			opts.Headers[tc.header] = tc.want[1]
 		}
-		memo, failed := caller.AIGateway(t.Context(), opts)
+		answer, failed := caller.AIGateway(t.Context(), opts)
 		require.Nil(t, failed)
-		require.Equal(t, `{"data":{"choices":[],"id":"x"}}`, string(memo))
+		require.Equal(t, `{"data":{"choices":[],"id":"x"}}`, string(answer.Memo))
 		request := <-r.last
 		require.Equal(t, `{"messages":[]}`, <-r.body)
 		require.Equal(t, "POST", request.Method)
@@ -175,12 +178,14 @@ func TestAIGatewayAnswers(t *testing.T) {
 				w.WriteHeader(tc.status)
 				_, _ = io.WriteString(w, tc.body)
 			})
-			memo, failed := newCaller(t, Config{}).AIGateway(t.Context(), AIGatewayOpts{URL: r.url, Body: json.RawMessage(`{}`)})
+			answer, failed := newCaller(t, Config{}).AIGateway(t.Context(), AIGatewayOpts{URL: r.url, Body: json.RawMessage(`{}`)})
 			if tc.failed == "" {
 				require.Nil(t, failed)
-				require.Equal(t, tc.memo, string(memo))
+				require.Equal(t, tc.memo, string(answer.Memo))
+				require.Equal(t, Sent{tc.status, len(tc.body)}, answer.Sent)
 				return
 			}
+			require.Equal(t, Sent{tc.status, len(tc.body)}, failed.Sent)
 			require.EqualError(t, failed, tc.failed)
 			require.True(t, json.Valid(failed.Memo))
 			if tc.memo != "" {

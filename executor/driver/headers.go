@@ -12,8 +12,8 @@ import (
 // maxHeaders bounds what is kept of an answer's headers, in bytes of JSON.
 const maxHeaders = 8 << 10
 
-// hiddenHeaders are not kept for the history: secrets, and what only repeats
-// the request or protects the body.
+// hiddenHeaders are not kept for the history: secrets, what is about the
+// connection, and what only repeats the request or protects the body.
 var hiddenHeaders = map[string]bool{
 	"Authorization":       true,
 	"Cookie":              true,
@@ -22,6 +22,10 @@ var hiddenHeaders = map[string]bool{
 	"Traceparent":         true,
 	"Tracestate":          true,
 	"X-Inngest-Signature": true,
+	"Connection":          true,
+	"Keep-Alive":          true,
+	"Transfer-Encoding":   true,
+	"Content-Length":      true,
 }
 
 // shownHeaders is an answer's headers as the history shows them: an object of

@@ -169,13 +169,8 @@ func (o *Opcode) DisplayNameOrFallback() string {
 
 // ParallelMode is the op's opts.parallelMode.
 func (o *Opcode) ParallelMode() ParallelMode {
-	var opts struct {
-		ParallelMode looseString // the name matches in any case
-	}
-	if !o.readOpts(&opts) {
-		return ParallelNone
-	}
-	switch strings.ToLower(string(opts.ParallelMode)) {
+	mode, _ := jcs.Text(o.option("parallelMode"))
+	switch strings.ToLower(mode) {
 	case "wait":
 		return ParallelWait
 	case "race":
@@ -186,40 +181,36 @@ func (o *Opcode) ParallelMode() ParallelMode {
 
 // Type is opts.type, as "step.sendEvent"; "" if the SDK names none.
 func (o *Opcode) Type() string {
-	var opts struct {
-		Type looseString `json:"type"`
-	}
-	o.readOpts(&opts)
-	return string(opts.Type)
+	text, _ := jcs.Text(o.option("type"))
+	return text
 }
 
 // Input is what the step was given, for the history: the arguments of a step
 // that runs, the body of an AI request; nil if the SDK does not say.
 func (o *Opcode) Input() json.RawMessage {
-	name := "input"
 	if o.Op == OpAIGateway {
-		name = "body"
+		return unlessNull(o.option("body"))
 	}
-	const shortest = len(`{"body":0}`)
+	return unlessNull(o.option("input"))
+}
+
+// option is a member of opts, whose name matches in any case; nil if there is
+// none. It is asked for on every call, and so not decoded with the others.
+func (o *Opcode) option(name string) (found json.RawMessage) {
+	const shortest = len(`{"":0}`)
 	if len(o.Opts) < shortest || o.Opts[0] != '{' {
 		return nil
 	}
 	for member, value := range jcs.Members(o.Opts) {
-		if string(member) == name {
-			return unlessNull(value)
+		if len(member) == len(name) && strings.EqualFold(string(member), name) {
+			found = value
 		}
 	}
-	return nil
+	return found
 }
 
 // AI tells whether the op marks its run as one that uses AI.
 func (o *Opcode) AI() bool { return o.Op == OpAIGateway || o.Type() == "step.ai.wrap" }
-
-// readOpts reads opts into a struct of loose fields; false if there are none.
-func (o *Opcode) readOpts(into any) bool {
-	const shortest = len(`{"":0}`)
-	return len(o.Opts) >= shortest && o.Opts[0] == '{' && json.Unmarshal(o.Opts, into) == nil
-}
 
 // looseString is a string that ignores JSON values of other types.
 type looseString string

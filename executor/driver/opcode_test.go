@@ -266,3 +266,19 @@ func TestMemos(t *testing.T) {
 	_, err := MemoData(json.RawMessage(`1e999`))
 	require.Error(t, err)
 }
+
+func TestInputOfAStep(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"op":"StepRun","opts":{"input":[1, {"a":2}],"type":"x"}}`:       `[1, {"a":2}]`,
+		`{"op":"StepError","opts":{"Input":[1]}}`:                         `[1]`,
+		`{"op":"AIGateway","opts":{"input":1,"body":{"model":"m"}}}`:      `{"model":"m"}`,
+		`{"op":"StepRun","opts":{"input":null}}`:                          ``,
+		`{"op":"StepRun","opts":{}}`:                                      ``,
+		`{"op":"StepRun","opts":["input"]}`:                               ``,
+		`{"op":"StepRun"}`:                                                ``,
+		`{"op":"StepRun","opts":{"inputs":[1],"in":[2],"a":{"input":3}}}`: ``,
+	} {
+		require.Equal(t, want, string(parseOp(t, text).Input()), text)
+	}
+}

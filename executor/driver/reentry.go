@@ -29,14 +29,12 @@ type Reentry struct {
 // only that of its HTTP client.
 func IsGo(sdk string) bool { return strings.HasPrefix(sdk, "go") }
 
-// signed is what the signature of a re-entry is made of. The Go SDK verifies
-// that of the run's id. The TypeScript SDK reads bodies of POST and PUT only,
-// parses them, and verifies their canonical form.
-func (r *Reentry) signed(runID string) []byte {
-	if IsGo(r.SDK) {
-		return []byte(runID)
-	}
-	if r.Method != http.MethodPost && r.Method != http.MethodPut {
+// signed is what the signature of a re-entry is made of: the body, as SDKs see
+// it. The TypeScript SDK reads bodies of POST and PUT only, parses them, and
+// verifies their canonical form. The Go SDK means to verify the canonical form
+// of the run's id, which has none: it verifies that of nothing.
+func (r *Reentry) signed() []byte {
+	if IsGo(r.SDK) || r.Method != http.MethodPost && r.Method != http.MethodPut {
 		return nil
 	}
 	if canonical, err := jcs.Canonicalize(r.Body); err == nil {
@@ -102,7 +100,7 @@ func (c *Caller) reentryHeader(req *Request, key string) http.Header {
 	}
 	signature := "" // sent all the same: it is how SDKs tell this from a client's request
 	if key != "" {
-		signature = signing.Sign(key, req.Reentry.signed(req.RunID.String()), c.config.Now())
+		signature = signing.Sign(key, req.Reentry.signed(), c.config.Now())
 	}
 	header.values[signing.Header] = []string{signature}
 	return header.values

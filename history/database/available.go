@@ -31,11 +31,11 @@ func New(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	db, dialect, err := connect(o)
+	db, writer, dialect, err := connect(o)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, enc: encodingOf(dialect), log: o.Log}, nil
+	return &Store{db: db, writer: writer, enc: encodingOf(dialect), log: o.Log}, nil
 }
 
 // Migrate brings the schema up to date ([migrations.Migrate]). It may be tried

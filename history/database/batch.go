@@ -15,6 +15,9 @@ import (
 type Records struct {
 	Source   string // '' for rows that no source has the positions of
 	From, To uint64 // positions: those after From, up to and with To
+	// Again says that some of the rows may be stored already, as when a stream
+	// is read once more. Those are looked for, and only the others written.
+	Again bool
 
 	Apps      []App
 	Functions []Function
@@ -24,6 +27,7 @@ type Records struct {
 	Finishes  []FunctionFinish
 	History   []HistoryEntry
 	TraceRuns []TraceRun
+	Started   []StartedRun // runs whose row in trace_runs was scheduled so far
 	Spans     []Span
 }
 
@@ -38,46 +42,55 @@ func (e *PositionError) Error() string {
 	return fmt.Sprintf("records of %s after %d were offered, those after %d are next", e.Source, e.From, e.Stored)
 }
 
+// Len is the number of rows that others can see.
+func (r *Records) Len() int {
+	return len(r.Apps) + len(r.Functions) + len(r.Events) + len(r.Batches) + len(r.Runs) + len(r.Finishes) +
+		len(r.History) + len(r.TraceRuns) + len(r.Spans)
+}
+
 // Write stores a batch whole. A batch that is stored already changes nothing. It
-// fails with a [PositionError] for one that leaves a gap or overlaps.
+// fails with a [PositionError] for one that leaves a gap or overlaps, and with an
+// error that is [Refused] when the database does not take what is in a row.
 func (s *Store) Write(ctx context.Context, r *Records) error {
+	err := s.write(ctx, r, false)
+	if isDuplicate(err) {
+		// Rows that were thought to be new are there already.
+		err = s.write(ctx, r, true)
+	}
+	return err
+}
+
+func (s *Store) write(ctx context.Context, r *Records, careful bool) error {
 	if r.To > math.MaxInt64 {
 		return fmt.Errorf("position %d of %s is out of range", r.To, r.Source)
 	}
-	err := s.transact(ctx, func(tx *sql.Tx) error {
-		known, err := s.advance(ctx, tx, r)
-		if err != nil || known {
-			return err
-		}
-		return s.insertAll(ctx, tx, r)
-	})
+	changes, err := runChanges(r.Spans)
+	if err == nil {
+		err = s.transact(ctx, func(tx *transaction) error {
+			tx.careful = careful || r.Again
+			known, err := tx.advance(ctx, r)
+			if err != nil || known {
+				return err
+			}
+			return s.insertAll(ctx, tx, r, changes)
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("writing records of %s: %w", r.Source, err)
 	}
 	return nil
 }
 
-func (s *Store) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := do(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
-}
-
 // advance moves the source's position, and tells whether the batch was known.
 // The row is locked first, so that of two writers one waits and then sees.
-func (s *Store) advance(ctx context.Context, tx *sql.Tx, r *Records) (known bool, err error) {
+func (tx *transaction) advance(ctx context.Context, r *Records) (known bool, err error) {
 	if r.Source == "" {
 		return false, nil
 	}
 	const touch = `INSERT INTO jetstep_positions (source, position, updated_at) VALUES (?, 0, ?)
 		ON CONFLICT (source) DO UPDATE SET updated_at = excluded.updated_at RETURNING position`
-	var stored int64
-	if err := tx.QueryRowContext(ctx, s.enc.rebind(touch), r.Source, time.Now().UnixMilli()).Scan(&stored); err != nil {
+	stored, err := tx.int(ctx, touch, r.Source, time.Now().UnixMilli())
+	if err != nil {
 		return false, fmt.Errorf("reading the position: %w", err)
 	}
 	switch {
@@ -86,9 +99,7 @@ func (s *Store) advance(ctx context.Context, tx *sql.Tx, r *Records) (known bool
 	case uint64(stored) != r.From:
 		return false, &PositionError{Source: r.Source, Stored: uint64(stored), From: r.From}
 	}
-	const move = `UPDATE jetstep_positions SET position = ? WHERE source = ?`
-	_, err = tx.ExecContext(ctx, s.enc.rebind(move), int64(r.To), r.Source)
-	return false, err
+	return false, tx.exec(ctx, `UPDATE jetstep_positions SET position = ? WHERE source = ?`, int64(r.To), r.Source)
 }
 
 // Position is how far a source has been written, 0 if never.
@@ -113,22 +124,30 @@ func (s *Store) SetPosition(ctx context.Context, source string, position uint64)
 	return nil
 }
 
-func (s *Store) insertAll(ctx context.Context, tx *sql.Tx, r *Records) error {
-	changes, err := runChanges(r.Spans)
+func (s *Store) insertAll(ctx context.Context, tx *transaction, r *Records, changes []runChange) error {
+	if r.Again {
+		missing, err := tx.missing(ctx, r)
+		if err != nil {
+			return err
+		}
+		r = missing
+	}
+	unsent, err := tx.unsent(ctx, r.Events)
 	if err != nil {
 		return err
 	}
 	for _, write := range []func() error{
-		func() error { return insert(ctx, tx, s.enc, apps, r.Apps) },
-		func() error { return insert(ctx, tx, s.enc, functions, r.Functions) },
-		func() error { return insert(ctx, tx, s.enc, events, r.Events) },
-		func() error { return insert(ctx, tx, s.enc, batches, r.Batches) },
-		func() error { return insert(ctx, tx, s.enc, functionRuns(s.enc), r.Runs) },
-		func() error { return insert(ctx, tx, s.enc, finishes, r.Finishes) },
-		func() error { return insert(ctx, tx, s.enc, historyEntries, r.History) },
-		func() error { return insert(ctx, tx, s.enc, traceRuns, latestTraceRuns(r.TraceRuns)) },
-		func() error { return insert(ctx, tx, s.enc, spans, r.Spans) },
-		func() error { return insertRunChanges(ctx, tx, s.enc, changes) },
+		func() error { return insert(ctx, tx, apps, r.Apps) },
+		func() error { return insert(ctx, tx, functions, r.Functions) },
+		func() error { return insert(ctx, tx, events, unsent) },
+		func() error { return insert(ctx, tx, batches, r.Batches) },
+		func() error { return insert(ctx, tx, functionRuns(s.enc), r.Runs) },
+		func() error { return insert(ctx, tx, finishes, r.Finishes) },
+		func() error { return insert(ctx, tx, historyEntries, r.History) },
+		func() error { return insert(ctx, tx, traceRuns, latestTraceRuns(r.TraceRuns)) },
+		func() error { return tx.start(ctx, r.Started) },
+		func() error { return insert(ctx, tx, spans, r.Spans) },
+		func() error { return insertRunChanges(ctx, tx, changes) },
 	} {
 		if err := write(); err != nil {
 			return err

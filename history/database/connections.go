@@ -37,17 +37,17 @@ const connectionColumns = `account_id, workspace_id, app_name, app_id, id, gatew
 	max_worker_concurrency, connected_at, recorded_at, inserted_at, last_heartbeat_at, disconnected_at, disconnect_reason,
 	group_hash, sdk_lang, sdk_version, sdk_platform, sync_id, app_version, function_count, cpu_cores, mem_bytes, os`
 
-var workerConnections = table[WorkerConnection]{
+var workerConnections = &table[WorkerConnection]{
 	name: "worker_connections", columns: connectionColumns,
 	conflict: `ON CONFLICT (id, app_name) DO UPDATE SET ` + replaced(connectionColumns),
-	bind: func(_ encoding, w *WorkerConnection) ([]any, error) {
-		return []any{
+	bind: func(_ encoding, w *WorkerConnection, row []any) []any {
+		return append(row,
 			w.AccountID.String(), w.WorkspaceID.String(), w.AppName, uuidOrNull(w.AppID), w.ID.Bytes(), w.GatewayID.Bytes(),
 			w.InstanceID, w.WorkerIP, w.Status, w.MaxWorkerConcurrency, unixMilli(w.ConnectedAt), unixMilli(w.RecordedAt),
 			unixMilli(w.InsertedAt), milliOrNull(w.LastHeartbeatAt), milliOrNull(w.DisconnectedAt), orNull(w.DisconnectReason),
 			[]byte(w.GroupHash), w.SDKLanguage, w.SDKVersion, w.SDKPlatform, uuidOrNull(w.SyncID), orNull(w.AppVersion),
 			w.FunctionCount, w.CPUCores, w.MemoryBytes, w.OS,
-		}, nil
+		)
 	},
 }
 
@@ -70,7 +70,7 @@ func milliOrNull(t time.Time) any {
 
 // SaveConnections writes connections, replacing those with the same id and app.
 func (s *Store) SaveConnections(ctx context.Context, list []WorkerConnection) error {
-	err := s.transact(ctx, func(tx *sql.Tx) error { return insert(ctx, tx, s.enc, workerConnections, list) })
+	err := s.transact(ctx, func(tx *transaction) error { return insert(ctx, tx, workerConnections, list) })
 	if err != nil {
 		return fmt.Errorf("saving connections of workers: %w", err)
 	}

@@ -32,7 +32,7 @@ func encodingOf(d migrations.Dialect) encoding {
 	if d == migrations.SQLite {
 		return encoding{
 			dialect:       d,
-			time:          func(t time.Time) any { return t.UTC().Format(goTime) },
+			time:          func(t time.Time) any { return goTimeText(t) },
 			ulidText:      func(id ulid.ULID) any { return id.Bytes() },
 			rebind:        func(text string) string { return text },
 			maxParameters: 4000,
@@ -49,6 +49,40 @@ func encodingOf(d migrations.Dialect) encoding {
 
 // goTime is the form of time.Time.String, without a monotonic suffix.
 const goTime = "2006-01-02 15:04:05.999999999 -0700 MST"
+
+// goTimeText is t in that form. It is made for several columns of each row.
+func goTimeText(t time.Time) string {
+	var room [48]byte
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.Format(goTime)
+	}
+	hour, minute, second := t.Clock()
+	b := room[:0]
+	b = digits(b, year, 4)
+	b = digits(append(b, '-'), int(month), 2)
+	b = digits(append(b, '-'), day, 2)
+	b = digits(append(b, ' '), hour, 2)
+	b = digits(append(b, ':'), minute, 2)
+	b = digits(append(b, ':'), second, 2)
+	if ns := t.Nanosecond(); ns != 0 {
+		b = digits(append(b, '.'), ns, 9)
+		for b[len(b)-1] == '0' {
+			b = b[:len(b)-1]
+		}
+	}
+	return string(append(b, " +0000 UTC"...))
+}
+
+func digits(b []byte, n, width int) []byte {
+	b = append(b, "000000000"[:width]...)
+	for i := len(b) - 1; n > 0; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return b
+}
 
 // sqliteDefault is the form of CURRENT_TIMESTAMP.
 const sqliteDefault = "2006-01-02 15:04:05"

@@ -2,12 +2,12 @@ package database
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/migrations"
@@ -18,48 +18,148 @@ type table[R any] struct {
 	name     string
 	columns  string
 	conflict string // "on conflict" clause
-	bind     func(encoding, *R) ([]any, error)
+	// fresh rows of the table are not there yet, but for an accident: they are
+	// copied, and only when that fails written with the clause.
+	fresh bool
+	// usual are values, as SQL, that most rows have in a column: bind says so
+	// with [usual] in place of the value, which then need not be handed over.
+	usual map[string]string
+	bind  func(encoding, *R, []any) []any // appends the values of a row
 }
 
-// insert writes rows, as many in one statement as its parameters allow.
-func insert[R any](ctx context.Context, tx *sql.Tx, enc encoding, t table[R], rows []R) error {
-	width := strings.Count(t.columns, ",") + 1
-	size := enc.maxParameters / width
-	for len(rows) > 0 {
-		chunk := rows[:min(size, len(rows))]
-		rows = rows[len(chunk):]
-		args := make([]any, 0, len(chunk)*width)
-		for i := range chunk {
-			values, err := t.bind(enc, &chunk[i])
-			if err != nil {
-				return fmt.Errorf("encoding a row of %s: %w", t.name, err)
-			}
-			args = append(args, values...)
-		}
-		if _, err := tx.ExecContext(ctx, enc.rebind(t.statement(width, len(chunk))), args...); err != nil {
-			return fmt.Errorf("writing %s: %w", t.name, err)
-		}
+// usual stands for the usual value of a column.
+type usual struct{}
+
+// The usual account and environment (database §1), and ids.
+const (
+	usualAccount     = "00000000-0000-4000-a000-000000000000"
+	usualEnvironment = "00000000-0000-4000-b000-000000000000"
+)
+
+func unlessUsual(id uuid.UUID, text string) any {
+	if s := id.String(); s != text {
+		return s
+	}
+	return usual{}
+}
+
+// rawOrUsual is an id as bytes; the usual one is zero.
+func rawOrUsual(id ulid.ULID) any {
+	if id.IsZero() {
+		return usual{}
+	}
+	return id.Bytes()
+}
+
+// jsonOrUsual is for columns that say "null" as JSON.
+func jsonOrUsual(value json.RawMessage) any {
+	if value == nil || string(value) == "null" {
+		return usual{}
+	}
+	return string(value)
+}
+
+func bytesOrNull(value []byte) any {
+	if value == nil {
+		return nil
+	}
+	return value
+}
+
+func intOrNull(n *int) any {
+	if n == nil {
+		return nil
+	}
+	return *n
+}
+
+func orUsual[T comparable](value, most T) any {
+	if value != most {
+		return value
+	}
+	return usual{}
+}
+
+// Usual values.
+const (
+	jsonNull = `'null'`
+	zeroID   = `(zero id)` // is written differently by each dialect
+)
+
+// rowSource gives rows to whoever writes them.
+type rowSource interface {
+	len() int
+	// append adds the values of row i.
+	append(enc encoding, i int, to []any) []any
+}
+
+type rowsOf[R any] struct {
+	table *table[R]
+	rows  []R
+}
+
+func (r rowsOf[R]) len() int { return len(r.rows) }
+func (r rowsOf[R]) append(enc encoding, i int, to []any) []any {
+	return r.table.bind(enc, &r.rows[i], to)
+}
+
+// insert writes rows.
+func insert[R any](ctx context.Context, tx *transaction, t *table[R], rows []R) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	into := target{name: t.name, columns: columnsOf(t.columns), conflict: t.conflict, fresh: t.fresh, usual: t.usual}
+	if err := tx.insert(ctx, &into, rowsOf[R]{t, rows}); err != nil {
+		return fmt.Errorf("writing %s: %w", t.name, err)
 	}
 	return nil
 }
 
-func (t table[R]) statement(width, rows int) string {
-	row := ", (?" + strings.Repeat(", ?", width-1) + ")"
-	return "INSERT INTO " + t.name + " (" + t.columns + ") VALUES " + strings.Repeat(row, rows)[2:] + " " + t.conflict
+// target is a table without its type of rows.
+type target struct {
+	name     string
+	columns  []string
+	conflict string
+	fresh    bool
+	usual    map[string]string
+}
+
+func columnsOf(list string) []string {
+	columns := strings.Split(list, ",")
+	for i := range columns {
+		columns[i] = strings.TrimSpace(columns[i])
+	}
+	return columns
+}
+
+// statement inserts so many rows at once. A row is its values as SQL, in
+// brackets; verb may say what becomes of the transaction when a row is refused.
+func (t *target) statement(verb, row string, rows int) string {
+	return verb + " INTO " + t.name + " (" + strings.Join(t.columns, ", ") + ") VALUES " + strings.Repeat(", "+row, rows)[2:] + " " + t.conflict
+}
+
+// chunkOf is the largest of sizes, which end with 1, that is not above n.
+func chunkOf(sizes []int, n int) int {
+	for _, size := range sizes {
+		if size <= n {
+			return size
+		}
+	}
+	return 1
 }
 
 const appColumns = `id, name, sdk_language, sdk_version, framework, metadata, status, error, checksum, created_at, archived_at, url, method, app_version`
 
-var apps = table[App]{
+var apps = &table[App]{
 	name: "apps", columns: appColumns, conflict: `ON CONFLICT (id) DO UPDATE SET name = excluded.name,
 		sdk_language = excluded.sdk_language, sdk_version = excluded.sdk_version, framework = excluded.framework,
 		metadata = excluded.metadata, error = excluded.error, checksum = excluded.checksum,
 		archived_at = excluded.archived_at, url = excluded.url, method = excluded.method, app_version = excluded.app_version`,
-	bind: func(enc encoding, a *App) ([]any, error) {
-		return []any{
+	bind: func(enc encoding, a *App, row []any) []any {
+		return append(row,
 			a.ID.String(), a.Name, a.SDKLanguage, a.SDKVersion, orNull(a.Framework), string(a.Metadata), "", orNull(a.Error),
 			a.Checksum, enc.time(a.CreatedAt), enc.timeOrNull(a.ArchivedAt), a.URL, a.Method, orNull(a.AppVersion),
-		}, nil
+		)
 	},
 }
 
@@ -67,67 +167,72 @@ const functionColumns = `id, app_id, name, slug, config, created_at, archived_at
 
 // functions keep the name and slug that they were first registered with
 // (database §5).
-var functions = table[Function]{
+var functions = &table[Function]{
 	name: "functions", columns: functionColumns,
 	conflict: `ON CONFLICT (id) DO UPDATE SET config = excluded.config, archived_at = excluded.archived_at`,
-	bind: func(enc encoding, f *Function) ([]any, error) {
-		return []any{
+	bind: func(enc encoding, f *Function, row []any) []any {
+		return append(row,
 			f.ID.String(), uuidOrNull(f.AppID), f.Name, f.Slug, string(f.Config), enc.time(f.CreatedAt), enc.timeOrNull(f.ArchivedAt),
-		}, nil
+		)
 	},
 }
 
 const eventColumns = `internal_id, received_at, event_id, event_name, event_data, event_user, event_v, event_ts`
 
-var events = table[Event]{
-	name: "events", columns: eventColumns,
-	bind: func(enc encoding, e *Event) ([]any, error) {
-		return []any{
-			e.InternalID.Bytes(), enc.time(e.ReceivedAt), e.ID, e.Name, jsonText(e.Data), jsonText(e.User),
+var events = &table[Event]{
+	name: "events", columns: eventColumns, fresh: true, usual: map[string]string{"event_user": jsonNull},
+	bind: func(enc encoding, e *Event, row []any) []any {
+		return append(row,
+			e.InternalID.Bytes(), enc.time(e.ReceivedAt), e.ID, e.Name, jsonText(e.Data), jsonOrUsual(e.User),
 			orNull(e.Version), enc.time(e.Timestamp),
-		}, nil
+		)
 	},
 }
 
 const batchColumns = `id, account_id, workspace_id, app_id, workflow_id, run_id, started_at, executed_at, event_ids`
 
-var batches = table[Batch]{
+var batches = &table[Batch]{
 	name: "event_batches", columns: batchColumns, conflict: `ON CONFLICT (id) DO NOTHING`,
-	bind: func(enc encoding, b *Batch) ([]any, error) {
-		return []any{
+	bind: func(enc encoding, b *Batch, row []any) []any {
+		return append(row,
 			enc.ulidText(b.ID), uuidOrNull(b.AccountID), uuidOrNull(b.WorkspaceID), uuidOrNull(b.AppID), uuidOrNull(b.FunctionID),
 			enc.ulidText(b.RunID), enc.time(b.StartedAt), enc.time(b.ExecutedAt), joined(b.EventIDs),
-		}, nil
+		)
 	},
 }
 
 const functionRunColumns = `run_id, run_started_at, function_id, function_version, trigger_type, event_id, batch_id, original_run_id, cron`
 
 // functionRuns have the environment on SQLite only (database §7).
-func functionRuns(enc encoding) table[FunctionRun] {
-	t := table[FunctionRun]{name: "function_runs", columns: functionRunColumns}
+func functionRuns(enc encoding) *table[FunctionRun] {
+	t := &table[FunctionRun]{name: "function_runs", columns: functionRunColumns, fresh: true, usual: map[string]string{
+		"batch_id": zeroID, "original_run_id": zeroID, "workspace_id": "'" + usualEnvironment + "'", "trigger_type": "'event'", "function_version": "0",
+	}}
 	if enc.dialect == migrations.SQLite {
 		t.columns += ", workspace_id"
 	}
-	t.bind = func(enc encoding, r *FunctionRun) ([]any, error) {
-		row := []any{
-			r.RunID.Bytes(), enc.time(r.StartedAt), uuidOrNull(r.FunctionID), r.FunctionVersion, r.TriggerType,
-			r.EventID.Bytes(), r.BatchID.Bytes(), r.OriginalRunID.Bytes(), orNull(r.Cron),
-		}
+	t.bind = func(enc encoding, r *FunctionRun, row []any) []any {
+		row = append(row,
+			r.RunID.Bytes(), enc.time(r.StartedAt), uuidOrNull(r.FunctionID), orUsual(r.FunctionVersion, 0), orUsual(r.TriggerType, "event"),
+			r.EventID.Bytes(), rawOrUsual(r.BatchID), rawOrUsual(r.OriginalRunID), orNull(r.Cron),
+		)
 		if enc.dialect == migrations.SQLite {
-			row = append(row, uuidOrNull(r.WorkspaceID))
+			if r.WorkspaceID == uuid.Nil {
+				return append(row, nil)
+			}
+			return append(row, unlessUsual(r.WorkspaceID, usualEnvironment))
 		}
-		return row, nil
+		return row
 	}
 	return t
 }
 
 const finishColumns = `run_id, status, output, completed_step_count, created_at`
 
-var finishes = table[FunctionFinish]{
-	name: "function_finishes", columns: finishColumns,
-	bind: func(enc encoding, f *FunctionFinish) ([]any, error) {
-		return []any{f.RunID.Bytes(), f.Status, f.Output, f.CompletedStepCount, enc.time(f.CreatedAt)}, nil
+var finishes = &table[FunctionFinish]{
+	name: "function_finishes", columns: finishColumns, fresh: true, usual: map[string]string{"completed_step_count": "0"},
+	bind: func(enc encoding, f *FunctionFinish, row []any) []any {
+		return append(row, f.RunID.Bytes(), f.Status, f.Output, orUsual(f.CompletedStepCount, 0), enc.time(f.CreatedAt))
 	},
 }
 
@@ -135,16 +240,20 @@ const historyColumns = `id, created_at, run_started_at, function_id, function_ve
 	idempotency_key, type, attempt, latency_ms, step_name, step_id, url, step_type,
 	cancel_request, sleep, wait_for_event, wait_result, invoke_function, invoke_function_result, result`
 
-var historyEntries = table[HistoryEntry]{
-	name: "history", columns: historyColumns,
-	bind: func(enc encoding, h *HistoryEntry) ([]any, error) {
-		return []any{
+var historyEntries = &table[HistoryEntry]{
+	name: "history", columns: historyColumns, fresh: true,
+	usual: map[string]string{
+		"batch_id": zeroID, "event_id": zeroID, "cancel_request": jsonNull, "sleep": jsonNull, "wait_for_event": jsonNull,
+		"wait_result": jsonNull, "invoke_function": jsonNull, "invoke_function_result": jsonNull, "result": jsonNull,
+	},
+	bind: func(enc encoding, h *HistoryEntry, row []any) []any {
+		return append(row,
 			h.ID.Bytes(), enc.time(h.CreatedAt), enc.time(h.RunStartedAt), uuidOrNull(h.FunctionID), h.FunctionVersion,
-			h.RunID.Bytes(), h.EventID.Bytes(), h.BatchID.Bytes(), orNull(h.GroupID), h.IdempotencyKey, h.Type, h.Attempt,
-			h.LatencyMS, orNull(h.StepName), orNull(h.StepID), orNull(h.URL), orNull(h.StepType),
-			jsonText(h.CancelRequest), jsonText(h.Sleep), jsonText(h.WaitForEvent), jsonText(h.WaitResult),
-			jsonText(h.InvokeFunction), jsonText(h.InvokeResult), jsonText(h.Result),
-		}, nil
+			h.RunID.Bytes(), rawOrUsual(h.EventID), rawOrUsual(h.BatchID), orNull(h.GroupID), h.IdempotencyKey, h.Type, h.Attempt,
+			intOrNull(h.LatencyMS), orNull(h.StepName), orNull(h.StepID), orNull(h.URL), orNull(h.StepType),
+			jsonOrUsual(h.CancelRequest), jsonOrUsual(h.Sleep), jsonOrUsual(h.WaitForEvent), jsonOrUsual(h.WaitResult),
+			jsonOrUsual(h.InvokeFunction), jsonOrUsual(h.InvokeResult), jsonOrUsual(h.Result),
+		)
 	},
 }
 
@@ -152,20 +261,26 @@ const traceRunColumns = `run_id, account_id, workspace_id, app_id, function_id, 
 	status, source_id, trigger_ids, output, is_debounce, batch_id, cron_schedule, has_ai`
 
 // traceRuns that have ended do not become unended (database §9).
-var traceRuns = table[TraceRun]{
-	name: "trace_runs", columns: traceRunColumns, conflict: `ON CONFLICT (run_id) DO UPDATE SET
+var traceRuns = &table[TraceRun]{
+	name: "trace_runs", columns: traceRunColumns,
+	usual: map[string]string{
+		"account_id": "'" + usualAccount + "'", "workspace_id": "'" + usualEnvironment + "'", "source_id": "''", "is_debounce": "false",
+		"has_ai": "false", "batch_id": zeroID,
+	},
+	conflict: `ON CONFLICT (run_id) DO UPDATE SET
 		account_id = excluded.account_id, workspace_id = excluded.workspace_id, app_id = excluded.app_id,
 		function_id = excluded.function_id, trace_id = excluded.trace_id, queued_at = excluded.queued_at,
 		started_at = excluded.started_at, ended_at = excluded.ended_at, status = excluded.status,
 		trigger_ids = excluded.trigger_ids, output = excluded.output, batch_id = excluded.batch_id,
 		cron_schedule = excluded.cron_schedule, has_ai = trace_runs.has_ai OR excluded.has_ai
 		WHERE trace_runs.status NOT IN (50, 300, 400, 500, 600) OR excluded.status IN (50, 300, 400, 500, 600)`,
-	bind: func(enc encoding, r *TraceRun) ([]any, error) {
-		return []any{
-			enc.ulidText(r.RunID), r.AccountID.String(), r.WorkspaceID.String(), r.AppID.String(), r.FunctionID.String(),
-			[]byte(r.TraceID), unixMilli(r.QueuedAt), unixMilli(r.StartedAt), unixMilli(r.EndedAt), r.Status, "",
-			joined(r.TriggerIDs), r.Output, false, r.BatchID.Bytes(), orNull(r.Cron), r.HasAI,
-		}, nil
+	bind: func(enc encoding, r *TraceRun, row []any) []any {
+		return append(row,
+			enc.ulidText(r.RunID), unlessUsual(r.AccountID, usualAccount), unlessUsual(r.WorkspaceID, usualEnvironment),
+			r.AppID.String(), r.FunctionID.String(),
+			[]byte(r.TraceID), unixMilli(r.QueuedAt), unixMilli(r.StartedAt), unixMilli(r.EndedAt), r.Status, usual{},
+			joined(r.TriggerIDs), bytesOrNull(r.Output), usual{}, rawOrUsual(r.BatchID), orNull(r.Cron), orUsual(r.HasAI, false),
+		)
 	},
 }
 
@@ -175,34 +290,44 @@ func unixMilli(t time.Time) int64 { return t.UnixMilli() }
 const spanColumns = `span_id, trace_id, parent_span_id, name, start_time, end_time, attributes, links, dynamic_span_id,
 	account_id, app_id, function_id, run_id, env_id, output, debug_run_id, debug_session_id, status, input, event_ids, is_deferred`
 
-var spans = table[Span]{
-	name: "spans", columns: spanColumns, conflict: `ON CONFLICT DO NOTHING`,
-	bind: func(enc encoding, s *Span) ([]any, error) {
-		eventIDs, err := idList(s.EventIDs)
-		if err != nil {
-			return nil, err
+var spans = &table[Span]{
+	name: "spans", columns: spanColumns, conflict: `ON CONFLICT DO NOTHING`, fresh: true,
+	usual: map[string]string{
+		"account_id": "'" + usualAccount + "'", "env_id": "'" + usualEnvironment + "'", "links": jsonNull,
+		"parent_span_id": "'" + noParent + "'",
+	},
+	bind: func(enc encoding, s *Span, row []any) []any {
+		parent := orNull(s.ParentSpanID)
+		if s.ParentSpanID == noParent {
+			parent = usual{}
 		}
 		var deferred any
 		if s.IsDeferred {
 			deferred = true
 		}
-		return []any{
-			s.SpanID, s.TraceID, orNull(s.ParentSpanID), s.Name, enc.time(s.StartTime), enc.time(s.EndTime),
-			jsonOrNull(s.Attributes), jsonText(s.Links), orNull(s.DynamicSpanID),
-			s.AccountID.String(), s.AppID.String(), s.FunctionID.String(), s.RunID.String(), s.EnvID.String(),
+		return append(row,
+			s.SpanID, s.TraceID, parent, s.Name, enc.time(s.StartTime), enc.time(s.EndTime),
+			jsonOrNull(s.Attributes), jsonOrUsual(s.Links), orNull(s.DynamicSpanID),
+			unlessUsual(s.AccountID, usualAccount), s.AppID.String(), s.FunctionID.String(), s.RunID.String(), unlessUsual(s.EnvID, usualEnvironment),
 			jsonOrNull(s.Output), orNull(s.DebugRunID), orNull(s.DebugSessionID), orNull(s.Status), jsonOrNull(s.Input),
-			eventIDs, deferred,
-		}, nil
+			idList(s.EventIDs), deferred,
+		)
 	},
 }
 
 // idList is a JSON array of ULIDs, NULL for none.
-func idList(ids []ulid.ULID) (any, error) {
+func idList(ids []ulid.ULID) any {
 	if len(ids) == 0 {
-		return nil, nil
+		return nil
 	}
-	text, err := json.Marshal(ids)
-	return string(text), err
+	text := append(make([]byte, 0, 2+29*len(ids)), '[')
+	for i, id := range ids {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(append(append(text, '"'), id.String()...), '"')
+	}
+	return string(append(text, ']'))
 }
 
 // idListOf scans what idList made, and what the original has encoded twice: a

@@ -59,3 +59,15 @@ func TestReconcile(t *testing.T) {
 		})
 	}
 }
+
+// TestTakeUp takes up an adopted history once.
+func TestTakeUp(t *testing.T) {
+	t.Parallel()
+	original := openFixture(t)
+	n, err := original.TakeUp(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 28, n)
+	n, err = original.TakeUp(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+}

@@ -2,9 +2,9 @@ package database
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -26,28 +26,29 @@ type Deleted struct{ Runs, Events int }
 
 // Retain deletes ended runs, with all that is known of them, and events.
 func (s *Store) Retain(ctx context.Context, r Retention) (Deleted, error) {
+	return s.RetainSome(ctx, r, math.MaxInt)
+}
+
+// RetainSome is Retain in at most so many transactions, of up to 500 runs or
+// events each.
+func (s *Store) RetainSome(ctx context.Context, r Retention, transactions int) (Deleted, error) {
 	var d Deleted
 	cutoff, err := s.cutoff(ctx, r)
 	if err != nil || cutoff.IsZero() {
 		return d, err
 	}
-	for {
-		n, err := s.deleteRuns(ctx, cutoff)
-		d.Runs += n
-		if err != nil {
-			return d, err
-		}
-		if n < retentionChunk {
-			break
-		}
-	}
-	for {
-		n, err := s.deleteEvents(ctx, cutoff)
-		d.Events += n
-		if err != nil || n < retentionChunk {
-			return d, err
+	for _, some := range []struct {
+		delete func(context.Context, time.Time) (int, error)
+		count  *int
+	}{{s.deleteRuns, &d.Runs}, {s.deleteEvents, &d.Events}} {
+		for n := retentionChunk; n == retentionChunk && transactions > 0; transactions-- {
+			if n, err = some.delete(ctx, cutoff); err != nil {
+				return d, err
+			}
+			*some.count += n
 		}
 	}
+	return d, nil
 }
 
 // cutoff is the time before which everything is to go: the later of the limits.
@@ -83,25 +84,29 @@ func (s *Store) deleteRuns(ctx context.Context, cutoff time.Time) (int, error) {
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
+	return len(ids), s.forget(ctx, ids)
+}
+
+// forget deletes runs in one transaction.
+func (s *Store) forget(ctx context.Context, ids []ulid.ULID) error {
 	text, char, raw := make([]any, len(ids)), make([]any, len(ids)), make([]any, len(ids))
 	for i, id := range ids {
 		text[i], char[i], raw[i] = id.String(), s.enc.ulidText(id), id.Bytes()
 	}
-	err = s.transact(ctx, func(tx *sql.Tx) error {
+	return s.transact(ctx, func(tx *transaction) error {
 		for _, group := range []struct {
 			tables []string
 			ids    []any
 		}{{tablesByText, text}, {tablesByChar, char}, {tablesByBytes, raw}} {
 			marks, args := inList(group.ids)
 			for _, table := range group.tables {
-				if _, err := tx.ExecContext(ctx, s.enc.rebind(`DELETE FROM `+table+` WHERE run_id IN (`+marks+`)`), args...); err != nil {
+				if err := tx.exec(ctx, `DELETE FROM `+table+` WHERE run_id IN (`+marks+`)`, args...); err != nil {
 					return fmt.Errorf("deleting old runs from %s: %w", table, err)
 				}
 			}
 		}
 		return nil
 	})
-	return len(ids), err
 }
 
 func (s *Store) deleteEvents(ctx context.Context, cutoff time.Time) (int, error) {
@@ -125,9 +130,9 @@ var projected = []string{
 // Clear deletes everything that can be projected again, and all positions; apps,
 // functions and connections stay.
 func (s *Store) Clear(ctx context.Context) error {
-	return s.transact(ctx, func(tx *sql.Tx) error {
+	return s.transact(ctx, func(tx *transaction) error {
 		for _, table := range projected {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM `+table); err != nil {
+			if err := tx.exec(ctx, `DELETE FROM `+table); err != nil {
 				return fmt.Errorf("clearing %s: %w", table, err)
 			}
 		}

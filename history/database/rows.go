@@ -37,6 +37,10 @@ type Event struct {
 	Data, User json.RawMessage // User is "null" when absent
 	Version    string
 	Timestamp  time.Time // ms
+
+	// Resent says that the event may have come before, and is stored only if it
+	// has not. It has no column.
+	Resent bool
 }
 
 // Batch is a row of event_batches, of a batch with more than one event.
@@ -118,4 +122,17 @@ type Span struct {
 	Status                                       string // '' for NULL
 	DebugRunID, DebugSessionID                   string
 	IsDeferred                                   bool
+
+	// Told says that Cron and BatchID repeat what the attributes of a run's span
+	// say, so that these need not be parsed for the index of runs. None of them
+	// has a column.
+	Told    bool
+	Cron    string
+	BatchID ulid.ULID
+}
+
+// StartedRun says that a run of an earlier batch has started.
+type StartedRun struct {
+	RunID ulid.ULID
+	At    time.Time // ms
 }

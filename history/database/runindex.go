@@ -2,7 +2,6 @@ package database
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -94,6 +93,13 @@ func (c *runChange) fold(s *Span) error {
 	}
 	started := s.StartTime.UnixMicro()
 	c.startedAt, c.deferred, c.debug, c.events = &started, s.IsDeferred, s.DebugRunID != "", s.EventIDs
+	if s.Told {
+		c.cron = s.Cron
+		if !s.BatchID.IsZero() {
+			c.batchID = s.BatchID.String()
+		}
+		return nil
+	}
 	var attributes struct {
 		Cron  string `json:"_inngest.cron.schedule"`
 		Batch string `json:"_inngest.batch.id"`
@@ -114,8 +120,9 @@ func (c *runChange) fold(s *Span) error {
 
 const newer = `(excluded.ended_at, excluded.last_span_id) > (jetstep_runs.ended_at, jetstep_runs.last_span_id)`
 
-var runIndex = table[runChange]{
-	name: "jetstep_runs",
+var runIndex = &table[runChange]{
+	name:  "jetstep_runs",
+	usual: map[string]string{"is_deferred": "false", "is_debug": "false", "cron": "''", "batch_id": "''"},
 	columns: `run_id, app_id, function_id, trace_id, started_at, ended_at, last_span_id, status,
 		is_deferred, is_debug, cron, batch_id`,
 	conflict: `ON CONFLICT (run_id) DO UPDATE SET
@@ -127,11 +134,15 @@ var runIndex = table[runChange]{
 		is_debug = jetstep_runs.is_debug OR excluded.is_debug,
 		cron = CASE WHEN excluded.cron = '' THEN jetstep_runs.cron ELSE excluded.cron END,
 		batch_id = CASE WHEN excluded.batch_id = '' THEN jetstep_runs.batch_id ELSE excluded.batch_id END`,
-	bind: func(_ encoding, c *runChange) ([]any, error) {
-		return []any{
-			c.run.String(), c.app.String(), c.function.String(), c.traceID, c.startedAt, c.endedAt, c.lastSpanID,
-			string(c.status), c.deferred, c.debug, c.cron, c.batchID,
-		}, nil
+	bind: func(_ encoding, c *runChange, row []any) []any {
+		var started any
+		if c.startedAt != nil {
+			started = *c.startedAt
+		}
+		return append(row,
+			c.run.String(), c.app.String(), c.function.String(), c.traceID, started, c.endedAt, c.lastSpanID,
+			string(c.status), orUsual(c.deferred, false), orUsual(c.debug, false), orUsual(c.cron, ""), orUsual(c.batchID, ""),
+		)
 	},
 }
 
@@ -140,24 +151,25 @@ type runEvent struct {
 	place      int
 }
 
-var runEvents = table[runEvent]{
+var runEvents = &table[runEvent]{
 	name: "jetstep_run_events", columns: `event_id, run_id, place`, conflict: `ON CONFLICT DO NOTHING`,
-	bind: func(_ encoding, e *runEvent) ([]any, error) {
-		return []any{e.event.Bytes(), e.run.String(), e.place}, nil
+	usual: map[string]string{"place": "0"},
+	bind: func(_ encoding, e *runEvent, row []any) []any {
+		return append(row, e.event.Bytes(), e.run.String(), orUsual(e.place, 0))
 	},
 }
 
-func insertRunChanges(ctx context.Context, tx *sql.Tx, enc encoding, changes []runChange) error {
+func insertRunChanges(ctx context.Context, tx *transaction, changes []runChange) error {
 	var events []runEvent
 	for _, c := range changes {
 		for i, id := range c.events {
 			events = append(events, runEvent{id, c.run, i})
 		}
 	}
-	if err := insert(ctx, tx, enc, runIndex, changes); err != nil {
+	if err := insert(ctx, tx, runIndex, changes); err != nil {
 		return err
 	}
-	return insert(ctx, tx, enc, runEvents, events)
+	return insert(ctx, tx, runEvents, events)
 }
 
 // reconcileChunk is how many runs are reconciled in one transaction.
@@ -165,20 +177,27 @@ const reconcileChunk = 500
 
 // Reconcile brings the index of runs up to date with rows that others have
 // written: of runs started since then that it does not have, and of runs that
-// it has as not ended. It returns how many runs it looked at. Call it when a
-// database is opened, with the zero time after an adoption, and now and then
-// while a server of the original uses the same database.
+// it has as not ended. It returns how many runs it looked at. Call it now and
+// then while a server of the original uses the same database; [Store.TakeUp] is
+// for the start.
 func (s *Store) Reconcile(ctx context.Context, since time.Time) (int, error) {
-	const missing = `SELECT run_id FROM spans AS s WHERE name = 'executor.run' AND start_time >= ? AND run_id > ?
-		AND NOT EXISTS (SELECT 1 FROM jetstep_runs AS r WHERE r.run_id = s.run_id AND r.started_at IS NOT NULL)
-		ORDER BY run_id LIMIT ?`
-	const active = `SELECT run_id FROM jetstep_runs WHERE status IN ('Scheduled', 'Running') AND run_id > ? ORDER BY run_id LIMIT ?`
-	found, err := s.reconcile(ctx, missing, s.enc.time(since))
+	found, err := s.reconcileMissing(ctx, since)
 	if err != nil {
 		return found, err
 	}
-	more, err := s.reconcile(ctx, active)
+	more, err := s.reconcileActive(ctx)
 	return found + more, err
+}
+
+func (s *Store) reconcileMissing(ctx context.Context, since time.Time) (int, error) {
+	return s.reconcile(ctx, `SELECT run_id FROM spans AS s WHERE name = 'executor.run' AND start_time >= ? AND run_id > ?
+		AND NOT EXISTS (SELECT 1 FROM jetstep_runs AS r WHERE r.run_id = s.run_id AND r.started_at IS NOT NULL)
+		ORDER BY run_id LIMIT ?`, s.enc.time(since))
+}
+
+func (s *Store) reconcileActive(ctx context.Context) (int, error) {
+	return s.reconcile(ctx,
+		`SELECT run_id FROM jetstep_runs WHERE status IN ('Scheduled', 'Running') AND run_id > ? ORDER BY run_id LIMIT ?`)
 }
 
 // reconcile walks over the run ids of a query, whose last two parameters are the
@@ -208,7 +227,7 @@ func (s *Store) reconcileRuns(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	return s.transact(ctx, func(tx *sql.Tx) error { return insertRunChanges(ctx, tx, s.enc, changes) })
+	return s.transact(ctx, func(tx *transaction) error { return insertRunChanges(ctx, tx, changes) })
 }
 
 // inList is the placeholders and parameters of "in (…)".

@@ -175,6 +175,32 @@ func (s *Store) Run(ctx context.Context, id ulid.ULID) (Run, error) {
 	return one[0], err
 }
 
+// RunsByID finds runs by their ids, skipped ones too; those that are not there
+// are left out.
+func (s *Store) RunsByID(ctx context.Context, ids []ulid.ULID) (map[ulid.ULID]Run, error) {
+	found := make(map[ulid.ULID]Run, len(ids))
+	if len(ids) == 0 {
+		return found, nil
+	}
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	marks, args := inList(texts)
+	runs, err := collect(ctx, s, "runs", `SELECT `+runColumns+` FROM jetstep_runs
+		WHERE started_at IS NOT NULL AND run_id IN (`+marks+`)`, args, scanRun)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.addEvents(ctx, runs); err != nil {
+		return nil, err
+	}
+	for _, run := range runs {
+		found[run.ID] = run
+	}
+	return found, nil
+}
+
 // RunsOfEvents lists the runs that each event started, also in a batch, and
 // those that were skipped, in the order in which they started.
 func (s *Store) RunsOfEvents(ctx context.Context, events []ulid.ULID) (map[ulid.ULID][]Run, error) {

@@ -54,6 +54,8 @@ type Options struct {
 // Store is a database. Its methods may be called at the same time.
 type Store struct {
 	db       *sql.DB
+	writer   *sql.DB // db, or a connection of its own on a file of SQLite
+	lite     liteWriter
 	enc      encoding
 	log      *slog.Logger
 	migrated atomic.Bool
@@ -71,30 +73,30 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func connect(o Options) (*sql.DB, migrations.Dialect, error) {
+func connect(o Options) (db, writer *sql.DB, dialect migrations.Dialect, err error) {
 	if o.URI == "" {
-		db, err := connectSQLite(o.Dir)
-		return db, migrations.SQLite, err
+		db, writer, err := connectSQLite(o.Dir)
+		return db, writer, migrations.SQLite, err
 	}
 	if !strings.HasPrefix(o.URI, "postgres://") && !strings.HasPrefix(o.URI, "postgresql://") {
 		scheme, _, _ := strings.Cut(o.URI, "://")
-		return nil, "", fmt.Errorf("unsupported database URL: scheme %q", scheme) // the rest may hold a password
+		return nil, nil, "", fmt.Errorf("unsupported database URL: scheme %q", scheme) // the rest may hold a password
 	}
 	config, err := pgx.ParseConfig(o.URI)
 	if err != nil {
-		return nil, "", fmt.Errorf("parsing the database URL: %w", err)
+		return nil, nil, "", fmt.Errorf("parsing the database URL: %w", err)
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
 	// Columns without a zone are read as UTC by everybody (database §4).
 	config.RuntimeParams["timezone"] = "UTC"
-	db := stdlib.OpenDB(*config)
+	db = stdlib.OpenDB(*config)
 	db.SetMaxIdleConns(orDefault(o.MaxIdle, 2))
 	db.SetMaxOpenConns(o.MaxOpen)
 	db.SetConnMaxIdleTime(o.IdleTime)
 	db.SetConnMaxLifetime(o.MaxLifetime)
-	return db, migrations.Postgres, nil
+	return db, db, migrations.Postgres, nil
 }
 
 func orDefault(n, otherwise int) int {
@@ -106,20 +108,37 @@ func orDefault(n, otherwise int) int {
 
 // connectSQLite opens a file in WAL mode, so that readers and the one writer do
 // not wait for each other; what a crash of the machine takes is projected again.
-func connectSQLite(dir string) (*sql.DB, error) {
+func connectSQLite(dir string) (db, writer *sql.DB, err error) {
 	if dir == "" {
 		db, err := sql.Open("sqlite", "file::memory:")
 		if err == nil {
 			db.SetMaxOpenConns(1) // each connection would be another database
 		}
-		return db, err
+		return db, db, err
 	}
-	return sql.Open("sqlite", "file:"+filepath.Join(dir, "main.db")+
-		"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)")
+	source := "file:" + filepath.Join(dir, "main.db") +
+		"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+	if db, err = sql.Open("sqlite", source); err != nil {
+		return nil, nil, err
+	}
+	if writer, err = sql.Open("sqlite", source+writerPragmas); err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	writer.SetMaxOpenConns(1)
+	return db, writer, nil
 }
 
+// writerPragmas let a batch stay in memory until it is committed (32 MiB), and
+// keep pages that many batches change out of the file for 32 MiB of log.
+const writerPragmas = "&_pragma=cache_size(-32768)&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(8000)"
+
 // Close closes the database.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	if s.writer == s.db {
+		return s.db.Close()
+	}
+	return errors.Join(s.writer.Close(), s.db.Close())
+}
 
 // Ping tells whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
@@ -129,7 +148,7 @@ func (s *Store) query(ctx context.Context, what, text string, args []any, scan f
 	if err := s.available(); err != nil {
 		return fmt.Errorf("reading %s: %w", what, err)
 	}
-	rows, err := s.db.QueryContext(ctx, s.enc.rebind(text), args...)
+	rows, err := s.db.QueryContext(ctx, s.enc.rebind(text), s.enc.askable(args)...)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", what, outage(err))
 	}

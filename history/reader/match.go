@@ -24,7 +24,7 @@ func (r *Reader) matching(ctx context.Context, q search.Query, runs []database.R
 		ids, _ := convert(runs, nil, func(run database.Run) ulid.ULID { return run.ID })
 		outputs, err := r.store.RunOutputs(ctx, ids)
 		if err != nil {
-			return nil, err
+			return nil, outage(err)
 		}
 		for i, run := range runs {
 			if output, ok := outputs[run.ID]; ok {
@@ -48,7 +48,7 @@ func (r *Reader) addEvents(ctx context.Context, runs []database.Run, records []s
 	}
 	events, err := r.store.EventsByID(ctx, ids)
 	if err != nil {
-		return err
+		return outage(err)
 	}
 	byID := make(map[ulid.ULID]search.Event, len(events))
 	for _, e := range events {

@@ -10,6 +10,7 @@ package reader
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/oklog/ulid/v2"
 
@@ -31,13 +32,21 @@ func known[T any](value T, err error) (T, error) {
 	if errors.Is(err, database.ErrNotFound) {
 		err = view.ErrNotFound
 	}
-	return value, err
+	return value, outage(err)
+}
+
+// outage turns the database's word for being out of reach into that of the APIs.
+func outage(err error) error {
+	if errors.Is(err, database.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", view.ErrUnavailable, err)
+	}
+	return err
 }
 
 // convert applies do to a list that was read.
 func convert[From, To any](list []From, err error, do func(From) To) ([]To, error) {
 	if err != nil {
-		return nil, err
+		return nil, outage(err)
 	}
 	converted := make([]To, len(list))
 	for i, item := range list {
@@ -49,13 +58,13 @@ func convert[From, To any](list []From, err error, do func(From) To) ([]To, erro
 // Apps lists all apps, archived ones too.
 func (r *Reader) Apps(ctx context.Context) ([]view.App, error) {
 	apps, err := r.store.Apps(ctx, true)
-	return convert(apps, err, toApp)
+	return convert(apps, err, ToApp)
 }
 
 // Functions lists all functions, archived ones too.
 func (r *Reader) Functions(ctx context.Context) ([]view.Function, error) {
 	functions, err := r.store.Functions(ctx, true)
-	return convert(functions, err, toFunction)
+	return convert(functions, err, ToFunction)
 }
 
 // Event finds an event by its internal id.
@@ -73,7 +82,8 @@ func (r *Reader) Events(ctx context.Context, filter view.EventFilter) ([]view.Ev
 // CountEvents counts what the filter selects, on all pages.
 func (r *Reader) CountEvents(ctx context.Context, filter view.EventFilter) (int, error) {
 	filter.Before, filter.After, filter.Limit = ulid.ULID{}, ulid.ULID{}, 0
-	return r.store.CountEvents(ctx, database.EventFilter(filter))
+	n, err := r.store.CountEvents(ctx, database.EventFilter(filter))
+	return n, outage(err)
 }
 
 // EventsByID finds events, in ascending order of their internal ids.

@@ -24,7 +24,8 @@ func optional[T comparable](value T) *T {
 	return &value
 }
 
-func toApp(a database.App) view.App {
+// ToApp is a row of apps as the APIs show it.
+func ToApp(a database.App) view.App {
 	return view.App{
 		ID: a.ID, Name: a.Name, SDKLanguage: a.SDKLanguage, SDKVersion: a.SDKVersion, Framework: optional(a.Framework),
 		Error: optional(a.Error), Checksum: a.Checksum, URL: a.URL, Method: a.Method, Version: a.AppVersion,
@@ -32,7 +33,8 @@ func toApp(a database.App) view.App {
 	}
 }
 
-func toFunction(f database.Function) view.Function {
+// ToFunction is a row of functions as the APIs show it.
+func ToFunction(f database.Function) view.Function {
 	return view.Function{ID: f.ID, AppID: f.AppID, Name: f.Name, Slug: f.Slug, Config: f.Config, Archived: !f.ArchivedAt.IsZero()}
 }
 

@@ -53,7 +53,8 @@ func (r *Reader) CountRuns(ctx context.Context, filter view.RunFilter) (int, err
 		return 0, err
 	}
 	if len(filter.Search.All) == 0 {
-		return r.store.CountRuns(ctx, page.RunFilter)
+		n, err := r.store.CountRuns(ctx, page.RunFilter)
+		return n, outage(err)
 	}
 	n := 0
 	err = r.scan(ctx, page, query, func(database.Run) bool {
@@ -107,7 +108,7 @@ func (r *Reader) scan(ctx context.Context, page database.RunQuery, query view.Ru
 	for {
 		runs, err := r.store.Runs(ctx, page)
 		if err != nil {
-			return err
+			return outage(err)
 		}
 		last := len(runs) < page.Limit
 		if len(runs) > 0 {
@@ -138,7 +139,7 @@ func (r *Reader) overlay(ctx context.Context, runs []view.Run) error {
 			continue
 		}
 		if err != nil {
-			return err
+			return outage(err)
 		}
 		deferred := runs[i].Deferred
 		runs[i] = fromTraceRun(row)
@@ -151,7 +152,7 @@ func (r *Reader) overlay(ctx context.Context, runs []view.Run) error {
 func (r *Reader) RunsOfEvents(ctx context.Context, events []ulid.ULID) (map[ulid.ULID][]view.Run, error) {
 	found, err := r.store.RunsOfEvents(ctx, events)
 	if err != nil {
-		return nil, err
+		return nil, outage(err)
 	}
 	converted := make(map[ulid.ULID][]view.Run, len(found))
 	for event, rows := range found {

@@ -14,7 +14,7 @@ import (
 func (r *Reader) Worker(ctx context.Context, id ulid.ULID) (view.Worker, error) {
 	found, err := r.store.Connection(ctx, id)
 	if err != nil {
-		return view.Worker{}, err
+		return view.Worker{}, outage(err)
 	}
 	if len(found) == 0 {
 		return view.Worker{}, view.ErrNotFound
@@ -48,7 +48,7 @@ var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 func (r *Reader) selectWorkers(ctx context.Context, query view.WorkerQuery) ([]view.Worker, error) {
 	rows, err := r.store.Connections(ctx, time.Time{}, forever)
 	if err != nil {
-		return nil, err
+		return nil, outage(err)
 	}
 	var found []view.Worker
 	for _, row := range rows {

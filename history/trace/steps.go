@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,12 +20,57 @@ type Step struct {
 	Memo     json.RawMessage
 }
 
-// Steps lists the steps in the order in which they finished; those that did not
-// come last, in the order in which they began. Attempts that were tried again
-// are no steps of their own.
+// KeptSteps is the attribute, of Jetstep's own, with what a run that was made
+// again from a step remembers of the other one.
+const KeptSteps = "jetstep.kept_steps"
+
+// keptStep is an entry of KeptSteps.
+type keptStep struct {
+	ID   string          `json:"id"`
+	Memo json.RawMessage `json:"memo"`
+}
+
+// MarshalKept is the value of KeptSteps, nil for no steps.
+func MarshalKept(steps []Step) json.RawMessage {
+	if len(steps) == 0 {
+		return nil
+	}
+	kept := make([]keptStep, len(steps))
+	for i, step := range steps {
+		kept[i] = keptStep{step.ID, step.Memo}
+	}
+	text, err := json.Marshal(kept)
+	if err != nil {
+		return nil // memos are JSON, always
+	}
+	return text
+}
+
+// keptSteps reads the KeptSteps of the rows of a run.
+func keptSteps(rows []Row) []keptStep {
+	var kept []keptStep
+	for _, row := range rows {
+		if row.Name == NameRun && strings.Contains(string(row.Attributes), KeptSteps) {
+			_ = json.Unmarshal(parseAttributes(row.Attributes).nested(KeptSteps), &kept) // what is no list stays unknown
+		}
+	}
+	return kept
+}
+
+// Steps lists the steps in the order in which they finished, what the run was
+// begun with first; those that did not finish come last, in the order in which
+// they began. Attempts that were tried again are no steps of their own.
 func Steps(rows []Row) []Step {
 	byID := map[string]*progress{}
 	var found []*progress
+	for _, kept := range keptSteps(rows) {
+		step := &progress{Step: Step{ID: kept.ID, Finished: true, Memo: kept.Memo}}
+		if step.Memo == nil {
+			step.Memo = json.RawMessage("null")
+		}
+		byID[kept.ID] = step
+		found = append(found, step)
+	}
 	for _, s := range merge(rows) {
 		id := s.attrs.text(attrStepID)
 		if s.name != NameStep || id == "" {

@@ -1,6 +1,7 @@
 package trace_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -70,6 +71,22 @@ func TestStepsOfARunUnderWay(t *testing.T) {
 	require.Equal(t, []trace.Step{
 		{ID: "failed", Finished: true, Memo: []byte(`{"error":{"message":"y"}}`)}, {ID: "planned"}, {ID: "again"},
 	}, steps)
+}
+
+// TestStepsThatWereKept are those of a run that was made again from a step.
+func TestStepsThatWereKept(t *testing.T) {
+	t.Parallel()
+	require.Nil(t, trace.MarshalKept(nil))
+	kept := []trace.Step{{ID: "a", Finished: true, Memo: []byte(`{"data":1}`)}, {ID: "b", Finished: true, Memo: []byte(`null`)}}
+	text, err := json.Marshal(map[string]string{"_inngest." + trace.KeptSteps: string(trace.MarshalKept(kept))})
+	require.NoError(t, err)
+	steps := trace.Steps([]trace.Row{
+		{SpanID: "1", Name: trace.NameRun, ParentID: trace.NoParent, Attributes: text},
+		{SpanID: "2", Name: trace.NameStep, ParentID: "1", Output: []byte(`{"data":2}`),
+			Attributes: []byte(`{"_inngest.step.id":"c","_inngest.dynamic.status":"Completed"}`)},
+	})
+	require.Equal(t, append(kept, trace.Step{ID: "c", Finished: true, Memo: []byte(`{"data":2}`)}), steps)
+	require.Empty(t, trace.Steps([]trace.Row{{Name: trace.NameRun, Attributes: []byte(`{"_inngest.jetstep.kept_steps":7}`)}}))
 }
 
 // latestRun is the last run of a function.

@@ -18,6 +18,10 @@ import (
 // text is part of answers to clients (graphql §7).
 var ErrNotFound = errors.New("sql: no rows in result set")
 
+// ErrUnavailable is wrapped by what a store fails with that cannot be read at
+// the moment. The text is shown to clients.
+var ErrUnavailable = errors.New("the history is not available at the moment; runs go on, and are shown later")
+
 // App is an app that has registered, or an address that was asked to.
 type App struct {
 	ID          uuid.UUID

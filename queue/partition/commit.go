@@ -43,7 +43,6 @@ func (t *tx) conclude(tr *state.Transition) error {
 
 // transition turns a transition into facts, against the run as it is now.
 func (t *tx) transition(run *state.Run, tr *state.Transition) {
-	t.tell(tr)
 	change := &state.RunChanged{RunID: run.ID}
 	t.changeFlags(run, tr, change)
 	saved := t.changeSteps(run, tr, change)
@@ -54,6 +53,7 @@ func (t *tx) transition(run *state.Run, tr *state.Transition) {
 	if tr.MetadataSize > 0 {
 		change.MetadataSize = run.MetadataSize + tr.MetadataSize
 	}
+	t.tell(tr, change)
 	t.do(change)
 	for _, send := range waits {
 		send()
@@ -68,12 +68,14 @@ func (t *tx) transition(run *state.Run, tr *state.Transition) {
 	t.discover(run, tr, saved)
 }
 
-// tell records what a transition says for the history.
-func (t *tx) tell(tr *state.Transition) {
+// tell records what a transition says for the history, in front of the change.
+// A report of steps that are known is one that was repeated.
+func (t *tx) tell(tr *state.Transition, change *state.RunChanged) {
 	if tr.Called != nil {
 		t.do(tr.Called)
 	}
-	if tr.Reported != nil {
+	known := len(tr.Saves) > 0 && len(change.Steps)+len(change.WaitsPut)+len(change.DefersPut) == 0
+	if tr.Reported != nil && !known {
 		t.do(tr.Reported)
 	}
 	if tr.Ended != nil {
@@ -220,10 +222,11 @@ func (t *tx) changeDefers(run *state.Run, tr *state.Transition, change *state.Ru
 		}
 	}
 	for _, id := range tr.AbortDefers {
-		for _, d := range run.Defers {
+		for _, d := range slices.Concat(run.Defers, change.DefersPut) {
 			if d.ID == id && d.Status == state.DeferAfterRun {
 				d.Status = state.DeferAborted
 				change.DefersPut = append(change.DefersPut, d)
+				break
 			}
 		}
 	}

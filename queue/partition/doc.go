@@ -11,6 +11,10 @@
 // only its acknowledgement releases its effects (jobs, messages, answers). If
 // an append fails the owner discards everything in memory and loads again.
 //
+// A record begins with the facts that only the history wants: the call, the
+// report or the end of a wait that led to the rest of it. They are recorded with
+// what follows from them, or not at all.
+//
 // Decisions (match, start gates, messages, transitions, finish) are methods of tx
 // and do no I/O, except for looking back at events that the owner no longer
 // has in memory.

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"slices"
+	"time"
 
 	"jetstep/queue"
 	"jetstep/state"
@@ -87,6 +88,9 @@ func (o *Owner) fireTimers(now int64) {
 			if job := &run.Jobs[i]; job.Due == timer.Due {
 				o.due(run, job)
 				jobs++
+				if hook := o.node.observer.Late; hook != nil {
+					hook(time.Duration(now-job.Due) * time.Millisecond)
+				}
 			}
 		}
 		switch {

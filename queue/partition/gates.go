@@ -15,22 +15,30 @@ type starting struct {
 	in inputs // of the first event
 }
 
+// eventID is the internal id of the first event.
+func (s *starting) eventID() (id ulid.ULID) {
+	if len(s.EventIDs) > 0 {
+		id = s.EventIDs[0]
+	}
+	return id
+}
+
 // handleStart takes a start through the gates (flow-control §8) and tells what
 // became of it.
-func (t *tx) handleStart(s *state.Start) { t.pass(s, t.enter) }
+func (t *tx) handleStart(s *state.Start) (outcome string) { return t.pass(s, t.enter) }
 
 // goOn takes a start on that comes out of a debounce or batch: it has passed
 // the gates that events pass one by one.
 func (t *tx) goOn(s *state.Start) { t.pass(s, t.createOnce) }
 
-func (t *tx) pass(s *state.Start, through func(*starting) string) {
+func (t *tx) pass(s *state.Start, through func(*starting) string) (outcome string) {
 	if t.o.index.Live(s.RunID) {
 		// The same start again, or one with the same key in the same millisecond.
 		t.o.node.history.StartDecided(s.FunctionID, StartIdempotency)
-		return
+		return StartIdempotency
 	}
 	catalog := t.o.node.bus.Registry().Catalog()
-	outcome := StartError
+	outcome = StartError
 	if fn, ok := catalog.Function(s.FunctionID); ok {
 		outcome = through(&starting{Start: s, fn: fn.Function, in: inputs{event: s.Events[0]}})
 	} else if fn, _, ok := catalog.Executable(s.FunctionID); ok {
@@ -42,6 +50,7 @@ func (t *tx) pass(s *state.Start, through func(*starting) string) {
 		t.refuse(s.Correlations, unknownFunction(s.FunctionID.String()))
 	}
 	t.o.node.history.StartDecided(s.FunctionID, outcome)
+	return outcome
 }
 
 // enter is the way of a start that an event, an invoke or a schedule asked for,
@@ -92,7 +101,7 @@ func (t *tx) create(s *starting) string {
 		run.Flow = withSingleton(flow, key)
 	}
 	if old, live := t.o.index.Run(holder); live {
-		t.cancel(old, s.EventIDs[0])
+		t.cancel(old, s.eventID())
 	}
 	t.createRun(s, run)
 	return StartSuccess

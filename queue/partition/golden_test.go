@@ -2,7 +2,9 @@ package partition
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
@@ -139,6 +141,57 @@ func TestGoldenTrace(t *testing.T) {
 		bad: `{"error":{"data":5,"message":"gobad","name":"Step failed"}}`, z: `null`, a: `{"data":1}`, w: `null`,
 		p1: `{"data":1}`, p2: `{"data":2}`,
 	}, memos)
+
+	// The log tells all of it.
+	require.Equal(t, []string{
+		"call 1w0yzca941u2b 0: StepRun " + a,
+		"call e63lltc8x9ye 0: Sleep " + z + " for 1s",
+		"end of " + z,
+		"call 25z2v3tlk7qtb 0: StepError " + bad + " again",
+		"call 25z2v3tlk7qtb 1: StepFailed " + bad,
+		"call 2vmn28dxp0rpv 0: StepPlanned " + p1 + " StepPlanned " + p2,
+		"call 1a23h2yc506yz 0: StepRun " + p2,
+		"call 215lecdu1e4tz 0: StepRun " + p1,
+		"call 1vwzwzzff7a4q 0: WaitForEvent " + w + " for g/never",
+		"end of " + w + " by its timeout",
+		"call 2dgrgx4hjv8u2 0: done",
+		"Completed",
+	}, s.story(run.ID))
+}
+
+// story is what the log tells of a run, a line for each fact.
+func (s *site) story(id ulid.ULID) (lines []string) {
+	for _, op := range s.facts(id) {
+		switch op := op.(type) {
+		case *state.Called:
+			line := fmt.Sprintf("call %s %d:", op.Job.ID, op.Job.Attempt)
+			for _, shown := range op.Ops {
+				line += " " + shown.Op + " " + shown.ID
+				if shown.Sleep > 0 {
+					line += " for " + (time.Duration(shown.Sleep) * time.Millisecond).String()
+				}
+				if shown.Wait != "" {
+					line += " for " + shown.Wait
+				}
+			}
+			if op.RetryAt > 0 {
+				line += " again"
+			}
+			if op.Result == state.CallDone {
+				line += " done"
+			}
+			lines = append(lines, line)
+		case *state.StepEnded:
+			line := "end of " + op.Step
+			if op.TimedOut {
+				line += " by its timeout"
+			}
+			lines = append(lines, line)
+		case *state.RunFinished:
+			lines = append(lines, op.Status.String())
+		}
+	}
+	return lines
 }
 
 // sdk-protocol §24.2: the same fan-in with request version 1.

@@ -13,7 +13,7 @@ func (o *Owner) load(ctx context.Context) error {
 	o.index = state.NewIndex()
 	err := o.writer.log.Replay(ctx, func(seq uint64, payload []byte) error {
 		o.compact.bytes += len(payload)
-		return state.Decode(payload, func(r *state.Record) error {
+		return state.DecodeState(payload, func(r *state.Record) error {
 			o.index.Apply(r)
 			o.node.replayed(r)
 			return nil
@@ -22,6 +22,7 @@ func (o *Owner) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	o.compact.floor = o.writer.log.End()
 	if err := o.checkInputs(ctx); err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func (o *Owner) handleEvent(d *bus.Delivery) {
 	o.recent.add(d)
 	if len(triggered) == 0 && !o.watches.any(d.Name) && d.Name != invokedEvent {
 		o.marks.events = d.Seq
-		o.node.history.EventReceived(d, 0)
+		o.told(d, 0)
 		return
 	}
 	m, err := newMatch(d)
@@ -57,9 +57,17 @@ func (o *Owner) handleEvent(d *bus.Delivery) {
 	if d.Name == invokedEvent {
 		matched += t.startInvoked(m, catalog)
 	}
-	o.node.history.EventReceived(d, matched)
+	o.told(d, matched)
 	if !t.empty() {
 		t.commit(nil)
+	}
+}
+
+// told tells of an event that was matched.
+func (o *Owner) told(d *bus.Delivery, matched int) {
+	o.node.history.EventReceived(d, matched)
+	if hook := o.node.observer.Matched; hook != nil {
+		hook(o.node.clock().Sub(d.StoredAt))
 	}
 }
 

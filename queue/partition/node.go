@@ -60,6 +60,10 @@ type Config struct {
 	Logger  *slog.Logger
 	// CompactBytes is how much a log grows before it is compacted, at least.
 	CompactBytes int
+	// Projected, if set, is the sequence of a partition's log up to which the
+	// history has it: no more of the log is removed. It must be quick.
+	Projected func(partition int) uint64
+	Observer  Observer
 }
 
 // Node runs the owners of this process. It is a queue.Queue and a state.Store.
@@ -69,6 +73,8 @@ type Node struct {
 	history      Recorder
 	log          *slog.Logger
 	compactBytes int
+	projected    func(partition int) uint64 // nil: all
+	observer     Observer
 	eventLimit   int // bytes of data that an event may have to be publishable
 
 	lanes  [2]*queue.Ready[readyJob] // by queue.Lane; LaneFirst shares one
@@ -110,6 +116,8 @@ func NewNode(cfg Config) *Node {
 	}
 	n := &Node{
 		bus: cfg.Bus, name: cfg.Name, history: cfg.History, log: cfg.Logger, compactBytes: cfg.CompactBytes,
+		projected:  cfg.Projected,
+		observer:   cfg.Observer,
 		eventLimit: cfg.Bus.MaxPayload() - eventRoom,
 		lanes:      [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
 		owners:     make([]atomic.Pointer[Owner], cfg.Bus.Partitions()),

@@ -23,6 +23,7 @@ type question struct {
 	Transition *state.Transition  `json:"transition,omitempty"`
 	Name       string             `json:"name,omitempty"`
 	Data       json.RawMessage    `json:"data,omitempty"`
+	Start      *state.Start       `json:"start,omitempty"`
 	Beginning  *state.Beginning   `json:"beginning,omitempty"`
 	Metadata   *state.MetadataPut `json:"metadata,omitempty"`
 }
@@ -33,6 +34,7 @@ const (
 	askCommit   = "commit"
 	askCancel   = "cancel"
 	askSignal   = "signal"
+	askStart    = "start"
 	askClaim    = "claim"
 	askBegin    = "begin"
 	askMetadata = "metadata"
@@ -52,6 +54,12 @@ var answerErrors = map[string]error{
 	"no_signal":          ErrNoSignal,
 	"not_owner":          ErrNotOwner,
 	"run_exists":         ErrRunExists,
+	"no_function":        ErrNoFunction,
+	"repeated":           state.ErrRepeated,
+	"rate_limited":       state.ErrRateLimited,
+	"debounced":          state.ErrDebounced,
+	"batched":            state.ErrBatched,
+	"skipped":            state.ErrSkipped,
 	"metadata_too_large": state.ErrRunMetadataTooLarge,
 }
 
@@ -122,6 +130,12 @@ func (o *Owner) consider(request []byte) (answer, error) {
 		return answer{}, o.cancelRun(ctx, q.RunID)
 	case askSignal:
 		id, err := o.giveSignal(ctx, q.Name, q.Data)
+		return answer{RunID: id}, err
+	case askStart:
+		if q.Start == nil {
+			return answer{}, errors.New("question without a start")
+		}
+		id, err := o.startNow(ctx, q.Start)
 		return answer{RunID: id}, err
 	case askClaim, askBegin:
 		if q.Beginning == nil {

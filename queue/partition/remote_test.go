@@ -25,6 +25,14 @@ func TestQuestionsRoundTrip(t *testing.T) {
 			Defers: []state.Defer{{ID: "d", Status: state.DeferRejected}},
 			Waits:  []state.NewWait{{Invoke: &state.Outgoing{Name: "n", Data: raw(`{}`)}}},
 		}},
+		"what is told": {Kind: askCommit, Transition: &state.Transition{
+			Called: &state.Called{Job: state.Job{ID: "j"}, URL: "u?a=1&b", Headers: raw(`{"A":"<"}`), Ops: []state.CalledOp{
+				{Op: "StepRun", Input: raw(`[1]`)}, {Op: "StepError", Error: raw(`{}`), Metadata: raw(`[]`)},
+			}},
+			Reported: &state.Reported{JobID: "j", Attempt: 1, Ops: []state.CalledOp{{Op: "Step"}}},
+			Ended:    &state.StepEnded{Step: "s", Kind: state.WaitEvent, TimedOut: true},
+		}},
+		"nothing to tell": {Kind: askCommit, Transition: &state.Transition{Called: &state.Called{}}},
 		"an output of null": {Kind: askCommit, Transition: &state.Transition{
 			Saves:  []state.Save{{Step: "a", Memo: raw(`null`)}, {Step: "b", Memo: raw(`{"html":"<&>"}`)}},
 			Finish: &state.Finish{Status: state.Failed, Output: raw(`null`), Error: raw(`{"a":1}`)},

@@ -21,16 +21,21 @@ var ErrNoFunction = errors.New("no such function")
 // NewRunID is an id for a run of the function that is asked for by itself. It
 // names the partition that the function's runs belong to.
 func (n *Node) NewRunID(fn uuid.UUID) (ulid.ULID, error) {
+	return n.NewRunIDFor(fn, n.newID().String())
+}
+
+// NewRunIDFor is NewRunID for a run that excludes others with the same key, as
+// an event does that has it as its id: they are in one partition.
+func (n *Node) NewRunIDFor(fn uuid.UUID, key string) (ulid.ULID, error) {
 	found, ok := n.bus.Registry().Catalog().Function(fn)
 	if !ok {
 		return ulid.ULID{}, fmt.Errorf("function %s: %w", fn, ErrNoFunction)
 	}
-	key := n.newID().String()
 	spread, shared := found.FlowPartitionKey()
 	if !shared {
 		spread = fn.String() + key
 	}
-	return runID(n.partitionOf(spread), time.UnixMilli(n.now()), fn, key), nil
+	return runID(n.partitionOf(spread), time.UnixMilli(n.now()), fn, n.newID().String()), nil
 }
 
 // StartRun asks for a run that makes another one again (Start.Original). It is

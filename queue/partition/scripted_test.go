@@ -27,12 +27,12 @@ func (s *script) Call(_ context.Context, req *driver.Request) (*driver.Response,
 	return s.answer(req), nil
 }
 
-func (s *script) Gateway(context.Context, driver.GatewayOpts) (json.RawMessage, *driver.GatewayError) {
-	return json.RawMessage(`{"data":{}}`), nil
+func (s *script) Gateway(context.Context, driver.GatewayOpts) (driver.GatewayAnswer, *driver.GatewayError) {
+	return driver.GatewayAnswer{Memo: json.RawMessage(`{"data":{}}`)}, nil
 }
 
-func (s *script) AIGateway(context.Context, driver.AIGatewayOpts) (json.RawMessage, *driver.GatewayError) {
-	return json.RawMessage(`{"data":{}}`), nil
+func (s *script) AIGateway(context.Context, driver.AIGatewayOpts) (driver.GatewayAnswer, *driver.GatewayError) {
+	return driver.GatewayAnswer{Memo: json.RawMessage(`{"data":{}}`)}, nil
 }
 
 func (s *script) made() []*driver.Request {

@@ -164,6 +164,8 @@ type invocation struct {
 	Inngest struct {
 		FunctionID    string `json:"fn_id"`
 		CorrelationID string `json:"correlation_id"`
+		// RunID is set when whoever invokes starts the run, see StartNow.
+		RunID string `json:"run_id"`
 	} `json:"_inngest"`
 }
 
@@ -174,6 +176,9 @@ func (t *tx) startInvoked(m *match, catalog *bus.Catalog) int {
 	if err := json.Unmarshal(m.event.Data, &call); err != nil {
 		t.o.log.Warn("invoke event without a target", "event_id", m.InternalID, "error", err)
 		return 0
+	}
+	if call.Inngest.RunID != "" {
+		return 1
 	}
 	fn, ok := catalog.Lookup(call.Inngest.FunctionID)
 	if ok {

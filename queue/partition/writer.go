@@ -81,7 +81,13 @@ func (w *writer) flush() {
 	w.buffered = nil
 	w.o.compact.appended(w.encoder.Len())
 	w.inFlight++
-	w.log.Append(logKey, w.encoder.Bytes(), func(_ uint64, err error) { w.acknowledged(batch, err) })
+	size, sent := w.encoder.Len(), time.Now()
+	w.log.Append(logKey, w.encoder.Bytes(), func(_ uint64, err error) {
+		if hook := w.o.node.observer.Appended; hook != nil && err == nil {
+			hook(size, len(batch), time.Since(sent))
+		}
+		w.acknowledged(batch, err)
+	})
 	w.encoder.Reset() // the connection has copied it
 }
 

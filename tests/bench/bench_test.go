@@ -50,6 +50,29 @@ func TestBench(t *testing.T) {
 	require.GreaterOrEqual(t, measured["latency event to first call, p99"], measured["latency event to first call, p50"])
 }
 
+// A small history is made and read by both APIs.
+func TestBenchHistory(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var out bytes.Buffer
+	results, err := bench.Run(ctx, bench.Options{
+		Binary: binary(t), Scale: 0.005, EventKey: "bench", Scenarios: []string{"history"},
+	}, &out)
+	require.NoError(t, err, out.String())
+	measured := map[string]float64{}
+	for _, r := range results {
+		measured[r.What] = r.Value
+	}
+	for _, list := range []string{"newest", "failed", "function", "function+status", "until", "middle"} {
+		require.Positive(t, measured["list "+list+", GraphQL, p95"], list)
+		require.Positive(t, measured["list "+list+", REST, p95"], list)
+	}
+	for _, what := range []string{"runs completed", "in the database after", "trace, GraphQL, p95", "older trace, GraphQL, p95", "trace, REST, p95"} {
+		require.Positive(t, measured[what], what)
+	}
+}
+
 // A server at a URL is measured without being started or killed.
 func TestBenchOfAServer(t *testing.T) {
 	t.Parallel()

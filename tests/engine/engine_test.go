@@ -100,12 +100,12 @@ func (s *sdk) Call(_ context.Context, req *driver.Request) (*driver.Response, er
 	return s.functions[req.URL](req), nil
 }
 
-func (s *sdk) Gateway(context.Context, driver.GatewayOpts) (json.RawMessage, *driver.GatewayError) {
-	return json.RawMessage(`{"data":{}}`), nil
+func (s *sdk) Gateway(context.Context, driver.GatewayOpts) (driver.GatewayAnswer, *driver.GatewayError) {
+	return driver.GatewayAnswer{Memo: json.RawMessage(`{"data":{}}`)}, nil
 }
 
-func (s *sdk) AIGateway(context.Context, driver.AIGatewayOpts) (json.RawMessage, *driver.GatewayError) {
-	return json.RawMessage(`{"data":{}}`), nil
+func (s *sdk) AIGateway(context.Context, driver.AIGatewayOpts) (driver.GatewayAnswer, *driver.GatewayError) {
+	return driver.GatewayAnswer{Memo: json.RawMessage(`{"data":{}}`)}, nil
 }
 
 func done(output string) *driver.Response {

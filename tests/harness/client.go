@@ -45,6 +45,8 @@ type Run struct {
 	EventID string          `json:"event_id"`
 	Output  json.RawMessage `json:"output"`
 	EndedAt *time.Time      `json:"ended_at"`
+
+	OriginalRunID string `json:"original_run_id"` // of a rerun
 }
 
 // Ended tells whether the run's status will not change any more.
@@ -133,6 +135,26 @@ func (c *Client) AwaitEnd(ctx context.Context, runID string) (Run, error) {
 			err = fmt.Errorf("its status is %q", run.Status)
 		}
 		return run, err
+	})
+}
+
+// AwaitTrace waits until the run's trace says that it has ended, and returns
+// its spans with inputs and outputs (http-api §14). Traces follow a little later
+// than runs.
+func (c *Client) AwaitTrace(ctx context.Context, runID string) (json.RawMessage, error) {
+	return Await(ctx, "the trace of run "+runID, func(ctx context.Context) (json.RawMessage, error) {
+		trace, err := getData[json.RawMessage](ctx, c, "/v2/runs/"+runID+"/trace?includeOutput=true")
+		if err != nil {
+			return nil, err
+		}
+		var decoded struct{ RootSpan struct{ EndedAt string } }
+		if err := json.Unmarshal(trace, &decoded); err != nil {
+			return nil, err
+		}
+		if decoded.RootSpan.EndedAt == "" {
+			return nil, fmt.Errorf("it has not ended: %.500s", trace)
+		}
+		return trace, nil
 	})
 }
 

@@ -127,15 +127,17 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name string) (string, err
 	return p.URL(name), nil
 }
 
-// Close ends the server at once (SIGQUIT, after which it frees what it has of
-// the system) and removes its data.
-func (p *Postgres) Close() error {
-	err := p.signalAndWait(syscall.SIGQUIT, 10*time.Second)
-	if err != nil {
-		err = errors.Join(err, p.Kill())
+// Crash ends the server at once, without writing anything (SIGQUIT, after which
+// it frees what it has of the system). [Postgres.Restart] recovers its data.
+func (p *Postgres) Crash() error {
+	if err := p.signalAndWait(syscall.SIGQUIT, 10*time.Second); err != nil {
+		return errors.Join(err, p.Kill())
 	}
-	return errors.Join(err, os.RemoveAll(p.dir))
+	return nil
 }
+
+// Close ends the server at once and removes its data.
+func (p *Postgres) Close() error { return errors.Join(p.Crash(), os.RemoveAll(p.dir)) }
 
 // postgresBinary finds a program of PostgreSQL: in PATH, else the newest of
 // where Debian and Homebrew install it.

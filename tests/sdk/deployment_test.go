@@ -45,8 +45,15 @@ var nodeMounts = map[string]string{
 	"-hooked":    "/api/hooked",
 }
 
+// ts4Mounts are those of the newest SDK.
+var ts4Mounts = map[string]string{
+	"-encrypted": "/api/encrypted",
+	"-hooked":    "/api/hooked",
+	"-attached":  "/api/attached",
+}
+
 var sdks = []sdk{
-	{name: "ts4", command: nodeApp("ts4"), mounts: nodeMounts, cloud: []string{"INNGEST_DEV=0"}},
+	{name: "ts4", command: nodeApp("ts4"), mounts: ts4Mounts, cloud: []string{"INNGEST_DEV=0"}},
 	{name: "ts3", command: nodeApp("ts3"), mounts: nodeMounts, cloud: []string{"INNGEST_DEV=0"}},
 	// For the Go SDK any value of INNGEST_DEV means development.
 	{name: "go", command: goApp("go")},
@@ -90,6 +97,7 @@ type deploymentConfig struct {
 	dir        string // made if missing
 	signingKey string
 	eventKey   string
+	args       []string // of the server
 }
 
 // deployment is a server that knows the addresses of all apps, which are
@@ -129,7 +137,7 @@ func deploy(c deploymentConfig) (*deployment, error) {
 	defer cancel()
 	d.server, err = harness.StartServer(ctx, harness.ServerConfig{
 		Binary: binary, Mode: c.mode, Dir: c.dir, SDKURLs: urls,
-		SigningKey: c.signingKey, EventKey: c.eventKey,
+		SigningKey: c.signingKey, EventKey: c.eventKey, Args: c.args,
 	})
 	return d, err
 }

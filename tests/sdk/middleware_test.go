@@ -71,6 +71,11 @@ func encrypted(t *trial, fn string) {
 	require.Equal(t, "seen by all", data.Open)
 	requireSealed(t, data.Encrypted)
 	require.NotContains(t, string(event.Data), secret)
+
+	trace, err := t.client.AwaitTrace(t.ctx, runID)
+	require.NoError(t, err)
+	require.Contains(t, string(trace), "__ENCRYPTED__")
+	require.NotContains(t, string(trace), secret)
 }
 
 // requireSealed wants a value that the middleware has encrypted.

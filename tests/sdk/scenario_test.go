@@ -48,7 +48,7 @@ func TestScenarios(t *testing.T) {
 	t.Parallel()
 	all := slices.Concat(
 		stepScenarios, waitScenarios, invokeScenarios, groupScenarios, errorScenarios,
-		gatewayScenarios, lifecycleScenarios, triggerScenarios, streamScenarios, checkpointScenarios, realtimeScenarios, middlewareScenarios,
+		gatewayScenarios, lifecycleScenarios, triggerScenarios, streamScenarios, checkpointScenarios, realtimeScenarios, middlewareScenarios, commandScenarios,
 		concurrencyScenarios, rateScenarios, gatherScenarios, orderScenarios, endScenarios,
 	)
 	for _, s := range sdks {

@@ -51,6 +51,11 @@ func errorFunctions(a *app) []function {
 			r.note("body", nil)
 			return nil, inngestgo.NoRetryError(errors.New("hopeless"))
 		}},
+		// Only one test uses it: its failed runs are made again all together.
+		{id: "replayed", body: func(r *run) (any, error) {
+			r.note("body", nil)
+			return nil, inngestgo.NoRetryError(errors.New("fails again"))
+		}},
 		{id: "on-failure", body: func(r *run) (any, error) {
 			if _, err := do(r, "a", give(0)); err != nil {
 				return nil, err

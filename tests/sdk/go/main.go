@@ -10,6 +10,7 @@
 //	/api/checkpoint   with checkpointing on
 //	/api/flow         functions with flow control
 //	/api/redeployed   an app that has two versions (see redeployedApp)
+//	/endpoint/...     durable endpoints
 //	/calls?token=T    the call log (see [CallLog])
 //	/let?token=T&n=N  lets N more steps through their gate (see [Gates])
 //	/redeploy?to=new  changes its version; to=old changes it back
@@ -64,6 +65,7 @@ func serve() error {
 		return fmt.Errorf("mounting /api/redeployed: %w", err)
 	}
 	mux.Handle("/api/redeployed", redeployed)
+	mux.Handle("/endpoint/", endpoints(calls))
 	mux.HandleFunc("GET /let", func(_ http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.FormValue("n"))
 		s.gates.Let(r.FormValue("token"), n)

@@ -10,6 +10,8 @@
 //   /api/encrypted    a client with the SDK's middleware for encryption
 //   /api/hooked       a client with a middleware of its own (see hooks.mjs)
 //   /engine?fn=ID     runs a function in the SDK's test engine (see engine.mjs)
+//   /api/attached     metadata, scores, deferred functions, where the SDK has them
+//   /endpoint/...     durable endpoints, where the SDK has them (see endpoints.mjs)
 //   /calls?token=T    the call log (see calls.mjs)
 //   /let?token=T&n=N  lets N more steps through their gate (see gates.mjs)
 //   /redeploy?to=new  changes its version; to=old changes it back
@@ -22,6 +24,8 @@ import http from "node:http";
 
 import { CallLog } from "./calls.mjs";
 import { engineRoute } from "./engine.mjs";
+import { endpointRoutes } from "./endpoints.mjs";
+import { attachedFunctions } from "./functions/attached.mjs";
 import { checkpointFunctions } from "./functions/checkpoint.mjs";
 import { errorFunctions } from "./functions/errors.mjs";
 import { flowFunctions } from "./functions/flow.mjs";
@@ -104,6 +108,14 @@ export function start(sdk) {
   ]);
   if (sdk.checkpointing) {
     routes.set("/api/checkpoint", mount("-checkpoint", [checkpointFunctions], { checkpointing: true }));
+  }
+
+  if (sdk.attached) {
+    const { client, functions } = functionsOf("-attached", [attachedFunctions], { checkpointing: true, middleware: sdk.attached.middleware });
+    routes.set("/api/attached", sdk.serve({ client, functions: [...functions, sdk.attached.deferredOf(client, calls)], stream: false }));
+  }
+  if (sdk.endpoints) {
+    for (const [path, listener] of endpointRoutes({ ...sdk, calls, gates })) routes.set(path, listener);
   }
 
   const server = http.createServer((req, res) => {

@@ -2,8 +2,9 @@
 
 import { encryptionMiddleware } from "@inngest/middleware-encryption";
 import { InngestTestEngine } from "@inngest/test";
-import { Inngest, Middleware, NonRetriableError, referenceFunction, RetryAfterError } from "inngest";
-import { serve } from "inngest/node";
+import { experiment, Inngest, Middleware, NonRetriableError, referenceFunction, RetryAfterError, step } from "inngest";
+import { createDefer, getAsyncCtx, metadataMiddleware, scoreMiddleware } from "inngest/experimental";
+import { endpointAdapter, serve, serveEndpoint } from "inngest/node";
 import * as realtime from "inngest/realtime";
 
 import { start } from "../js/app.mjs";
@@ -23,9 +24,33 @@ start({
   encryption: (key) => encryptionMiddleware({ key }),
   hooks: middlewareOf,
   Engine: InngestTestEngine,
+  attached: { middleware: [metadataMiddleware(), scoreMiddleware()], experiment, deferredOf },
+  endpoints: {
+    client: (id) => new Inngest({ id, endpointAdapter }),
+    listener: serveEndpoint,
+    step,
+    runId: async () => (await getAsyncCtx())?.execution?.ctx.runId ?? "",
+    callee: referenceFunction({ appId: "ts4", functionId: "callee" }),
+  },
   NonRetriableError,
   RetryAfterError,
 });
+
+// deferredOf is the deferred function of a client; it defers itself as often as
+// its data say.
+function deferredOf(client, calls) {
+  deferredOf.byClient ??= new Map();
+  if (!deferredOf.byClient.has(client)) {
+    const deferred = createDefer(client, { id: "deferred" }, async ({ defer, event, parents, runId, step }) => {
+      const { token, depth } = event.data;
+      await step.run("deferred", () => calls.record({ token, step: "deferred", attempt: 0, run: runId, detail: { depth, parent: parents[0] } }));
+      if (depth > 0) defer("deeper", { function: deferred, data: { token, depth: depth - 1 } });
+      return depth;
+    });
+    deferredOf.byClient.set(client, deferred);
+  }
+  return deferredOf.byClient.get(client);
+}
 
 function middlewareOf(hooks) {
   return class extends Middleware.BaseMiddleware {

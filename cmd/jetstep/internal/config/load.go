@@ -63,6 +63,7 @@ func (l *layers) assemble() Options {
 		UI:                 !l.boolean("no-ui"),
 		QueueWorkers:       l.integer("queue-workers"),
 		RetryInterval:      seconds(l.integer("retry-interval")),
+		EndpointPatience:   l.duration("endpoint-patience"),
 		ShutdownTimeout:    l.duration("shutdown-timeout"),
 		SDKURLs:            l.list("sdk-url"),
 		// Only dev looks for apps, and asks healthy ones again (cli-config §6).
@@ -71,12 +72,18 @@ func (l *layers) assemble() Options {
 		PollInterval: seconds(l.integer("poll-interval")),
 		DataDir:      l.dataDir(),
 		SQLiteDir:    l.sqliteDir(),
-		Fsync:        Fsync(l.text("fsync")),
-		Partitions:   l.integer("partitions"),
-		NATS:         l.nats(),
-		Original:     l.original(),
-		Ineffective:  l.ineffective(),
-		UnknownKeys:  l.unknownKeys(),
+
+		OTLPEndpoint: l.text("otlp-endpoint"),
+
+		HistoryRetention: l.duration("history-retention"),
+		HistoryMaxRuns:   l.integer("history-max-runs"),
+
+		Fsync:       Fsync(l.text("fsync")),
+		Partitions:  l.integer("partitions"),
+		NATS:        l.nats(),
+		Original:    l.original(),
+		Ineffective: l.ineffective(),
+		UnknownKeys: l.unknownKeys(),
 	}
 	if opts.PollInterval == 0 {
 		opts.PollInterval = defaultPollInterval

@@ -78,7 +78,7 @@ func TestDefaults(t *testing.T) {
 		ConnectGatewayGRPCPort: 50052, ConnectExecutorGRPCIP: "127.0.0.1", ConnectExecutorPort: 50053,
 		PostgresMaxIdleConns: 10, PostgresMaxOpenConns: 100,
 		PostgresMaxIdleTime: 5 * time.Minute, PostgresMaxLifetime: 30 * time.Minute}
-	common := Options{Host: "0.0.0.0", Port: 8288, UI: true, QueueWorkers: 100, ShutdownTimeout: 30 * time.Second,
+	common := Options{Host: "0.0.0.0", Port: 8288, UI: true, QueueWorkers: 100, EndpointPatience: 15 * time.Minute, ShutdownTimeout: 30 * time.Second,
 		PollInterval: 5 * time.Second, Fsync: FsyncInterval, SDKURLs: []string{}, EventKeys: []string{},
 		NATS: NATS{Replicas: 1, ListenHost: "127.0.0.1", URLs: []string{}, PlacementTags: []string{}}}
 

@@ -60,6 +60,11 @@ const (
 	catInert   = "Without effect yet"
 )
 
+// Places tells whether an option says where something is stored.
+func (o Option) Places() bool {
+	return (o.Category == catStorage || o.Category == catNATS || o.Name == "config") && o.Name != "persist"
+}
+
 // OptionsOf lists the options that a command accepts, in the order of its help.
 func OptionsOf(mode Mode) []Option {
 	var list []Option
@@ -83,7 +88,7 @@ func optionOf(mode Mode, name string) (Option, bool) {
 
 // options is the one list of options; flags, variables and file keys follow
 // from it. Those of the original are in cli-config §5 and §6; data-dir, fsync,
-// partitions, shutdown-timeout, signing-key-fallback and nats-* are Jetstep's.
+// partitions, endpoint-patience, shutdown-timeout, otlp-endpoint, signing-key-fallback and nats-* are Jetstep's.
 var options = []Option{
 	{Name: "config", Kind: String, Modes: both, Category: catServer,
 		Usage: "config `FILE`; otherwise jetstep.json|yaml|yml or inngest.json|yaml|yml is searched in this directory, its parents and ~/.config"},
@@ -103,6 +108,10 @@ var options = []Option{
 		Usage: "how many steps are called at the same time"},
 	{Name: "retry-interval", Kind: Int, Default: "0", Modes: both, Category: catServer,
 		Usage: "`SECONDS` between retries of a step; 0 backs off exponentially"},
+	{Name: "endpoint-patience", Kind: Duration, Default: "15m", Modes: both, Category: catServer,
+		Usage: "how long the app of a durable endpoint may report nothing before it is called to go on with the run"},
+	{Name: "otlp-endpoint", Kind: String, Modes: both, Category: catServer,
+		Usage: "`URL` of an OpenTelemetry collector that gets the traces of runs: http://host:4318, or grpc://host:4317; the variables OTEL_EXPORTER_OTLP_… work, too"},
 	{Name: "shutdown-timeout", Kind: Duration, Default: "30s", Modes: both, Category: catServer,
 		Usage: "how long start waits for running steps when it is told to stop"},
 
@@ -123,6 +132,10 @@ var options = []Option{
 		Usage: "keep what is stored, in ./.jetstep"},
 	{Name: "nats-store-dir", Kind: String, Modes: both, Category: catStorage,
 		Usage: "directory of the embedded NATS (default <data-dir>/nats)"},
+	{Name: "history-retention", Kind: Duration, Default: "0s", Modes: both, Category: catStorage,
+		Usage: "how long events and ended runs are shown, such as 720h; 0 keeps them for ever"},
+	{Name: "history-max-runs", Kind: Int, Default: "0", Modes: both, Category: catStorage,
+		Usage: "how many of the latest runs are shown; 0 keeps any number"},
 	{Name: "fsync", Kind: String, Default: string(FsyncInterval), Modes: both, Category: catStorage,
 		Usage: "when the embedded NATS syncs to disk: interval (survives a killed process; power loss can cost a second) or always"},
 	{Name: "partitions", Kind: Int, Default: "0", Modes: both, Category: catStorage,

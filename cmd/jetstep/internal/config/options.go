@@ -24,6 +24,7 @@ type Options struct {
 	UI                 bool // web interface and GraphQL
 	QueueWorkers       int
 	RetryInterval      time.Duration // linear back-off; 0 means the default table
+	EndpointPatience   time.Duration // see executor.Config.Patience
 	ShutdownTimeout    time.Duration // for in-flight requests
 
 	SDKURLs      []string // as given: a scheme may be missing
@@ -36,7 +37,16 @@ type Options struct {
 	DataDir string
 	// SQLiteDir is where main.db is, unless the history is in PostgreSQL; ""
 	// means the data directory.
-	SQLiteDir  string
+	SQLiteDir string
+	// What is older than HistoryRetention is deleted from the history, and of
+	// runs all but the latest HistoryMaxRuns; 0 keeps everything.
+	HistoryRetention time.Duration
+	HistoryMaxRuns   int
+
+	// OTLPEndpoint is the URL of the collector that gets traces of runs; ""
+	// leaves it to the environment.
+	OTLPEndpoint string
+
 	Fsync      Fsync
 	Partitions int // of a new installation; 0 means the default
 	NATS       NATS

@@ -121,6 +121,12 @@ func (o Options) checkNumbers() error {
 		return invalid("poll-interval", "must not be negative")
 	case o.RetryInterval < 0:
 		return invalid("retry-interval", "must not be negative")
+	case o.EndpointPatience <= 0:
+		return invalid("endpoint-patience", "must be positive")
+	case o.HistoryRetention < 0:
+		return invalid("history-retention", "must not be negative")
+	case o.HistoryMaxRuns < 0:
+		return invalid("history-max-runs", "(%d) must not be negative", o.HistoryMaxRuns)
 	case o.ShutdownTimeout < 0:
 		return invalid("shutdown-timeout", "must not be negative")
 	case o.Partitions < 0 || o.Partitions > maxPartitions:

@@ -88,6 +88,14 @@ export const errorFunctions = ({ NonRetriableError, RetryAfterError }) => [
     },
   },
   {
+    // Only one test uses it: its failed runs are made again all together.
+    id: "replayed",
+    body: async ({ note }) => {
+      note("body");
+      throw new NonRetriableError("fails again");
+    },
+  },
+  {
     id: "on-failure",
     body: async ({ run }) => {
       await run("a");

@@ -70,5 +70,14 @@ export const stepFunctions = ({ events, calls }) => [
     id: "big-output",
     body: ({ run }) => run("big", () => "b".repeat(5 * 1024 * 1024)),
   },
+  {
+    // The second step's arguments can be given anew when the run is made again.
+    id: "arguments",
+    body: async ({ note, run, step }) => {
+      const kept = await run("kept", () => Math.random());
+      const sum = await step.run("sum", (a, b) => { note("sum", [a, b]); return a + b; }, 1, 2);
+      return { kept, sum };
+    },
+  },
   { id: "crash", retries: 20, body: crash(calls) },
 ];

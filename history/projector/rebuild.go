@@ -1,0 +1,145 @@
+package projector
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/bus"
+	"jetstep/history/database"
+	"jetstep/state"
+)
+
+// Rebuild is how the database is made anew from what the logs hold. No server
+// may write to it meanwhile (database.Store.Seize).
+type Rebuild struct {
+	bus   *bus.Bus
+	store *database.Store
+	drop  bool
+
+	// Stored is how many runs the database has, skipped ones aside. Whole are the
+	// runs that logs have from their beginning: their rows are deleted, and made
+	// again. Of others, logs have the rest or nothing: these are kept, and what
+	// is missing is added, unless all are dropped.
+	Stored int
+	Whole  []ulid.ULID
+	ends   map[string]uint64 // of each stream
+}
+
+// PlanRebuild reads the logs and says what a rebuild would do. With dropEnded it
+// also deletes what logs no longer hold.
+func PlanRebuild(ctx context.Context, b *bus.Bus, store *database.Store, dropEnded bool) (*Rebuild, error) {
+	r := &Rebuild{bus: b, store: store, drop: dropEnded, ends: map[string]uint64{}}
+	var err error
+	if r.Stored, err = store.CountRuns(ctx, database.RunFilter{}); err != nil {
+		return nil, err
+	}
+	for p := range b.Partitions() {
+		if err := r.readLog(ctx, p); err != nil {
+			return nil, fmt.Errorf("reading log %d: %w", p, err)
+		}
+	}
+	for name, bounds := range map[string]func(context.Context) (uint64, uint64, error){EventSource: b.EventBounds, TraceSource: b.TraceBounds} {
+		if _, r.ends[name], err = bounds(ctx); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+	}
+	return r, nil
+}
+
+// readLog finds the runs that begin in a log.
+func (r *Rebuild) readLog(ctx context.Context, p int) error {
+	first, last, err := r.bus.LogBounds(ctx, p)
+	r.ends[LogSource(p)] = last
+	if err != nil || first > last {
+		return err
+	}
+	log, err := r.bus.OpenLog(p)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	return log.Replay(ctx, func(_ uint64, payload []byte) error {
+		return state.Decode(payload, func(record *state.Record) error {
+			if !isCarried(record) {
+				r.add(record)
+			}
+			return nil
+		})
+	})
+}
+
+func (r *Rebuild) add(record *state.Record) {
+	for _, op := range record.Ops {
+		switch op := op.(type) {
+		case *state.RunPut:
+			r.Whole = append(r.Whole, op.Run.ID)
+		case *state.RunSkipped:
+			r.Whole = append(r.Whole, op.RunID)
+		}
+	}
+}
+
+// Drops tells whether all is deleted.
+func (r *Rebuild) Drops() bool { return r.drop }
+
+// Do deletes what is made again and sets the positions back, so that a
+// projector begins anew. It may be repeated when it failed.
+func (r *Rebuild) Do(ctx context.Context) error {
+	if r.drop {
+		return r.store.Clear(ctx)
+	}
+	for source, end := range r.ends {
+		// What is kept must be looked for when its records are read again. This is
+		// first, so that a rebuild that is broken off leaves nothing twice.
+		if err := r.store.SetPosition(ctx, againOf(source), end); err != nil {
+			return err
+		}
+		if err := r.store.SetPosition(ctx, source, 0); err != nil {
+			return err
+		}
+	}
+	return r.store.Forget(ctx, r.Whole)
+}
+
+// StreamLag is how far the database is behind one stream.
+type StreamLag struct {
+	Source         string
+	Position, Last uint64
+	// Again is up to where the stream is being read again, 0 for not.
+	Again uint64
+}
+
+// Streams are the positions of all streams, in their order.
+func Streams(ctx context.Context, b *bus.Bus, store *database.Store) ([]StreamLag, error) {
+	type stream struct {
+		name   string
+		bounds func(context.Context) (uint64, uint64, error)
+	}
+	var streams []stream
+	for p := range b.Partitions() {
+		streams = append(streams, stream{LogSource(p), func(ctx context.Context) (uint64, uint64, error) { return b.LogBounds(ctx, p) }})
+	}
+	streams = append(streams, stream{EventSource, b.EventBounds}, stream{TraceSource, b.TraceBounds})
+	var lags []StreamLag
+	for _, s := range streams {
+		_, last, err := s.bounds(ctx)
+		if err != nil {
+			return nil, err
+		}
+		lag := StreamLag{Source: s.name, Last: last}
+		if lag.Position, err = store.Position(ctx, s.name); err != nil {
+			return nil, err
+		}
+		again, err := store.Position(ctx, againOf(s.name))
+		if err != nil {
+			return nil, err
+		}
+		if again > lag.Position {
+			lag.Again = again
+		}
+		lags = append(lags, lag)
+	}
+	return lags, nil
+}
