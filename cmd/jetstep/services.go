@@ -132,7 +132,7 @@ func (s *services) openHistory(ctx context.Context) error {
 	if s.model.problem() == nil {
 		adopting, cancel := context.WithTimeout(ctx, openPatience)
 		defer cancel()
-		if err := apps.Adopt(adopting); err != nil {
+		if err := apps.Adopt(adopting); err != nil && ctx.Err() == nil {
 			s.model.log.Warn("the apps of the history are taken over later", "error", err)
 		}
 	}
