@@ -9,8 +9,9 @@ scripts/packages.sh race | xargs go test -race -timeout 10m
 process=$(scripts/packages.sh process)
 if [ -n "$process" ]; then
 	echo "tests of processes"
-	# Not from the cache, which does not know all that they depend on.
-	xargs go test -count=1 -timeout 10m <<<"$process"
+	# One package at a time: what they start needs the machine. Not from the
+	# cache, which does not know all that they depend on.
+	xargs go test -p 1 -count=1 -timeout 15m <<<"$process"
 fi
 
 scripts/modules.sh | while read -r module; do

@@ -208,7 +208,7 @@ func TestEndpointThatFailsForGood(t *testing.T) {
 // request: the client is lost, the run is not.
 func TestEndpointAppCrash(t *testing.T) {
 	t.Parallel()
-	d := ownDeployment(t, deploymentConfig{mode: harness.ModeDev, args: []string{"--endpoint-patience", "1s"}})
+	d := ownDeployment(t, deploymentConfig{mode: harness.ModeDev, args: []string{"--endpoint-patience", "5s"}})
 	tr := newTrial(t, d, "ts4")
 	asked := tr.ask("crash")
 	run := tr.called("block", 1)[0].Run
