@@ -1,17 +1,12 @@
 package migrations_test
 
 import (
-	"context"
 	"database/sql"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,31 +14,10 @@ import (
 	"jetstep/tests/harness"
 )
 
-// server is the PostgreSQL of all tests of the package, started by the first
-// that needs it.
-var (
-	server    *harness.Postgres
-	databases atomic.Int64
+// server is the PostgreSQL of all tests of the package.
+var server harness.SharedPostgres
 
-	start = sync.OnceValue(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		defer cancel()
-		var err error
-		server, err = harness.StartPostgres(ctx)
-		return err
-	})
-)
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if server != nil {
-		if err := server.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
 
 var dialects = []migrations.Dialect{migrations.Postgres, migrations.SQLite}
 
@@ -54,10 +28,9 @@ func openDatabase(t *testing.T, d migrations.Dialect) *sql.DB {
 	t.Helper()
 	driver, source := "sqlite", "file:"+filepath.Join(t.TempDir(), "main.db")
 	if d == migrations.Postgres {
-		require.NoError(t, start())
 		var err error
 		driver = "pgx"
-		source, err = server.CreateDatabase(t.Context(), fmt.Sprintf("db%d", databases.Add(1)))
+		source, err = server.NewDatabase(t.Context())
 		require.NoError(t, err)
 	}
 	return reopen(t, driver, source)

@@ -1,16 +1,11 @@
 package database_test
 
 import (
-	"context"
 	"database/sql"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,31 +13,10 @@ import (
 	"jetstep/tests/harness"
 )
 
-// server is the PostgreSQL of all tests of the package, started by the first
-// that needs it.
-var (
-	server    *harness.Postgres
-	databases atomic.Int64
+// server is the PostgreSQL of all tests of the package.
+var server harness.SharedPostgres
 
-	start = sync.OnceValue(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		defer cancel()
-		var err error
-		server, err = harness.StartPostgres(ctx)
-		return err
-	})
-)
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if server != nil {
-		if err := server.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(server.Run(m)) }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
@@ -63,8 +37,7 @@ func options(t testing.TB, kind string) database.Options {
 	t.Helper()
 	switch kind {
 	case postgres:
-		require.NoError(t, start())
-		url, err := server.CreateDatabase(t.Context(), fmt.Sprintf("db%d", databases.Add(1)))
+		url, err := server.NewDatabase(t.Context())
 		require.NoError(t, err)
 		return database.Options{URI: url, Log: quiet, MaxOpen: 8}
 	case sqlite:

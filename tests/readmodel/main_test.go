@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,9 +25,8 @@ const (
 
 // suite is what the tests share, made when first asked for.
 var suite struct {
-	binary    func() (string, error)
-	postgres  func() (*harness.Postgres, error)
-	databases atomic.Int64
+	binary   func() (string, error)
+	postgres harness.SharedPostgres
 }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -48,28 +46,13 @@ func runSuite(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	suite.binary = sync.OnceValues(func() (string, error) { return harness.BuildServer(ctx, dir) })
-	var started *harness.Postgres
-	suite.postgres = sync.OnceValues(func() (*harness.Postgres, error) {
-		var err error
-		started, err = harness.StartPostgres(ctx)
-		return started, err
-	})
-	code := m.Run()
-	if started != nil {
-		if err := started.Close(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	return code
+	return suite.postgres.Run(m)
 }
 
 // newPostgres makes an empty database and returns its connection string.
 func newPostgres(t *testing.T) string {
 	t.Helper()
-	server, err := suite.postgres()
-	require.NoError(t, err)
-	uri, err := server.CreateDatabase(t.Context(), fmt.Sprintf("db%d", suite.databases.Add(1)))
+	uri, err := suite.postgres.NewDatabase(t.Context())
 	require.NoError(t, err)
 	return uri
 }
