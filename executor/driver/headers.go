@@ -52,17 +52,10 @@ func shownHeaders(header http.Header) json.RawMessage {
 	for _, name := range names {
 		before := len(b)
 		b = append(jcs.AppendString(appendComma(b, before-1), name), ':')
-		b = jcs.AppendString(b, headerText(header[name]))
+		b = jcs.AppendString(b, strings.Join(header[name], ","))
 		if len(b) >= maxHeaders {
 			b = b[:before]
 		}
 	}
 	return append(b, '}')
-}
-
-func headerText(values []string) string {
-	if len(values) == 1 {
-		return values[0]
-	}
-	return strings.Join(values, ",")
 }

@@ -3,7 +3,6 @@ package driver
 import (
 	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -67,11 +66,6 @@ func (c *Caller) repeat(ctx context.Context, req *Request, key string) (Answer, 
 	call, err := http.NewRequestWithContext(ctx, req.Reentry.Method, req.URL, bytes.NewReader(req.Reentry.Body))
 	if err != nil {
 		return Answer{}, err
-	}
-	if len(req.Reentry.Body) == 0 {
-		call.Body, call.GetBody, call.ContentLength = http.NoBody, nil, 0
-	} else {
-		call.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(req.Reentry.Body)), nil }
 	}
 	call.Header = c.reentryHeader(req, key)
 	return c.roundTrip(ctx, call)
