@@ -17,7 +17,7 @@ func (e *Encoder) Add(r *Record) {
 	if len(e.c.b) == 0 {
 		e.c.b = append(e.c.b, formatVersion)
 	}
-	e.c.block(func(c *coder) { r.code(c) })
+	e.c.block(r.write)
 }
 
 // Len is the payload's size so far, in bytes.
@@ -36,23 +36,23 @@ func (e *Encoder) Reset() {
 
 // Decode calls visit for each record of a payload.
 func Decode(payload []byte, visit func(*Record) error) error {
-	return decode(payload, (*Record).code, visit)
+	return decode(payload, false, visit)
 }
 
 // DecodeState is Decode without the facts that are only told to the history,
 // which are most of a log of calls and change no Index.
 func DecodeState(payload []byte, visit func(*Record) error) error {
-	return decode(payload, (*Record).codeState, visit)
+	return decode(payload, true, visit)
 }
 
-func decode(payload []byte, code func(*Record, *coder), visit func(*Record) error) error {
+func decode(payload []byte, stateOnly bool, visit func(*Record) error) error {
 	if len(payload) == 0 || payload[0] != formatVersion {
 		return fmt.Errorf("%w: payload of unknown format", ErrCorrupt)
 	}
 	c := coder{b: payload[1:], reading: true}
 	for len(c.b) > 0 {
 		var r Record
-		c.block(func(c *coder) { code(&r, c) })
+		c.block(func(c *coder) { r.read(c, stateOnly) })
 		if c.err != nil {
 			return c.err
 		}
@@ -63,30 +63,22 @@ func decode(payload []byte, code func(*Record, *coder), visit func(*Record) erro
 	return nil
 }
 
-func (r *Record) code(c *coder) {
+func (r *Record) write(c *coder) {
 	c.int64(&r.At)
-	if !c.reading {
-		for _, op := range r.Ops {
-			tag := op.tag()
-			c.uint8(&tag)
-			c.block(op.code)
-		}
-		return
+	for _, op := range r.Ops {
+		tag := op.tag()
+		c.uint8(&tag)
+		c.block(op.code)
 	}
-	r.read(c, func(uint8) bool { return false })
 }
 
-// codeState is code for reading alone, without what is told.
-func (r *Record) codeState(c *coder) {
+// read reads what write wrote, without what is told if only the state matters.
+func (r *Record) read(c *coder, stateOnly bool) {
 	c.int64(&r.At)
-	r.read(c, isTold)
-}
-
-func (r *Record) read(c *coder, skip func(tag uint8) bool) {
 	for len(c.b) > 0 && c.err == nil {
 		var tag uint8
 		c.uint8(&tag)
-		if skip(tag) {
+		if stateOnly && isTold(tag) {
 			c.block(func(*coder) {})
 			continue
 		}

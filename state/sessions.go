@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"jetstep/jcs"
 )
 
 // The bounds of sessions (http-api §5).
@@ -37,7 +39,7 @@ func ResolveMeta(raw []byte) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if isNull(meta.Sessions) {
+	if string(meta.Sessions) == "null" {
 		inherited = nil
 	}
 	sessions, err := mergeSessions(own, inherited)
@@ -73,7 +75,7 @@ func mergeSessions(own, inherited map[string]*string) (map[string]string, error)
 
 // parseSessions reads and checks one map of sessions; numbers become text.
 func parseSessions(raw json.RawMessage) (map[string]*string, error) {
-	if len(raw) == 0 || isNull(raw) {
+	if jcs.IsNull(raw) {
 		return nil, nil
 	}
 	var entries map[string]json.RawMessage
@@ -118,5 +120,3 @@ func parseSession(key string, raw json.RawMessage) (*string, error) {
 	}
 	return &id, nil
 }
-
-func isNull(raw json.RawMessage) bool { return string(raw) == "null" }
