@@ -163,9 +163,9 @@ func parseReference(escaped string) (traceID, spanID string, ok bool) {
 	return parts[1], parts[2], true
 }
 
-// value finds an attribute of a span; nil if it has none of that key.
-func value(span *otlp.Span, key string) *common.AnyValue {
-	for _, a := range span.GetAttributes() {
+// value finds an attribute; nil if there is none of that key.
+func value(attributes []*common.KeyValue, key string) *common.AnyValue {
+	for _, a := range attributes {
 		if a.GetKey() == key {
 			return a.GetValue()
 		}
@@ -173,11 +173,13 @@ func value(span *otlp.Span, key string) *common.AnyValue {
 	return nil
 }
 
-func text(span *otlp.Span, key string) string { return value(span, key).GetStringValue() }
+func text(span *otlp.Span, key string) string {
+	return value(span.GetAttributes(), key).GetStringValue()
+}
 
 // number reads an attribute that is a number, or its text.
 func number(span *otlp.Span, key string) (n int64, ok bool) {
-	switch v := value(span, key).GetValue().(type) {
+	switch v := value(span.GetAttributes(), key).GetValue().(type) {
 	case *common.AnyValue_IntValue:
 		return v.IntValue, true
 	case *common.AnyValue_DoubleValue:

@@ -36,7 +36,7 @@ func Rows(message []byte) ([]database.Span, error) {
 	var rows []database.Span
 	for _, resource := range data.GetResourceSpans() {
 		attributes := jsonObject(resource.GetResource().GetAttributes())
-		service := serviceName(resource)
+		service := value(resource.GetResource().GetAttributes(), "service.name").GetStringValue()
 		for _, scope := range resource.GetScopeSpans() {
 			for _, span := range scope.GetSpans() {
 				o, ok := originOf(span)
@@ -56,15 +56,6 @@ type source struct {
 	resource       json.RawMessage // its attributes, as an object
 	service        string
 	scope, version string
-}
-
-func serviceName(r *otlp.ResourceSpans) string {
-	for _, a := range r.GetResource().GetAttributes() {
-		if a.GetKey() == "service.name" {
-			return a.GetValue().GetStringValue()
-		}
-	}
-	return ""
 }
 
 func row(o origin, from source, span *otlp.Span) database.Span {
