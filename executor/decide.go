@@ -41,6 +41,8 @@ type situation struct {
 	// answer: the calls were made before deciding.
 	remote map[int]remoteResult
 	newID  func() uuid.UUID
+	// endpoint is the request that began the run, nil if no app did.
+	endpoint *function.EndpointRequest
 
 	// For the history: the id of the request, when it was sent, and when the
 	// answer was there.

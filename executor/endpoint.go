@@ -132,31 +132,29 @@ func requestOf(run *state.Run) (r function.EndpointRequest, err error) {
 }
 
 // executable is what a run is executed with. A durable endpoint needs no
-// registration: all is in the run.
-func (e *Executor) executable(run *state.Run) (fn *function.Function, app uuid.UUID, ok bool) {
+// registration: all is in the run, and request is what began it, nil for other
+// runs.
+func (e *Executor) executable(run *state.Run) (fn *function.Function, app uuid.UUID, request *function.EndpointRequest, ok bool) {
 	if run.Endpoint == nil {
-		return e.Functions.Executable(run.FunctionID)
+		fn, app, ok = e.Functions.Executable(run.FunctionID)
+		return fn, app, nil, ok
 	}
-	request, err := requestOf(run)
+	began, err := requestOf(run)
 	if err != nil {
-		return nil, app, false
+		return nil, app, nil, false
 	}
-	made := request.Function(run.Endpoint.Attempts - 1)
-	return &made, run.Endpoint.AppID, true
+	made := began.Function(run.Endpoint.Attempts - 1)
+	return &made, run.Endpoint.AppID, &began, true
 }
 
 // reenter makes a call repeat the request that began its run.
-func reenter(req *driver.Request, run *state.Run) {
-	request, err := requestOf(run)
-	if err != nil {
-		return // not of a run that is executable
-	}
+func reenter(req *driver.Request, request *function.EndpointRequest, sdk string) {
+	var err error
 	if req.URL, err = request.URL(); err != nil {
-		return
+		return // not one that was parsed
 	}
 	req.Reentry = &driver.Reentry{
-		Method: request.Method, ContentType: request.ContentType, SDK: run.Endpoint.SDK,
-		Body: bodyOf(&request, run.Endpoint.SDK),
+		Method: request.Method, ContentType: request.ContentType, SDK: sdk, Body: bodyOf(request, sdk),
 	}
 }
 

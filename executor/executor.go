@@ -217,7 +217,7 @@ func (e *Executor) decide(ctx context.Context, run *state.Run, lease queue.Lease
 
 // call calls the SDK and decides what follows.
 func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job, began time.Time) (*state.Transition, error) {
-	fn, app, ok := e.executable(run)
+	fn, app, endpoint, ok := e.executable(run)
 	if !ok {
 		return e.refuse(run, job, "Error", "the function of this run is no longer registered"), nil
 	}
@@ -226,7 +226,7 @@ func (e *Executor) call(ctx context.Context, run *state.Run, job state.Job, bega
 		return e.refuse(run, job, driver.NameOverflowed, "function has too many steps"), nil
 	}
 	s := &situation{
-		run: run, job: job, function: fn, appID: app, attempts: fn.Retries() + 1, called: began,
+		run: run, job: job, function: fn, appID: app, endpoint: endpoint, attempts: fn.Retries() + 1, called: began,
 		steps: steps, size: size, newID: uuid.New,
 		backoff: Backoff(job.Attempt, e.RetryInterval, rand.Float64()),
 	}
@@ -296,8 +296,8 @@ func request(s *situation) *driver.Request {
 			req.Defers[d.ID] = d.Status == state.DeferAfterRun
 		}
 	}
-	if run.Endpoint != nil {
-		reenter(req, run)
+	if s.endpoint != nil {
+		reenter(req, s.endpoint, run.Endpoint.SDK)
 	}
 	return req
 }

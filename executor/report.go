@@ -31,7 +31,7 @@ func (e *Executor) Report(ctx context.Context, id ulid.ULID, steps []json.RawMes
 		return err
 	}
 	ops := e.readable(run, steps)
-	fn, app, ok := e.executable(run)
+	fn, app, _, ok := e.executable(run)
 	if run.Endpoint == nil || !ok {
 		return fmt.Errorf("%w steps of a run that its app did not begin", ErrRefused)
 	}
