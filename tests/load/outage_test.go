@@ -56,8 +56,8 @@ func TestDatabaseOutage(t *testing.T) {
 	began := time.Now()
 	s.awaitHistory(ctx, "unavailable")
 	s.awaitCompleted(ctx, s.app.Completed.Load()+leastRuns)
-	s.await(ctx, "the metrics to show the lag", func(ctx context.Context) error {
-		messages, err := s.metric(ctx, "jetstep_projection_lag_messages")
+	s.await(ctx, "the metrics to show the lag", func(context.Context) error {
+		messages, err := s.lag()
 		if err == nil && messages == 0 {
 			err = errors.New("no message is behind")
 		}
@@ -72,8 +72,8 @@ func TestDatabaseOutage(t *testing.T) {
 	s.awaitCompleted(ctx, int64(sent))
 	s.await(ctx, "all runs in the list", func(ctx context.Context) error { return s.listed(ctx, "COMPLETED", sent) })
 	s.awaitHistory(ctx, "ok")
-	s.await(ctx, "the database to have everything", func(ctx context.Context) error {
-		messages, err := s.metric(ctx, "jetstep_projection_lag_messages")
+	s.await(ctx, "the database to have everything", func(context.Context) error {
+		messages, err := s.lag()
 		if err == nil && messages > 0 {
 			err = fmt.Errorf("%v messages are behind", messages)
 		}

@@ -1,13 +1,11 @@
 package load_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -100,26 +98,9 @@ func (s *site) awaitHistory(ctx context.Context, state string) {
 	})
 }
 
-// metric adds up the values of a metric with labels.
-func (s *site) metric(ctx context.Context, name string) (float64, error) {
-	_, body, err := s.get(ctx, "/metrics")
-	if err != nil {
-		return 0, err
-	}
-	sum, found := 0.0, false
-	for line := range strings.Lines(body) {
-		if strings.HasPrefix(line, name+"{") {
-			value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
-			if err != nil {
-				return 0, err
-			}
-			sum, found = sum+value, true
-		}
-	}
-	if !found {
-		return 0, fmt.Errorf("there is no metric %s", name)
-	}
-	return sum, nil
+// lag is how many messages the database is behind.
+func (s *site) lag() (float64, error) {
+	return (&bench.Target{URL: s.server.URL()}).Sum("jetstep_projection_lag_messages")
 }
 
 // listed wants n runs in the list, with this status unless it is empty.
@@ -128,39 +109,23 @@ func (s *site) listed(ctx context.Context, status string, n int) error {
 	if status != "" {
 		filter["status"] = []string{status}
 	}
-	body, err := json.Marshal(map[string]any{
-		"query":     `query($f:RunsFilterV2!,$o:[RunsV2OrderBy!]!){runs(first:1,filter:$f,orderBy:$o,preview:true){totalCount}}`,
-		"variables": map[string]any{"f": filter, "o": []any{map[string]any{"field": "QUEUED_AT", "direction": "DESC"}}},
-	})
-	if err != nil {
+	const document = `query($f:RunsFilterV2!,$o:[RunsV2OrderBy!]!){runs(first:1,filter:$f,orderBy:$o,preview:true){totalCount}}`
+	variables := map[string]any{"f": filter, "o": []any{map[string]any{"field": "QUEUED_AT", "direction": "DESC"}}}
+	var data struct{ Runs struct{ TotalCount int } }
+	if err := s.server.Client().GraphQL(ctx, document, variables, &data); err != nil {
 		return err
 	}
-	code, content, err := s.call(ctx, http.MethodPost, "/v0/gql", body)
-	if err != nil {
-		return err
-	}
-	var answer struct {
-		Data struct{ Runs struct{ TotalCount int } }
-	}
-	if err := json.Unmarshal([]byte(content), &answer); err != nil {
-		return fmt.Errorf("%w in %s", err, content)
-	}
-	if got := answer.Data.Runs.TotalCount; code != http.StatusOK || got != n {
-		return fmt.Errorf("status %d, %d of %d runs: %.200s", code, got, n, content)
+	if got := data.Runs.TotalCount; got != n {
+		return fmt.Errorf("%d of %d runs", got, n)
 	}
 	return nil
 }
 
 func (s *site) get(ctx context.Context, path string) (status int, body string, err error) {
-	return s.call(ctx, http.MethodGet, path, nil)
-}
-
-func (s *site) call(ctx context.Context, method, path string, body []byte) (status int, answer string, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.server.URL()+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.server.URL()+path, nil)
 	if err != nil {
 		return 0, "", err
 	}
-	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+signingKey)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
