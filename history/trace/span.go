@@ -2,6 +2,7 @@ package trace
 
 import (
 	"cmp"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -85,3 +86,44 @@ func newSpan(rows []Row) *span {
 	s.start = cmp.Or(s.attrs.moment(attrStartedAt), first.Start)
 	return s
 }
+
+// Span is what all rows of one span say together, without its place in the tree.
+type Span struct {
+	ID            string          // the dynamic id
+	Name          string          // database §11.2
+	Start, End    time.Time       // the earliest and the latest of its rows
+	Input, Output json.RawMessage // of the last row that has one
+	attrs         attributes
+}
+
+// Spans merges rows into spans, earliest first.
+func Spans(rows []Row) []Span {
+	merged := merge(rows)
+	spans := make([]Span, len(merged))
+	for i, m := range merged {
+		s := Span{ID: m.id, Name: m.name, Start: m.first.Start, attrs: m.attrs}
+		for _, row := range m.rows {
+			if row.End.After(s.End) {
+				s.End = row.End
+			}
+			if len(row.Input) > 0 {
+				s.Input = row.Input
+			}
+			if len(row.Output) > 0 {
+				s.Output = row.Output
+			}
+		}
+		spans[i] = s
+	}
+	return spans
+}
+
+// Text is an attribute that is a string, or empty. Keys are those of database
+// §11.4 without their prefix.
+func (s *Span) Text(key string) string { return s.attrs.text(key) }
+
+// Number is an attribute that is an integer.
+func (s *Span) Number(key string) (int64, bool) { return s.attrs.number(key) }
+
+// Moment is an attribute that is a time, zero when absent.
+func (s *Span) Moment(key string) time.Time { return s.attrs.moment(key) }

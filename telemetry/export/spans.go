@@ -5,9 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
@@ -22,26 +20,28 @@ import (
 // themselves; they hang where they belong, as calls are named to SDKs by the
 // same ids. ended tells whether the rows show the run's end.
 func spansOf(run ulid.ULID, rows []trace.Row) (spans []*otlp.Span, ended bool) {
-	lines := linesOf(rows)
-	root := lines[trace.RunID(run).Span]
-	if root == nil || root.name != trace.NameRun {
+	all := trace.Spans(rows)
+	place := slices.IndexFunc(all, func(s trace.Span) bool { return s.ID == trace.RunID(run).Span && s.Name == trace.NameRun })
+	if place < 0 {
 		return nil, false
 	}
-	traceID, sender := contextOf(run, root.input)
-	rootID := idOf(root.id)
-	for _, l := range sorted(lines) {
+	root := all[place]
+	traceID, sender := contextOf(run, root.Input)
+	rootID := idOf(root.ID)
+	for _, found := range all {
+		l := line{found}
 		var span *otlp.Span
-		switch l.name {
+		switch l.Name {
 		case trace.NameRun:
-			span = l.span(root.text("function.slug"), otlp.Span_SPAN_KIND_CONSUMER)
+			span = l.span(root.Text("function.slug"), otlp.Span_SPAN_KIND_CONSUMER)
 			span.ParentSpanId = sender
 			l.tellRun(span, run)
 		case trace.NameExecution:
-			span = l.span("call "+root.text("function.slug"), otlp.Span_SPAN_KIND_CLIENT)
+			span = l.span("call "+root.Text("function.slug"), otlp.Span_SPAN_KIND_CLIENT)
 			span.ParentSpanId = rootID
 			l.tellCall(span)
 		case trace.NameStep:
-			span = l.span(cmp.Or(l.text("step.name"), l.text("step.userland.id"), "step"), otlp.Span_SPAN_KIND_INTERNAL)
+			span = l.span(cmp.Or(l.Text("step.name"), l.Text("step.userland.id"), "step"), otlp.Span_SPAN_KIND_INTERNAL)
 			span.ParentSpanId = rootID
 			l.tellStep(span)
 		default:
@@ -50,114 +50,31 @@ func spansOf(run ulid.ULID, rows []trace.Row) (spans []*otlp.Span, ended bool) {
 		span.TraceId = traceID
 		spans = append(spans, span)
 	}
-	return spans, !root.time("ended_at").IsZero()
+	return spans, !root.Moment("ended_at").IsZero()
 }
 
-// line is a logical span: all rows of one dynamic id (database §13.1).
-type line struct {
-	id         string
-	name       string
-	start, end time.Time // of its rows
-	attributes map[string]json.RawMessage
-	input      json.RawMessage
-	output     json.RawMessage
-}
-
-func linesOf(rows []trace.Row) map[string]*line {
-	rows = slices.Clone(rows)
-	slices.SortStableFunc(rows, func(a, b trace.Row) int {
-		return cmp.Or(a.Start.Compare(b.Start), a.End.Compare(b.End), strings.Compare(a.SpanID, b.SpanID))
-	})
-	lines := map[string]*line{}
-	for i := range rows {
-		r := &rows[i]
-		l := lines[r.DynamicID]
-		if l == nil {
-			l = &line{id: r.DynamicID, start: r.Start, end: r.End, attributes: map[string]json.RawMessage{}}
-			lines[r.DynamicID] = l
-		}
-		l.add(r)
-	}
-	return lines
-}
-
-func (l *line) add(r *trace.Row) {
-	if r.Name != trace.NameExtension {
-		l.name = r.Name
-	}
-	if r.Start.Before(l.start) {
-		l.start = r.Start
-	}
-	if r.End.After(l.end) {
-		l.end = r.End
-	}
-	if len(r.Input) > 0 {
-		l.input = r.Input
-	}
-	if len(r.Output) > 0 {
-		l.output = r.Output
-	}
-	raw := r.Attributes
-	var inner string // JSON within a string (database §4)
-	if json.Unmarshal(raw, &inner) == nil {
-		raw = json.RawMessage(inner)
-	}
-	var attributes map[string]json.RawMessage
-	if json.Unmarshal(raw, &attributes) != nil {
-		return // what cannot be read is as good as absent
-	}
-	for key, value := range attributes {
-		l.attributes[strings.TrimPrefix(key, "_inngest.")] = value
-	}
-}
-
-func sorted(lines map[string]*line) []*line {
-	list := make([]*line, 0, len(lines))
-	for _, l := range lines {
-		list = append(list, l)
-	}
-	slices.SortFunc(list, func(a, b *line) int { return cmp.Or(a.start.Compare(b.start), strings.Compare(a.id, b.id)) })
-	return list
-}
-
-func (l *line) text(key string) string {
-	var s string
-	_ = json.Unmarshal(l.attributes[key], &s) // "" for what is no text
-	return s
-}
-
-func (l *line) number(key string) (n int64, ok bool) {
-	return n, json.Unmarshal(l.attributes[key], &n) == nil && l.attributes[key] != nil
-}
-
-// time of an attribute: milliseconds in text.
-func (l *line) time(key string) time.Time {
-	ms, err := strconv.ParseInt(l.text(key), 10, 64)
-	if err != nil || ms <= 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
-}
+// line is a span of the history on its way to be one of OpenTelemetry.
+type line struct{ trace.Span }
 
 // span has what all have. One whose end is not known ends with its last row.
 func (l *line) span(name string, kind otlp.Span_SpanKind) *otlp.Span {
-	start, end := l.time("started_at"), l.time("ended_at")
-	if start.IsZero() || l.name == trace.NameRun {
-		start = l.start // a run's time in the queue is part of it
+	start, end := l.Moment("started_at"), l.Moment("ended_at")
+	if start.IsZero() || l.Name == trace.NameRun {
+		start = l.Start // a run's time in the queue is part of it
 	}
 	if end.IsZero() {
-		end = l.end
+		end = l.End
 	}
 	if end.Before(start) {
 		end = start
 	}
 	span := &otlp.Span{
-		SpanId: idOf(l.id), Name: name, Kind: kind,
+		SpanId: idOf(l.ID), Name: name, Kind: kind,
 		StartTimeUnixNano: uint64(start.UnixNano()), EndTimeUnixNano: uint64(end.UnixNano()),
 	}
-	switch status := l.text("dynamic.status"); status {
+	switch status := l.Text("dynamic.status"); status {
 	case "Failed", "Errored":
-		span.Status = &otlp.Status{Code: otlp.Status_STATUS_CODE_ERROR, Message: errorText(l.output)}
+		span.Status = &otlp.Status{Code: otlp.Status_STATUS_CODE_ERROR, Message: errorText(l.Output)}
 	case "Completed":
 		span.Status = &otlp.Status{Code: otlp.Status_STATUS_CODE_OK}
 	default:
@@ -187,31 +104,31 @@ func (l *line) tell(span *otlp.Span, key, value string) {
 }
 
 func (l *line) tellNumber(span *otlp.Span, key, from string) {
-	if n, ok := l.number(from); ok {
+	if n, ok := l.Number(from); ok {
 		span.Attributes = append(span.Attributes, number(key, n))
 	}
 }
 
 func (l *line) tellRun(span *otlp.Span, run ulid.ULID) {
 	l.tell(span, "jetstep.run.id", run.String())
-	l.tell(span, "jetstep.function.id", l.text("function.slug"))
-	l.tell(span, "jetstep.event.name", l.text("event.trigger.name"))
-	l.tell(span, "jetstep.cron", l.text("cron.schedule"))
-	l.tell(span, "jetstep.original_run.id", l.text("run.replay_original_run_id"))
-	l.tell(span, "jetstep.skip_reason", l.text("run.skip_reason"))
+	l.tell(span, "jetstep.function.id", l.Text("function.slug"))
+	l.tell(span, "jetstep.event.name", l.Text("event.trigger.name"))
+	l.tell(span, "jetstep.cron", l.Text("cron.schedule"))
+	l.tell(span, "jetstep.original_run.id", l.Text("run.replay_original_run_id"))
+	l.tell(span, "jetstep.skip_reason", l.Text("run.skip_reason"))
 }
 
 func (l *line) tellCall(span *otlp.Span) {
-	l.tell(span, "url.full", l.text("request.url"))
+	l.tell(span, "url.full", l.Text("request.url"))
 	l.tellNumber(span, "http.response.status_code", "response.status_code")
 	l.tellNumber(span, "http.response.body.size", "response.output_size")
 	l.tellStep(span)
 }
 
 func (l *line) tellStep(span *otlp.Span) {
-	l.tell(span, "jetstep.step.id", l.text("step.id"))
-	l.tell(span, "jetstep.step.name", l.text("step.name"))
-	l.tell(span, "jetstep.step.op", l.text("step.op"))
+	l.tell(span, "jetstep.step.id", l.Text("step.id"))
+	l.tell(span, "jetstep.step.name", l.Text("step.name"))
+	l.tell(span, "jetstep.step.op", l.Text("step.op"))
 	l.tellNumber(span, "jetstep.attempt", "step.attempt")
 }
 
