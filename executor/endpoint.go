@@ -172,12 +172,12 @@ func bodyOf(request *function.EndpointRequest, sdk string) []byte {
 // complete ends a run with the result that an op carries.
 func (d *decision) complete(op *driver.Opcode) {
 	output := runOutput(op)
-	if d.run.Endpoint == nil {
-		d.t.Finish = &state.Finish{Status: state.Completed, Output: canonical(output)}
-		return
+	var result driver.Result
+	told := false // an endpoint may have been asked not to tell its response
+	if d.run.Endpoint != nil {
+		result, told = driver.ParseResult(output)
 	}
-	result, ok := driver.ParseResult(output)
-	if !ok { // it was asked not to tell the response
+	if !told {
 		d.t.Finish = &state.Finish{Status: state.Completed, Output: canonical(output)}
 		return
 	}

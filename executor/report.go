@@ -78,27 +78,31 @@ func report(s *situation, answer *driver.Response) (t *state.Transition, dropped
 	d := &decision{situation: s, answer: answer, version: s.run.Version, t: &state.Transition{RunID: s.run.ID}}
 	d.ops = show(answer.Ops)
 	d.planReported()
+	dropped = d.allReported()
+	d.t.Reported = &state.Reported{RunID: s.run.ID, FunctionID: s.run.FunctionID, Ops: d.ops}
+	return d.t, dropped
+}
+
+// allReported adds what the ops ask for, up to the one that ends the run or is
+// dropped with all after it; the error is why.
+func (d *decision) allReported() error {
 	for _, priority := range []bool{true, false} {
-		for i := range answer.Ops {
-			op := &answer.Ops[i]
+		for i := range d.answer.Ops {
+			op := &d.answer.Ops[i]
 			if op.Op.Priority() != priority {
 				continue
 			}
 			d.shown = d.showing(i)
 			if err := d.reported(i, op); err != nil {
-				dropped = err
 				d.passOver(i)
+				return err
 			}
-			if dropped != nil || d.t.Finish != nil {
-				break
+			if d.t.Finish != nil {
+				return nil
 			}
-		}
-		if d.t.Finish != nil {
-			break
 		}
 	}
-	d.t.Reported = &state.Reported{RunID: s.run.ID, FunctionID: s.run.FunctionID, Ops: d.ops}
-	return d.t, dropped
+	return nil
 }
 
 // planReported prepares for steps that are planned together.
