@@ -68,17 +68,32 @@ func (s *Store) write(ctx context.Context, r *Records, careful bool) error {
 	if err == nil {
 		err = s.transact(ctx, func(tx *transaction) error {
 			tx.careful = careful || r.Again
-			known, err := tx.advance(ctx, r)
-			if err != nil || known {
+			left, err := tx.begin(ctx, r)
+			if err != nil || left == nil {
 				return err
 			}
-			return s.insertAll(ctx, tx, r, changes)
+			return s.insertAll(ctx, tx, left, changes)
 		})
 	}
 	if err != nil {
 		return fmt.Errorf("writing records of %s: %w", r.Source, err)
 	}
 	return nil
+}
+
+// begin moves the source's position and leaves of a batch what is not stored yet;
+// nil when all of it is.
+func (tx *transaction) begin(ctx context.Context, r *Records) (*Records, error) {
+	known, err := tx.advance(ctx, r)
+	switch {
+	case err != nil || known:
+		return nil, err
+	case r.Again:
+		return tx.missing(ctx, r)
+	}
+	left := *r
+	left.Events, err = tx.unsent(ctx, r.Events)
+	return &left, err
 }
 
 // advance moves the source's position, and tells whether the batch was known.
@@ -125,21 +140,10 @@ func (s *Store) SetPosition(ctx context.Context, source string, position uint64)
 }
 
 func (s *Store) insertAll(ctx context.Context, tx *transaction, r *Records, changes []runChange) error {
-	if r.Again {
-		missing, err := tx.missing(ctx, r)
-		if err != nil {
-			return err
-		}
-		r = missing
-	}
-	unsent, err := tx.unsent(ctx, r.Events)
-	if err != nil {
-		return err
-	}
 	for _, write := range []func() error{
 		func() error { return insert(ctx, tx, apps, r.Apps) },
 		func() error { return insert(ctx, tx, functions, r.Functions) },
-		func() error { return insert(ctx, tx, events, unsent) },
+		func() error { return insert(ctx, tx, events, r.Events) },
 		func() error { return insert(ctx, tx, batches, r.Batches) },
 		func() error { return insert(ctx, tx, functionRuns(s.enc), r.Runs) },
 		func() error { return insert(ctx, tx, finishes, r.Finishes) },

@@ -73,34 +73,25 @@ func (s *Store) WriteEach(ctx context.Context, r *Records) (dropped []Dropped, e
 	err = s.transact(ctx, func(tx *transaction) error {
 		dropped = nil
 		tx.careful = true
-		known, err := tx.advance(ctx, r)
-		if err != nil || known {
-			return err
-		}
-		if r.Again {
-			if r, err = tx.missing(ctx, r); err != nil {
-				return err
-			}
-		}
-		unsent, err := tx.unsent(ctx, r.Events)
-		if err != nil {
+		left, err := tx.begin(ctx, r)
+		if err != nil || left == nil {
 			return err
 		}
 		each := &salvage{ctx: ctx, tx: tx}
-		insertEach(each, apps, r.Apps, nil)
-		insertEach(each, functions, r.Functions, nil)
-		insertEach(each, events, unsent, (*Event).plain)
-		insertEach(each, batches, r.Batches, nil)
-		insertEach(each, functionRuns(s.enc), r.Runs, nil)
-		insertEach(each, finishes, r.Finishes, (*FunctionFinish).plain)
-		insertEach(each, historyEntries, r.History, (*HistoryEntry).plain)
-		insertEach(each, traceRuns, latestTraceRuns(r.TraceRuns), nil)
-		insertEach(each, spans, r.Spans, (*Span).plain)
+		insertEach(each, apps, left.Apps, nil)
+		insertEach(each, functions, left.Functions, nil)
+		insertEach(each, events, left.Events, (*Event).plain)
+		insertEach(each, batches, left.Batches, nil)
+		insertEach(each, functionRuns(s.enc), left.Runs, nil)
+		insertEach(each, finishes, left.Finishes, (*FunctionFinish).plain)
+		insertEach(each, historyEntries, left.History, (*HistoryEntry).plain)
+		insertEach(each, traceRuns, latestTraceRuns(left.TraceRuns), nil)
+		insertEach(each, spans, left.Spans, (*Span).plain)
 		if each.err != nil {
 			return each.err
 		}
 		dropped = each.dropped
-		return errors.Join(tx.start(ctx, r.Started), insertRunChanges(ctx, tx, changes))
+		return errors.Join(tx.start(ctx, left.Started), insertRunChanges(ctx, tx, changes))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("writing records of %s one by one: %w", r.Source, err)
