@@ -24,26 +24,22 @@ type encoding struct {
 	ulidText func(ulid.ULID) any
 	// rebind turns the placeholders ? of a statement into the dialect's own.
 	rebind func(string) string
-	// maxParameters of a statement.
-	maxParameters int
 }
 
 func encodingOf(d migrations.Dialect) encoding {
 	if d == migrations.SQLite {
 		return encoding{
-			dialect:       d,
-			time:          func(t time.Time) any { return goTimeText(t) },
-			ulidText:      func(id ulid.ULID) any { return id.Bytes() },
-			rebind:        func(text string) string { return text },
-			maxParameters: 4000,
+			dialect:  d,
+			time:     func(t time.Time) any { return goTimeText(t) },
+			ulidText: func(id ulid.ULID) any { return id.Bytes() },
+			rebind:   func(text string) string { return text },
 		}
 	}
 	return encoding{
-		dialect:       d,
-		time:          func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
-		ulidText:      func(id ulid.ULID) any { return id.String() },
-		rebind:        numbered,
-		maxParameters: 2000,
+		dialect:  d,
+		time:     func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
+		ulidText: func(id ulid.ULID) any { return id.String() },
+		rebind:   numbered,
 	}
 }
 
