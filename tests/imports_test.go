@@ -4,6 +4,7 @@
 package tests
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -114,7 +115,37 @@ func layerOf(layers map[string]layer, dir string) (name string, ok bool) {
 // readImports lists, for each package directory of the module, the packages of
 // the module that its files import, on any platform. Tests do not count.
 func readImports(t *testing.T) map[string][]string {
+	t.Helper()
 	found := map[string][]string{}
+	eachFile(t, parser.ImportsOnly, func(set *token.FileSet, file *ast.File) {
+		name := set.Position(file.Package).Filename
+		dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(name), root+string(filepath.Separator)))
+		imports, err := moduleImports(file)
+		require.NoError(t, err)
+		found[dir] = append(found[dir], imports...)
+	})
+	require.NotEmpty(t, found)
+	return found
+}
+
+func moduleImports(file *ast.File) ([]string, error) {
+	var imports []string
+	for _, spec := range file.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return nil, err
+		}
+		if inside, ok := strings.CutPrefix(name, module+"/"); ok {
+			imports = append(imports, inside)
+		}
+	}
+	return imports, nil
+}
+
+// eachFile parses and visits the module's files that are no tests.
+func eachFile(t *testing.T, mode parser.Mode, visit func(*token.FileSet, *ast.File)) {
+	t.Helper()
+	set := token.NewFileSet()
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -124,14 +155,13 @@ func readImports(t *testing.T) map[string][]string {
 		case path.Ext(file) != ".go" || strings.HasSuffix(file, "_test.go"):
 			return nil
 		}
-		dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(file), root+string(filepath.Separator)))
-		imports, err := fileImports(file)
-		found[dir] = append(found[dir], imports...)
+		parsed, err := parser.ParseFile(set, file, nil, mode)
+		if err == nil {
+			visit(set, parsed)
+		}
 		return err
 	})
 	require.NoError(t, err)
-	require.NotEmpty(t, found)
-	return found
 }
 
 // enter skips what the go command skips, and other modules.
@@ -145,22 +175,4 @@ func enter(dir string, entry fs.DirEntry) error {
 		return filepath.SkipDir
 	}
 	return nil
-}
-
-func fileImports(file string) ([]string, error) {
-	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
-	if err != nil {
-		return nil, err
-	}
-	var imports []string
-	for _, spec := range parsed.Imports {
-		name, err := strconv.Unquote(spec.Path.Value)
-		if err != nil {
-			return nil, err
-		}
-		if inside, ok := strings.CutPrefix(name, module+"/"); ok {
-			imports = append(imports, inside)
-		}
-	}
-	return imports, nil
 }

@@ -4,8 +4,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -28,7 +26,7 @@ var logKey = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 func TestLogKeys(t *testing.T) {
 	t.Parallel()
 	checked := 0
-	eachFile(t, func(set *token.FileSet, file *ast.File) {
+	eachFile(t, parser.SkipObjectResolution, func(set *token.FileSet, file *ast.File) {
 		for _, key := range logKeys(file) {
 			checked++
 			name, err := strconv.Unquote(key.Value)
@@ -101,26 +99,4 @@ func isLogger(e ast.Expr) bool {
 		return ok && isLogger(method.X)
 	}
 	return false
-}
-
-// eachFile visits the module's files that are no tests.
-func eachFile(t *testing.T, visit func(*token.FileSet, *ast.File)) {
-	t.Helper()
-	set := token.NewFileSet()
-	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") && file != root || entry.Name() == "node_modules"):
-			return filepath.SkipDir
-		case entry.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go"):
-			return nil
-		}
-		parsed, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
-		if err == nil {
-			visit(set, parsed)
-		}
-		return err
-	})
-	require.NoError(t, err)
 }
