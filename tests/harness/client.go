@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -169,6 +170,19 @@ func (c *Client) JobKinds(ctx context.Context, runID string) ([]string, error) {
 		kinds[i] = job.Kind
 	}
 	return kinds, err
+}
+
+// AwaitJob waits until the run has a job of this kind. One of kind "pause" is the
+// timeout of a wait, so it is there only once the wait is.
+func (c *Client) AwaitJob(ctx context.Context, runID, kind string) error {
+	_, err := Await(ctx, "a job of kind "+kind+" of run "+runID, func(ctx context.Context) (struct{}, error) {
+		kinds, err := c.JobKinds(ctx, runID)
+		if err == nil && !slices.Contains(kinds, kind) {
+			err = fmt.Errorf("its jobs are %q", kinds)
+		}
+		return struct{}{}, err
+	})
+	return err
 }
 
 // Cancel cancels a run.

@@ -62,6 +62,7 @@ func TestClientReads(t *testing.T) {
 	kinds, err := client.JobKinds(ctx, "R")
 	require.NoError(t, err)
 	require.Equal(t, []string{"sleep", "pause"}, kinds)
+	require.NoError(t, client.AwaitJob(ctx, "R", "pause"))
 	require.NoError(t, client.Cancel(ctx, "R"))
 	resumed, err := client.Signal(ctx, "s", 1)
 	require.NoError(t, err)

@@ -175,21 +175,8 @@ func signalReplaced(t *trial) {
 	t.complete(older, `{"got":null}`)
 }
 
-// awaitJob waits until the run has a job of this kind. A job of kind "pause"
-// is the timeout of a wait, so it is there only once the wait is.
+// awaitJob waits until the run has a job of this kind.
 func (t *trial) awaitJob(runID, kind string) {
 	t.Helper()
-	_, err := harness.Await(t.ctx, "a job of kind "+kind, func(ctx context.Context) (struct{}, error) {
-		kinds, err := t.client.JobKinds(ctx, runID)
-		if err != nil {
-			return struct{}{}, err
-		}
-		for _, k := range kinds {
-			if k == kind {
-				return struct{}{}, nil
-			}
-		}
-		return struct{}{}, errors.New("it has other jobs only")
-	})
-	require.NoError(t, err)
+	require.NoError(t, t.client.AwaitJob(t.ctx, runID, kind))
 }
