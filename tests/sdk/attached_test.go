@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -18,39 +17,13 @@ import (
 // attachedTo lists what is attached to the spans of a run's trace, as
 // "<step> <scope> <kind> <values>", the step being "run" for the run itself.
 func (t *trial) attachedTo(ctx context.Context, runID string) ([]string, error) {
-	type span struct {
-		Name     string
-		Metadata []struct {
-			Kind, Scope string
-			Values      map[string]string
-		}
-		Children []json.RawMessage
-	}
-	var answer struct {
-		Data struct{ RootSpan json.RawMessage }
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.server.URL()+"/v2/runs/"+runID+"/trace", nil)
+	root, err := readTrace(ctx, t.client, runID)
 	if err != nil {
 		return nil, err
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
-		return nil, err
-	}
+	root.Name = "run"
 	var found []string
-	var walk func(raw json.RawMessage, root bool) error
-	walk = func(raw json.RawMessage, root bool) error {
-		var s span
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return err
-		}
-		if root {
-			s.Name = "run"
-		}
+	root.visit(func(s, _ *span) {
 		for _, m := range s.Metadata {
 			if strings.HasPrefix(m.Kind, "inngest.") && m.Kind != "inngest.score" && m.Kind != "inngest.experiment" {
 				continue // the server's own
@@ -59,17 +32,8 @@ func (t *trial) attachedTo(ctx context.Context, runID string) ([]string, error) 
 				found = append(found, fmt.Sprintf("%s %s %s %s=%s", s.Name, m.Scope, m.Kind, key, value))
 			}
 		}
-		for _, child := range s.Children {
-			if err := walk(child, false); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if len(answer.Data.RootSpan) == 0 {
-		return nil, errors.New("no trace yet")
-	}
-	return found, walk(answer.Data.RootSpan, true)
+	})
+	return found, nil
 }
 
 // shows waits until all of these are attached to the run.
@@ -139,9 +103,13 @@ func TestDeferredRuns(t *testing.T) {
 	tr.complete(calls[0].Run, `1`)
 	tr.complete(calls[1].Run, `0`)
 
-	query := `{"query":"{run(runID:\"` + parent + `\"){defers{userlandDeferID fnSlug status run{id}}}}"}`
-	_, err := harness.Await(tr.ctx, "the deferred runs of "+parent, func(context.Context) (struct{}, error) {
-		got := string(tr.post("/v0/gql", json.RawMessage(query)))
+	const query = `query($run:String!){run(runID:$run){defers{userlandDeferID fnSlug status run{id}}}}`
+	_, err := harness.Await(tr.ctx, "the deferred runs of "+parent, func(ctx context.Context) (struct{}, error) {
+		var answer json.RawMessage
+		if err := tr.client.GraphQL(ctx, query, map[string]any{"run": parent}, &answer); err != nil {
+			return struct{}{}, err
+		}
+		got := string(answer)
 		if !strings.Contains(got, calls[0].Run) {
 			return struct{}{}, errors.New(got)
 		}

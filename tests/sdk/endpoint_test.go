@@ -135,18 +135,8 @@ func (sc endpointScenario) run(t *trial) {
 func (t *trial) traces(runID string, steps ...string) {
 	t.Helper()
 	_, err := harness.Await(t.ctx, "the trace of run "+runID, func(ctx context.Context) (struct{}, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.server.URL()+"/v2/runs/"+runID+"/trace", nil)
-		if err != nil {
-			return struct{}{}, err
-		}
-		req.Header.Set("Authorization", "Bearer "+t.client.SigningKey)
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return struct{}{}, err
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
+		var body json.RawMessage
+		if err := t.client.V2(ctx, http.MethodGet, "/runs/"+runID+"/trace", nil, &body); err != nil {
 			return struct{}{}, err
 		}
 		for _, name := range steps {

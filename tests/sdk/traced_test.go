@@ -138,33 +138,48 @@ func streamed(t *testing.T, ctx context.Context, url string) []string {
 	return []string{events[0], events[len(events)-1]}
 }
 
-// userSpans lists the spans below others in a run's trace, as "parent > span".
+// userSpans lists the spans of a run's trace, as "parent > span".
 func userSpans(ctx context.Context, d *deployment, run string) (string, error) {
-	type span struct {
-		Name     string
-		Children []json.RawMessage
-	}
-	var answer struct{ RootSpan json.RawMessage }
-	if err := d.server.Client().V2(ctx, http.MethodGet, "/runs/"+run+"/trace", nil, &answer); err != nil {
+	root, err := readTrace(ctx, d.server.Client(), run)
+	if err != nil {
 		return "", err
 	}
 	var lines []string
-	var walk func(raw json.RawMessage, parent string) error
-	walk = func(raw json.RawMessage, parent string) error {
-		var s span
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return err
-		}
-		lines = append(lines, parent+" > "+s.Name)
-		for _, child := range s.Children {
-			if err := walk(child, s.Name); err != nil {
-				return err
-			}
-		}
-		return nil
+	root.visit(func(s, parent *span) { lines = append(lines, parent.Name+" > "+s.Name) })
+	return strings.Join(lines, "\n"), nil
+}
+
+// span is a span of a run's trace, as far as tests look at it (http-api §14).
+type span struct {
+	Name     string
+	Metadata []struct {
+		Kind, Scope string
+		Values      map[string]string
 	}
-	err := walk(answer.RootSpan, "")
-	return strings.Join(lines, "\n"), err
+	Children []*span
+}
+
+// readTrace reads the trace of a run.
+func readTrace(ctx context.Context, client *harness.Client, run string) (root *span, err error) {
+	var trace struct{ RootSpan *span }
+	if err := client.V2(ctx, http.MethodGet, "/runs/"+run+"/trace", nil, &trace); err != nil {
+		return nil, err
+	}
+	if trace.RootSpan == nil {
+		return nil, errors.New("no trace yet")
+	}
+	return trace.RootSpan, nil
+}
+
+// visit shows a span and all below it, each with the one above it, which the
+// first has not.
+func (s *span) visit(show func(s, parent *span)) { s.visitBelow(&span{}, show) }
+
+func (s *span) visitBelow(parent *span, show func(s, parent *span)) {
+	show(s, parent)
+	for _, child := range s.Children {
+		child.visitBelow(s, show)
+	}
 }
 
 // requireExported wants the spans of a run with two steps.
