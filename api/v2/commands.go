@@ -50,10 +50,14 @@ func (s *server) cancel(r *http.Request, path []string) (*answer, error) {
 	return single(object{"runId": id.String()})
 }
 
-func parseRunID(text string) (ulid.ULID, error) {
+func parseRunID(text string) (ulid.ULID, error) { return parseID("Run", text) }
+
+func parseEventID(text string) (ulid.ULID, error) { return parseID("Event", text) }
+
+func parseID(of, text string) (ulid.ULID, error) {
 	id, err := ulid.ParseStrict(text)
 	if err != nil {
-		return id, invalid("Run ID must be a valid ULID")
+		return id, invalid(of + " ID must be a valid ULID")
 	}
 	return id, nil
 }

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/oklog/ulid/v2"
-
 	"jetstep/api/command"
 	"jetstep/api/ingest"
 	"jetstep/history/view"
@@ -73,9 +71,9 @@ func (s *server) resendEvent(r *http.Request, path []string) (*answer, error) {
 	if err := readBody(r, &struct{}{}); err != nil {
 		return nil, err
 	}
-	id, err := ulid.ParseStrict(path[0])
+	id, err := parseEventID(path[0])
 	if err != nil {
-		return nil, invalid("Event ID must be a valid ULID")
+		return nil, err
 	}
 	again, err := s.Commands.Resend(r.Context(), id)
 	switch {

@@ -180,9 +180,9 @@ func (s *server) eventRuns(r *http.Request, path []string) (*answer, error) {
 			return nil, errCursor
 		}
 	}
-	event, err := ulid.ParseStrict(path[0])
+	event, err := parseEventID(path[0])
 	if err != nil {
-		return nil, invalid("Event ID must be a valid ULID")
+		return nil, err
 	}
 	c, err := s.catalog(r)
 	if err != nil {
@@ -229,9 +229,9 @@ func (s *server) run(r *http.Request, path []string) (*answer, error) {
 }
 
 func (s *server) findRun(ctx context.Context, text string) (view.Run, error) {
-	id, err := ulid.ParseStrict(text)
+	id, err := parseRunID(text)
 	if err != nil {
-		return view.Run{}, invalid("Run ID must be a valid ULID")
+		return view.Run{}, err
 	}
 	run, err := s.Reader.Run(ctx, id)
 	if errors.Is(err, view.ErrNotFound) {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/oklog/ulid/v2"
-
 	"jetstep/history/trace"
 )
 
@@ -14,9 +12,9 @@ func (s *server) trace(r *http.Request, path []string) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := ulid.ParseStrict(path[0])
+	id, err := parseRunID(path[0])
 	if err != nil {
-		return nil, invalid("Run ID must be a valid ULID")
+		return nil, err
 	}
 	rows, err := s.Reader.Spans(r.Context(), id)
 	if err != nil {
