@@ -101,15 +101,10 @@ func (s *Server) recentRuns(ctx context.Context, catalog *bus.Catalog) ([]runVie
 	}
 	shown := make([]runView, len(runs))
 	for i := range runs {
-		shown[i] = showRecentRun(&runs[i], catalog)
-		if limit, ok := s.cfg.Runs.WaitingFor(runs[i].ID); ok && shown[i].Reason == "" {
-			shown[i].Reason = waitsForLimit(limit)
-		}
+		shown[i] = s.showRecentRun(&runs[i], catalog)
 	}
 	return shown, nil
 }
-
-func waitsForLimit(limit string) string { return "waits for its limit of " + limit }
 
 func (s *Server) recentEvents(ctx context.Context) ([]eventView, error) {
 	events, err := s.cfg.History.Events(ctx, history.EventFilter{ReceivedAfter: s.cfg.Now().Add(-eventWindow), Limit: pageEvents})
@@ -138,7 +133,7 @@ func showTriggers(triggers []function.Trigger) string {
 	return strings.Join(texts, ", ")
 }
 
-func showRecentRun(r *history.Run, catalog *bus.Catalog) runView {
+func (s *Server) showRecentRun(r *history.Run, catalog *bus.Catalog) runView {
 	shown := runView{ID: r.ID.String(), Function: r.FunctionID.String(), Status: r.Status.String(), Reason: r.Reason,
 		QueuedAt: r.QueuedAt.UTC().Format(time.DateTime)}
 	if fn, _, ok := catalog.Executable(r.FunctionID); ok {
@@ -149,6 +144,9 @@ func showRecentRun(r *history.Run, catalog *bus.Catalog) runView {
 	}
 	if r.Status == state.Failed {
 		shown.Reason = errorText(r.Output)
+	}
+	if limit, ok := s.cfg.Runs.WaitingFor(r.ID); ok && shown.Reason == "" {
+		shown.Reason = "waits for its limit of " + limit
 	}
 	return shown
 }

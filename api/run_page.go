@@ -17,12 +17,11 @@ import (
 
 // runPageView is what the page of a run shows.
 type runPageView struct {
-	ID, Function, Status, Reason string
-	QueuedAt, Took, Cron         string
-	Original, Output             string
-	Ended                        bool
-	Events                       []triggerView
-	Steps                        []stepView
+	runView
+	Cron, Original, Output string
+	Ended                  bool
+	Events                 []triggerView
+	Steps                  []stepView
 }
 
 type triggerView struct{ ID, Name, Data string }
@@ -75,16 +74,12 @@ func sendPage(c echo.Context, name string, shown any) error {
 }
 
 func (s *Server) showRunPage(run *history.Run) runPageView {
-	summary := showRecentRun(run, s.cfg.Catalog.Catalog())
 	shown := runPageView{
-		ID: summary.ID, Function: summary.Function, Status: summary.Status, Reason: summary.Reason, QueuedAt: summary.QueuedAt,
-		Took: summary.Took, Cron: run.Cron, Output: indented(run.Output), Ended: run.Status.Ended(),
+		runView: s.showRecentRun(run, s.cfg.Catalog.Catalog()),
+		Cron:    run.Cron, Output: indented(run.Output), Ended: run.Status.Ended(),
 	}
 	if run.OriginalRunID != nil {
 		shown.Original = run.OriginalRunID.String()
-	}
-	if limit, ok := s.cfg.Runs.WaitingFor(run.ID); ok && shown.Reason == "" {
-		shown.Reason = waitsForLimit(limit)
 	}
 	return shown
 }
