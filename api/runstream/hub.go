@@ -50,11 +50,9 @@ type Hub struct {
 
 // watch is one stream's.
 type watch struct {
-	changed <-chan struct{} // has a value when there may be something new
+	changed chan struct{}   // has a value when there may be something new
 	closing context.Context // ends when streams are to end
 	stop    func()
-
-	wake chan struct{}
 }
 
 // NewHub makes a Hub, which needs to be closed. A broker that cannot be
@@ -99,7 +97,7 @@ func (h *Hub) wake(run ulid.ULID) (elsewhere bool) {
 	defer h.mu.Unlock()
 	for w := range h.watches[run] {
 		select {
-		case w.wake <- struct{}{}:
+		case w.changed <- struct{}{}:
 		default:
 		}
 	}
@@ -109,8 +107,7 @@ func (h *Hub) wake(run ulid.ULID) (elsewhere bool) {
 
 // watch hears of changes to a run until stop is called. It fails with ErrBusy.
 func (h *Hub) watch(run ulid.ULID) (*watch, error) {
-	w := &watch{wake: make(chan struct{}, 1), closing: h.closing}
-	w.changed = w.wake
+	w := &watch{changed: make(chan struct{}, 1), closing: h.closing}
 	h.mu.Lock()
 	if h.streams >= maxStreams || h.closing.Err() != nil {
 		h.mu.Unlock()
