@@ -122,15 +122,12 @@ func (s *Server) Userland(w http.ResponseWriter, r *http.Request) {
 // but errors, and those as the other routes do (http-api §3).
 func (s *Server) Dev(w http.ResponseWriter, r *http.Request) {
 	contentType := r.Header.Get("Content-Type")
-	form, known := protobufForm, true
+	form := protobufForm
 	switch media, _, _ := mime.ParseMediaType(contentType); media { // "" when it is none
 	case "application/x-protobuf":
 	case "application/json":
 		form = jsonForm
 	default:
-		known = false
-	}
-	if !known {
 		s.refuse(w, &refusal{http.StatusBadRequest, "unable to handle unknown content type for traces: " + contentType})
 		return
 	}
