@@ -36,10 +36,6 @@ func (r *runStatus) ended() bool {
 	return false
 }
 
-type statusArguments struct {
-	RunID string `json:"runId" jsonschema:"id of the run, a ULID"`
-}
-
 type pollArguments struct {
 	RunIDs       []string `json:"runIds" jsonschema:"ids of runs, ULIDs"`
 	Timeout      float64  `json:"timeout,omitempty" jsonschema:"seconds to wait at most, 30 by default"`
@@ -58,7 +54,7 @@ const maxPolled = 100
 func (s *Server) addRunTools(tools *mcp.Server) {
 	read := &mcp.ToolAnnotations{ReadOnlyHint: true}
 	mcp.AddTool(tools, &mcp.Tool{Name: "get_run_status", Description: "Status and output of a run", Annotations: read},
-		func(ctx context.Context, _ *mcp.CallToolRequest, in statusArguments) (result, any, error) {
+		func(ctx context.Context, _ *mcp.CallToolRequest, in onlyRun) (result, any, error) {
 			run, err := s.status(ctx, in.RunID)
 			if err != nil {
 				return failed(err.Error()), nil, nil
