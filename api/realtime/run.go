@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-
-	"jetstep/function"
 )
 
 // runTokenLife is that of a token that comes with a run: somewhat longer than a
@@ -14,7 +12,5 @@ const runTokenLife = 16 * time.Minute
 
 // RunToken lets who has it follow what a run of a durable endpoint streams.
 func (s *Server) RunToken(run ulid.ULID) (string, error) {
-	return s.tokens.mint([]Topic{{
-		Kind: topicRun, EnvID: function.EnvironmentID, Channel: run.String(), Name: streamTopic,
-	}}, runTokenLife)
+	return s.tokens.mint([]Topic{runTopic(run.String(), streamTopic)}, runTokenLife)
 }
