@@ -9,6 +9,23 @@ import (
 	"jetstep/history/database"
 )
 
+// stream is a feed with its name among the database's positions.
+type stream struct {
+	name      string
+	partition int // whose owner projects it
+	feed      feed
+}
+
+// streams are all that is projected: the partitions' logs in their order, then
+// the others.
+func streams(b *bus.Bus) []stream {
+	var all []stream
+	for p := range b.Partitions() {
+		all = append(all, stream{LogSource(p), p, &logFeed{bus: b, partition: p}})
+	}
+	return append(all, stream{EventSource, 0, &eventFeed{b}}, stream{TraceSource, 0, &traceFeed{b}})
+}
+
 // logFeed is a partition's log.
 type logFeed struct {
 	bus       *bus.Bus

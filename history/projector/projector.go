@@ -57,11 +57,9 @@ func New(c Config) (*Projector, error) {
 	if p.metrics, err = newMetrics(c.Metrics, p); err != nil {
 		return nil, fmt.Errorf("projector: %w", err)
 	}
-	for n := range c.Bus.Partitions() {
-		p.sources = append(p.sources, p.newSource(LogSource(n), n, &logFeed{bus: c.Bus, partition: n}))
+	for _, s := range streams(c.Bus) {
+		p.sources = append(p.sources, &source{projector: p, stream: s})
 	}
-	p.sources = append(p.sources,
-		p.newSource(EventSource, 0, &eventFeed{c.Bus}), p.newSource(TraceSource, 0, &traceFeed{c.Bus}))
 	return p, nil
 }
 

@@ -35,14 +35,14 @@ func PlanRebuild(ctx context.Context, b *bus.Bus, store *database.Store, dropEnd
 	if r.Stored, err = store.CountRuns(ctx, database.RunFilter{}); err != nil {
 		return nil, err
 	}
-	for p := range b.Partitions() {
-		if err := r.readLog(ctx, p); err != nil {
-			return nil, fmt.Errorf("reading log %d: %w", p, err)
+	for _, s := range streams(b) {
+		first, last, err := s.feed.bounds(ctx)
+		r.ends[s.name] = last
+		if _, isLog := s.feed.(*logFeed); isLog && err == nil && first <= last {
+			err = r.readLog(ctx, s.partition)
 		}
-	}
-	for name, bounds := range map[string]func(context.Context) (uint64, uint64, error){EventSource: b.EventBounds, TraceSource: b.TraceBounds} {
-		if _, r.ends[name], err = bounds(ctx); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", name, err)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", s.name, err)
 		}
 	}
 	return r, nil
@@ -50,11 +50,6 @@ func PlanRebuild(ctx context.Context, b *bus.Bus, store *database.Store, dropEnd
 
 // readLog finds the runs that begin in a log.
 func (r *Rebuild) readLog(ctx context.Context, p int) error {
-	first, last, err := r.bus.LogBounds(ctx, p)
-	r.ends[LogSource(p)] = last
-	if err != nil || first > last {
-		return err
-	}
 	log, err := r.bus.OpenLog(p)
 	if err != nil {
 		return err
@@ -113,18 +108,9 @@ type StreamLag struct {
 
 // Streams are the positions of all streams, in their order.
 func Streams(ctx context.Context, b *bus.Bus, store *database.Store) ([]StreamLag, error) {
-	type stream struct {
-		name   string
-		bounds func(context.Context) (uint64, uint64, error)
-	}
-	var streams []stream
-	for p := range b.Partitions() {
-		streams = append(streams, stream{LogSource(p), func(ctx context.Context) (uint64, uint64, error) { return b.LogBounds(ctx, p) }})
-	}
-	streams = append(streams, stream{EventSource, b.EventBounds}, stream{TraceSource, b.TraceBounds})
 	var lags []StreamLag
-	for _, s := range streams {
-		_, last, err := s.bounds(ctx)
+	for _, s := range streams(b) {
+		_, last, err := s.feed.bounds(ctx)
 		if err != nil {
 			return nil, err
 		}

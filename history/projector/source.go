@@ -48,19 +48,13 @@ const checkEvery = 5 * time.Second
 // source is one stream on its way to the database.
 type source struct {
 	projector *Projector
-	name      string
-	partition int // whose owner projects it
-	feed      feed
-	position  atomic.Uint64 // up to here it is in the database
+	stream
+	position atomic.Uint64 // up to here it is in the database
 
 	mu     sync.Mutex
 	last   uint64    // of the stream, as far as is known
 	oldest time.Time // when the oldest message was stored that is not in the database
 	err    error
-}
-
-func (p *Projector) newSource(name string, partition int, f feed) *source {
-	return &source{projector: p, name: name, partition: partition, feed: f}
 }
 
 // run projects until ctx ends. A session ends when the stream or the database
