@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -85,12 +86,10 @@ func (s *Store) Places(ctx context.Context) ([]Place, error) {
 
 // Forget deletes all that is known of runs; their events stay.
 func (s *Store) Forget(ctx context.Context, runs []ulid.ULID) error {
-	for len(runs) > 0 {
-		n := min(retentionChunk, len(runs))
-		if err := s.forget(ctx, runs[:n]); err != nil {
+	for chunk := range slices.Chunk(runs, retentionChunk) {
+		if err := s.forget(ctx, chunk); err != nil {
 			return err
 		}
-		runs = runs[n:]
 	}
 	return nil
 }
