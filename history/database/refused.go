@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/oklog/ulid/v2"
@@ -250,10 +253,10 @@ func storable(value json.RawMessage) json.RawMessage {
 		case !ok:
 			out.WriteString(in[i : i+2])
 			i += 2
-		case isHigh(unit) && paired && isLow(low):
+		case paired && utf16.DecodeRune(unit, low) != utf8.RuneError:
 			out.WriteString(in[i : i+12])
 			i += 12
-		case unit == 0 || isHigh(unit) || isLow(unit):
+		case unit == 0 || utf16.IsSurrogate(unit):
 			out.WriteString(`\ufffd`)
 			i += 6
 		default:
@@ -265,13 +268,10 @@ func storable(value json.RawMessage) json.RawMessage {
 }
 
 // escapeAt is the number in an escape \uXXXX.
-func escapeAt(in string, i int) (unit uint16, ok bool) {
+func escapeAt(in string, i int) (unit rune, ok bool) {
 	if i+6 > len(in) || in[i] != '\\' || in[i+1] != 'u' {
 		return 0, false
 	}
-	_, err := fmt.Sscanf(in[i+2:i+6], "%04x", &unit)
-	return unit, err == nil
+	n, err := strconv.ParseUint(in[i+2:i+6], 16, 16)
+	return rune(n), err == nil
 }
-
-func isHigh(unit uint16) bool { return unit >= 0xd800 && unit < 0xdc00 }
-func isLow(unit uint16) bool  { return unit >= 0xdc00 && unit < 0xe000 }
