@@ -221,7 +221,7 @@ func TestPlacesAndForgetting(t *testing.T) {
 		require.Len(t, byID, 1)
 		_, err = s.Event(ctx, id(1))
 		require.NoError(t, err, "events stay")
-		deleted, err := s.RetainSome(ctx, database.Retention{Before: began.Add(time.Hour)}, 1)
+		deleted, err := s.Retain(ctx, database.Retention{Before: began.Add(time.Hour)}, 1)
 		require.NoError(t, err)
 		require.Equal(t, database.Deleted{Runs: 1}, deleted, "the rest is left to the next time")
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -24,14 +23,9 @@ const retentionChunk = 500
 // Deleted counts what Retain has deleted.
 type Deleted struct{ Runs, Events int }
 
-// Retain deletes ended runs, with all that is known of them, and events.
-func (s *Store) Retain(ctx context.Context, r Retention) (Deleted, error) {
-	return s.RetainSome(ctx, r, math.MaxInt)
-}
-
-// RetainSome is Retain in at most so many transactions, of up to 500 runs or
-// events each.
-func (s *Store) RetainSome(ctx context.Context, r Retention, transactions int) (Deleted, error) {
+// Retain deletes ended runs, with all that is known of them, and events, in at
+// most so many transactions of up to 500 runs or events each.
+func (s *Store) Retain(ctx context.Context, r Retention, transactions int) (Deleted, error) {
 	var d Deleted
 	cutoff, err := s.cutoff(ctx, r)
 	if err != nil || cutoff.IsZero() {

@@ -2,6 +2,7 @@ package database_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -126,17 +127,17 @@ func TestRetention(t *testing.T) {
 		r.Spans[1].Status = "Sleeping" // run 2 has not ended
 		require.NoError(t, s.Write(ctx, r))
 
-		none, err := s.Retain(ctx, database.Retention{})
+		none, err := s.Retain(ctx, database.Retention{}, math.MaxInt)
 		require.NoError(t, err)
 		require.Zero(t, none)
-		none, err = s.Retain(ctx, database.Retention{Runs: 10})
+		none, err = s.Retain(ctx, database.Retention{Runs: 10}, math.MaxInt)
 		require.NoError(t, err)
 		require.Zero(t, none)
 
-		got, err := s.Retain(ctx, database.Retention{Before: began.Add(4 * time.Second)})
+		got, err := s.Retain(ctx, database.Retention{Before: began.Add(4 * time.Second)}, math.MaxInt)
 		require.NoError(t, err)
 		require.Equal(t, database.Deleted{Runs: 2, Events: 2}, got, "1 and 3")
-		got, err = s.Retain(ctx, database.Retention{Before: began, Runs: 3})
+		got, err = s.Retain(ctx, database.Retention{Before: began, Runs: 3}, math.MaxInt)
 		require.NoError(t, err)
 		require.Equal(t, database.Deleted{Runs: 3, Events: 3}, got, "4, 5 and 6")
 

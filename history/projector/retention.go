@@ -38,7 +38,7 @@ func (p *Projector) retainSome(ctx context.Context, keep Retention, now time.Tim
 	if keep.Age > 0 {
 		limits.Before = now.Add(-keep.Age)
 	}
-	deleted, err := p.config.Store.RetainSome(ctx, limits, retainChunks)
+	deleted, err := p.config.Store.Retain(ctx, limits, retainChunks)
 	switch {
 	case err != nil && ctx.Err() == nil:
 		p.log.Warn("old history is not deleted; it is tried again", "error", err)
