@@ -67,7 +67,7 @@ func (tx *transaction) ids(ctx context.Context, text string, of []ulid.ULID) (ma
 		for _, id := range chunk {
 			raw = append(raw, id.Bytes())
 		}
-		marks, args := inList(raw)
+		marks, args := inList(padded(raw))
 		err := tx.via.query(ctx, text+marks+`)`, args, func(value any) error {
 			var id ulid.ULID
 			err := ulidOf{&id}.Scan(value)

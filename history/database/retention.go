@@ -92,7 +92,7 @@ func (s *Store) forget(ctx context.Context, ids []ulid.ULID) error {
 			tables []string
 			ids    []any
 		}{{tablesByText, text}, {tablesByChar, char}, {tablesByBytes, raw}} {
-			marks, args := inList(group.ids)
+			marks, args := inList(padded(group.ids))
 			for _, table := range group.tables {
 				if err := tx.exec(ctx, `DELETE FROM `+table+` WHERE run_id IN (`+marks+`)`, args...); err != nil {
 					return fmt.Errorf("deleting old runs from %s: %w", table, err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/bits"
+	"slices"
 	"strings"
 	"time"
 
@@ -228,6 +230,16 @@ func (s *Store) reconcileRuns(ctx context.Context, ids []string) error {
 		return err
 	}
 	return s.transact(ctx, func(tx *transaction) error { return insertRunChanges(ctx, tx, changes) })
+}
+
+// padded repeats the last of a list's values until their number is a power of two:
+// texts of statements then are few, as they must be while these stay prepared.
+func padded[T any](values []T) []T {
+	if len(values) == 0 {
+		return values
+	}
+	size := 1 << bits.Len(uint(len(values)-1))
+	return append(slices.Clip(values), slices.Repeat(values[len(values)-1:], size-len(values))...)
 }
 
 // inList is the placeholders and parameters of "in (…)".
