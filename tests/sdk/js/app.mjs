@@ -9,8 +9,8 @@
 //   /api/redeployed   an app that has two versions (see redeployed.mjs)
 //   /api/encrypted    a client with the SDK's middleware for encryption
 //   /api/hooked       a client with a middleware of its own (see hooks.mjs)
-//   /engine?fn=ID     runs a function in the SDK's test engine (see engine.mjs)
 //   /api/attached     metadata, scores, deferred functions, where the SDK has them
+//   /engine?fn=ID     runs a function in the SDK's test engine (see engine.mjs)
 //   /endpoint/...     durable endpoints, where the SDK has them (see endpoints.mjs)
 //   /calls?token=T    the call log (see calls.mjs)
 //   /let?token=T&n=N  lets N more steps through their gate (see gates.mjs)
@@ -57,6 +57,8 @@ import { redeployedApp } from "./redeployed.mjs";
 //   encryption(key)                     makes the middleware for encryption
 //   hooks(hooks)                        makes a middleware of Hooks
 //   Engine                              the SDK's test engine
+//   attached                            what functions/attached.mjs needs, if it has that
+//   endpoints                           what endpoints.mjs needs, if it has those
 // }
 export function start(sdk) {
   const calls = new CallLog(process.env.CALLS_FILE);
