@@ -58,6 +58,12 @@ type identity struct {
 	functions *function.Function
 }
 
+// identify is what the id alone says of a run.
+func identify(id ulid.ULID) identity {
+	root := trace.RunID(id)
+	return identity{id: id, traceID: root.Trace, spanID: root.Span}
+}
+
 func newBatch(functions Functions, again bool) *batch {
 	return &batch{functions: functions, runs: map[ulid.ULID]*run{}, again: again}
 }
@@ -67,8 +73,8 @@ func (b *batch) touch(id ulid.ULID, fn uuid.UUID) *run {
 	if r, ok := b.runs[id]; ok {
 		return r
 	}
-	root := trace.RunID(id)
-	r := &run{identity: identity{id: id, fn: fn, traceID: root.Trace, spanID: root.Span}}
+	r := &run{identity: identify(id)}
+	r.fn = fn
 	r.functions, r.app, _ = b.functions.Executable(fn) // an unknown function's rows have no app
 	b.runs[id] = r
 	b.order = append(b.order, r)

@@ -114,11 +114,10 @@ func (b *batch) deferScheduled(o *deferOrigin, child *state.Run) {
 	if o == nil || o.Step == "" {
 		return
 	}
-	root := trace.RunID(o.RunID)
-	of := identity{id: o.RunID, traceID: root.Trace, spanID: root.Span}
+	of := identify(o.RunID)
 	a := b.attributes()
 	a.plain("defer.status", "scheduled")
 	a.id("defer.child_run_id", child.ID)
 	id := derived(o.RunID, ofDefer, o.Step, -1)
-	b.addSpan(of.span(trace.NameExtension, id, trace.DeferID(o.RunID, o.Step).Span, root.Span, b.at, b.at), a)
+	b.addSpan(of.span(trace.NameExtension, id, trace.DeferID(o.RunID, o.Step).Span, of.spanID, b.at, b.at), a)
 }

@@ -54,11 +54,10 @@ func (b *batch) invoked(correlation string, child *state.Run) {
 	if !ok {
 		return
 	}
-	root := trace.RunID(parent)
-	of := identity{id: parent, traceID: root.Trace, spanID: root.Span}
+	of := identify(parent)
 	a := b.attributes()
 	a.id("step.invoke.run.id", child.ID)
-	b.addSpan(of.span(trace.NameExtension, derived(parent, ofInvoked, step, 0), stepSpan(step), root.Span, child.QueuedAt, child.QueuedAt), a)
+	b.addSpan(of.span(trace.NameExtension, derived(parent, ofInvoked, step, 0), stepSpan(step), of.spanID, child.QueuedAt, child.QueuedAt), a)
 }
 
 // runChanged notes that a run started, and what it defers.
