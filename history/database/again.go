@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -108,14 +109,27 @@ func (tx *transaction) unsent(ctx context.Context, events []Event) ([]Event, err
 	return left, nil
 }
 
+// startChunks are how many runs one statement of start has: each is a question to
+// the database and its answer.
+var startChunks = [...]int{64, 8, 1}
+
 // start notes that runs have started which their rows in trace_runs, of earlier
 // batches, have as scheduled.
 func (tx *transaction) start(ctx context.Context, runs []StartedRun) error {
-	const text = `UPDATE trace_runs SET status = 200, started_at = ? WHERE run_id = ? AND status = 100`
-	for i := range runs {
-		if err := tx.exec(ctx, text, unixMilli(runs[i].At.Truncate(time.Millisecond)), tx.enc.ulidText(runs[i].RunID)); err != nil {
+	for len(runs) > 0 {
+		n := chunkOf(startChunks[:], len(runs))
+		var args, ids []any
+		for _, run := range runs[:n] {
+			id := tx.enc.ulidText(run.RunID)
+			args, ids = append(args, id, unixMilli(run.At.Truncate(time.Millisecond))), append(ids, id)
+		}
+		marks, _ := inList(ids)
+		text := `UPDATE trace_runs SET status = 200, started_at = CASE run_id` + strings.Repeat(` WHEN ? THEN CAST(? AS BIGINT)`, n) +
+			` END WHERE run_id IN (` + marks + `) AND status = 100`
+		if err := tx.exec(ctx, text, append(args, ids...)...); err != nil {
 			return fmt.Errorf("writing trace_runs: %w", err)
 		}
+		runs = runs[n:]
 	}
 	return nil
 }

@@ -108,6 +108,26 @@ func TestARunThatStarts(t *testing.T) {
 	})
 }
 
+func TestManyRunsStart(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *database.Store) {
+		const n = 75
+		var scheduled, begun database.Records
+		for i := range n {
+			scheduled.TraceRuns = append(scheduled.TraceRuns, database.TraceRun{RunID: id(i), Status: 100, QueuedAt: began})
+			begun.Started = append(begun.Started, database.StartedRun{RunID: id(i), At: began.Add(time.Duration(i) * time.Second)})
+		}
+		require.NoError(t, s.Write(t.Context(), &scheduled))
+		require.NoError(t, s.Write(t.Context(), &begun))
+		for i := range n {
+			started, err := s.TraceRun(t.Context(), id(i))
+			require.NoError(t, err)
+			require.Equal(t, 200, started.Status)
+			require.Equal(t, began.Add(time.Duration(i)*time.Second), started.StartedAt)
+		}
+	})
+}
+
 // TestRefusedRows has rows that PostgreSQL does not store as they are.
 func TestRefusedRows(t *testing.T) {
 	t.Parallel()
