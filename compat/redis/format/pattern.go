@@ -71,7 +71,7 @@ var placeholder = regexp.MustCompile(`<[a-z.]+>`)
 
 func (p *Pattern) compile() {
 	var b strings.Builder
-	b.WriteString("^")
+	b.WriteString("(?s)^")
 	rest := p.Template
 	for {
 		span := placeholder.FindStringIndex(rest)
@@ -89,7 +89,7 @@ func (p *Pattern) compile() {
 		rest = rest[span[1]:]
 	}
 	b.WriteString(regexp.QuoteMeta(rest) + "$")
-	p.regex = regexp.MustCompile(strings.Replace(b.String(), "^", "(?s)^", 1))
+	p.regex = regexp.MustCompile(b.String())
 }
 
 // match gives the parts of a key of the pattern.
