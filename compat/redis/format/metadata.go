@@ -76,15 +76,11 @@ func DecodeMetadata(key string, hash map[string]string) (*Metadata, error) {
 	}
 	r := fields{key: key, left: maps.Clone(hash)}
 	m := &Metadata{RequestVersion: RequestUndecided}
-	r.json(FieldID, &m.ID)
+	decode(&r, FieldID, &m.ID)
 	if _, ok := r.left[FieldStatus]; !ok {
 		r.fail(FieldStatus, errors.New("missing"))
 	}
-	var context *Context
-	r.json("ctx", &context)
-	if context != nil {
-		m.Context = *context
-	}
+	decode(&r, "ctx", &m.Context)
 	number(&r, FieldStatus, &m.Status)
 	number(&r, "version", &m.Version)
 	number(&r, FieldRequestVersion, &m.RequestVersion)
@@ -158,24 +154,17 @@ func (r *fields) flag(field string) bool {
 	return text == "true" || text == "1"
 }
 
-// json reads a field that may be absent, empty or null.
-func (r *fields) json(field string, into any) {
+// decode reads a field that may be absent, empty or null.
+func decode[T Identifier | Context](r *fields, field string, into *T) {
 	text := r.take(field)
 	if text == "" || text == "null" {
 		return
 	}
-	var err error
-	switch v := into.(type) {
-	case *Identifier:
-		*v, err = Decode[Identifier](Place{r.key, field}, text)
-	case **Context:
-		var c Context
-		c, err = Decode[Context](Place{r.key, field}, text)
-		*v = &c
-	}
+	v, err := Decode[T](Place{r.key, field}, text)
 	if err != nil && r.err == nil {
 		r.err = err
 	}
+	*into = v
 }
 
 // number reads a field that may be absent or empty; a fraction of zero is
