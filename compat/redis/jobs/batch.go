@@ -35,16 +35,10 @@ func (b *Batch) add(o operation, err error) {
 }
 
 // Enqueue is Queue.Enqueue of one item; it answers with an [Enqueued].
-func (b *Batch) Enqueue(item *format.Item) { b.add(enqueueOperation(item, b.now)) }
+func (b *Batch) Enqueue(item *format.Item) { b.add(enqueueOperation(item, b.now, false)) }
 
 // EnqueueAlone is Enqueue if the item's run has no other item by then.
-func (b *Batch) EnqueueAlone(item *format.Item) {
-	o, err := enqueueOperation(item, b.now)
-	if err == nil {
-		o.args[len(o.args)-1] = boolean(true)
-	}
-	b.add(o, err)
-}
+func (b *Batch) EnqueueAlone(item *format.Item) { b.add(enqueueOperation(item, b.now, true)) }
 
 // Dequeue is Queue.Dequeue; it answers with a [Concluded].
 func (b *Batch) Dequeue(e *Entry) { b.add(dequeueOperation(e, e.text)) }
@@ -100,7 +94,8 @@ func (b *Batch) Exec(ctx context.Context) ([]int, error) {
 	return codes, nil
 }
 
-func enqueueOperation(asked *format.Item, now time.Time) (o operation, err error) {
+// enqueueOperation enqueues an item; alone, only if its run has no other.
+func enqueueOperation(asked *format.Item, now time.Time, alone bool) (o operation, err error) {
 	item := *asked
 	score, pointer := schedule(&item, now.UnixMilli())
 	if err := item.Check(); err != nil {
@@ -116,14 +111,14 @@ func enqueueOperation(asked *format.Item, now time.Time) (o operation, err error
 	}
 	run := item.Data.Identifier.RunID
 	keys, account := pointerKeys(item.Data.Identifier.AccountID)
-	singleton, has := format.ItemsKey, "0"
+	singleton, has := format.ItemsKey, false
 	if item.Data.Singleton != nil && item.Data.Singleton.Key != "" {
-		singleton, has = format.SingletonKey(item.Data.Singleton.Key), "1"
+		singleton, has = format.SingletonKey(item.Data.Singleton.Key), true
 	}
 	keys = append(keys, format.SeenKey(item.ID), format.ReadyKey(item.Partition()), singleton, format.SingletonRunKey(run))
 	return operation{scriptEnqueue, append(keys, format.IndexKeys(&item)...), []any{
 		item.ID, text, score, pointer, now.UnixMilli(), item.Partition(), fresh, account, run.String(), has,
-		boolean(false), // EnqueueAlone
+		alone,
 	}}, nil
 }
 
@@ -144,7 +139,7 @@ func dequeueOperation(e *Entry, text string) (o operation, err error) {
 	keys = append(keys, format.SeenKey(item.ID), format.ReadyKey(item.Partition()), format.ScavengerKey(item.Partition()),
 		format.LeasedKey, format.PeekKey(item.ID), format.SingletonRunKey(run))
 	return operation{scriptDequeue, append(keys, indexes...), []any{
-		item.ID, text, item.Partition(), account, seconds, fresh, run.String(), boolean(len(indexes) > 0),
+		item.ID, text, item.Partition(), account, seconds, fresh, run.String(), len(indexes) > 0,
 	}}, nil
 }
 

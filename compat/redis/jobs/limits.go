@@ -190,7 +190,7 @@ func (q *Queue) ReleaseCapacity(ctx context.Context, c *Capacity, force bool) er
 		if err != nil {
 			return err
 		}
-		args := append([]any{c.account.String(), c.lease.String(), text, left, boolean(force), len(request.Constraints)}, constraints...)
+		args := append([]any{c.account.String(), c.lease.String(), text, left, force, len(request.Constraints)}, constraints...)
 		code, err := scriptReleaseCapacity.Run(ctx, q.redis, keys, args...).Int()
 		if err != nil {
 			return fmt.Errorf("release capacity of %s: %w", request.Key, err)

@@ -131,16 +131,9 @@ func (q *Queue) RequeuePartition(ctx context.Context, p *format.Partition, at ti
 	}
 	keys, account := pointerKeys(p.AccountID)
 	keys = append(keys, format.ReadyKey(p.ID), format.ScavengerKey(p.ID), format.ShadowKey(p.ID))
-	err = scriptRequeuePartition.Run(ctx, q.redis, keys, p.ID, at.UnixMilli(), boolean(force), account, fresh).Err()
+	err = scriptRequeuePartition.Run(ctx, q.redis, keys, p.ID, at.UnixMilli(), force, account, fresh).Err()
 	if err != nil {
 		return fmt.Errorf("requeue partition %s: %w", p.ID, err)
 	}
 	return nil
-}
-
-func boolean(set bool) string {
-	if set {
-		return "1"
-	}
-	return "0"
 }

@@ -34,7 +34,7 @@ func (s *Store) SavePause(ctx context.Context, p *format.Pause, now time.Time, r
 		return err
 	}
 	code, err := scriptSavePause.Run(ctx, s.redis, pauseKeys(p)[:8], p.ID.String(), text, max(p.Lifetime(now), 1),
-		p.CreatedAt.Unix(), p.IndexEvent(), p.Correlation, p.Signal, flag(replace)).Int()
+		p.CreatedAt.Unix(), p.IndexEvent(), p.Correlation, p.Signal, replace).Int()
 	if err == nil && code == -2 {
 		err = ErrSignalTaken
 	}

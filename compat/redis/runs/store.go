@@ -145,7 +145,7 @@ type Update struct {
 func (s *Store) Update(ctx context.Context, run ulid.ULID, u Update) (exists bool, err error) {
 	args := []any{"", "", "", "", ""}
 	if u.ForcePlan != nil {
-		args[0] = flag(*u.ForcePlan)
+		args[0] = *u.ForcePlan
 	}
 	if u.RequestVersion != nil {
 		args[1] = strconv.Itoa(*u.RequestVersion)
@@ -154,7 +154,7 @@ func (s *Store) Update(ctx context.Context, run ulid.ULID, u Update) (exists boo
 		args[2] = strconv.FormatInt(u.StartedAt, 10)
 	}
 	if u.HasAI {
-		args[3] = flag(true)
+		args[3] = true
 	}
 	if u.MetadataSize != 0 {
 		args[4] = strconv.Itoa(u.MetadataSize)
@@ -164,13 +164,6 @@ func (s *Store) Update(ctx context.Context, run ulid.ULID, u Update) (exists boo
 		return false, fmt.Errorf("update run %s: %w", run, err)
 	}
 	return code == 0, nil
-}
-
-func flag(set bool) string {
-	if set {
-		return "1"
-	}
-	return "0"
 }
 
 // Delete takes away the state of a run, once it has ended: what its idempotency
