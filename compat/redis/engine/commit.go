@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
 	"jetstep/compat/redis/runs"
@@ -194,7 +196,7 @@ func (c *commit) enqueueJobs(ctx context.Context) error {
 	return nil
 }
 
-// expect makes the scanner look when jobs are due.
+// expectIn makes the scanner look when jobs of the partition are due.
 func (n *Node) expectIn(partition string, jobs ...state.Job) {
 	for _, job := range jobs {
 		if at := time.UnixMilli(job.Due); time.Until(at) < horizon {
@@ -330,9 +332,9 @@ func (c *commit) endOwn(batch *jobs.Batch) error {
 	case c.inDoubt():
 		batch.Requeue(c.own, func(i *format.Item) {
 			i.Generation--
-			i.At = millis(c.now.Add(doubt))
+			i.At = c.now.Add(doubt).UnixMilli()
 		})
-		c.expect(state.Job{Due: millis(c.now.Add(doubt))})
+		c.expect(state.Job{Due: c.now.Add(doubt).UnixMilli()})
 	default:
 		batch.Dequeue(c.own)
 	}
@@ -346,7 +348,7 @@ func (c *commit) inDoubt() bool {
 		return false
 	}
 	p, err := format.PayloadOf[format.PausePayload](format.Place{Key: format.ItemsKey, Member: c.Job}, &c.own.Item)
-	if err != nil || p.Pause.Expires+doubt.Milliseconds() <= millis(c.now) {
+	if err != nil || p.Pause.Expires+doubt.Milliseconds() <= c.now.UnixMilli() {
 		return false
 	}
 	return c.saved[p.Pause.DataKey] == runs.SavedOther
@@ -359,7 +361,7 @@ func (c *commit) redrive(batch *jobs.Batch) error {
 		return nil // what was read says already that it has
 	}
 	job := state.Job{
-		ID: function.Hash("redrive-" + newULID().String()), Kind: state.JobEdge, Due: millis(c.now.Add(redriveDelay)),
+		ID: function.Hash("redrive-" + ulid.Make().String()), Kind: state.JobEdge, Due: c.now.Add(redriveDelay).UnixMilli(),
 		MaxAttempts: c.Functions.Attempts(c.run.FunctionID),
 	}
 	if n := len(c.run.Steps); n > 0 {

@@ -36,11 +36,7 @@ func (c *commit) asEnded(ctx context.Context) (*stored, error) {
 func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string) error {
 	id := &s.Metadata.ID
 	token := uuid.NewSHA1(uuid.NameSpaceOID, []byte(id.RunID.String()+by))
-	key := id.Key
-	if key == "" {
-		key = id.RunID.String()
-	}
-	mine, err := n.runs.Finalize(ctx, id.AccountID, key, token)
+	mine, err := n.runs.Finalize(ctx, id.AccountID, idempotencyKey(id), token)
 	if err != nil {
 		return err
 	}

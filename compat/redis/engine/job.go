@@ -3,10 +3,8 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
-	"github.com/oklog/ulid/v2"
 
 	"jetstep/compat/redis/format"
 	"jetstep/state"
@@ -124,8 +122,3 @@ func (n *Node) itemOf(id *format.Identifier, job state.Job, pause *format.Pause)
 	}
 	return item, nil
 }
-
-// newULID is an id of now.
-func newULID() ulid.ULID { return ulid.MustNew(ulid.Now(), ulid.DefaultEntropy()) }
-
-func millis(t time.Time) int64 { return t.UnixMilli() }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -22,14 +23,11 @@ import (
 type Event struct {
 	ID   ulid.ULID       // internal
 	Name string          //
-	JSON json.RawMessage // whole, canonical, "user" always present
+	JSON json.RawMessage // whole, canonical, "user" always present; what a wait gets
 	// position in the line of events of this process.
 	position uint64
 	fields   map[string]any
 }
-
-// memo is what a wait for the event gets.
-func (e *Event) memo() json.RawMessage { return e.JSON }
 
 // keptEvents is how many events a process remembers: a wait that a call asks for
 // sees those that came while the call lasted.
@@ -46,7 +44,7 @@ func (r *recent) add(e *Event) {
 	e.position = r.last
 	r.events = append(r.events, e)
 	if len(r.events) > 2*keptEvents {
-		r.events = append([]*Event(nil), r.events[len(r.events)-keptEvents:]...)
+		r.events = slices.Clone(r.events[len(r.events)-keptEvents:])
 	}
 }
 
@@ -56,9 +54,10 @@ func (n *Node) recentEvents(name string, since uint64) []*Event {
 	var found []*Event
 	for i := len(n.recent.events) - 1; i >= 0 && n.recent.events[i].position > since; i-- {
 		if e := n.recent.events[i]; e.Name == name {
-			found = append([]*Event{e}, found...)
+			found = append(found, e)
 		}
 	}
+	slices.Reverse(found)
 	return found
 }
 
@@ -77,7 +76,7 @@ func (n *Node) Match(ctx context.Context, e *Event) error {
 	n.mu.Lock()
 	n.recent.add(e)
 	n.mu.Unlock()
-	if e.Name == eventFinished {
+	if e.Name == state.EventFinished {
 		if err := n.matchInvoke(ctx, e); err != nil {
 			return fmt.Errorf("match event %s: %w", e.ID, err)
 		}
@@ -92,7 +91,7 @@ func (n *Node) Match(ctx context.Context, e *Event) error {
 		if p.Cancel {
 			return n.cancel(ctx, p, e)
 		}
-		return n.resume(ctx, p, e.memo())
+		return n.resume(ctx, p, e.JSON)
 	}, damaged)
 	if err != nil {
 		return fmt.Errorf("match event %s: %w", e.ID, err)
@@ -234,7 +233,7 @@ func (n *Node) goOn(ctx context.Context, m *format.Metadata, p *format.Pause, fo
 		return err
 	}
 	job := resumed(&m.ID, p, n.Functions.Attempts(m.ID.FunctionID))
-	job.Due = millis(now)
+	job.Due = now.UnixMilli()
 	if follows {
 		item, err := n.itemOf(&m.ID, job, nil)
 		if err != nil {

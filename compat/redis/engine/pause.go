@@ -10,10 +10,6 @@ import (
 	"jetstep/state"
 )
 
-// eventFinished is what an invoke's pause names, though it is found otherwise
-// (redis-state §8.1).
-const eventFinished = "inngest/function.finished"
-
 // pauseOf writes a new wait as a pause. invocation is the event that an invoke
 // sends.
 func pauseOf(id *format.Identifier, w *state.NewWait, now time.Time, invocation ulid.ULID) *format.Pause {
@@ -34,7 +30,8 @@ func pauseOf(id *format.Identifier, w *state.NewWait, now time.Time, invocation 
 	case state.WaitEvent:
 		p.Opcode, p.Event, p.Expression = format.OpWaitForEvent, w.Wait.Name, w.If
 	case state.WaitInvoke:
-		p.Opcode, p.Event, p.Invoked = format.OpInvoke, eventFinished, w.Wait.Name
+		// An invoke's pause names the event, though it is found otherwise (redis-state §8.1).
+		p.Opcode, p.Event, p.Invoked = format.OpInvoke, state.EventFinished, w.Wait.Name
 		p.Correlation = function.CorrelationID(run, w.Wait.Step)
 		p.Expression = `async.data.correlation_id == "` + p.Correlation + `"`
 		p.Trigger = invocation.String()

@@ -92,7 +92,7 @@ func (n *Node) begin(ctx context.Context, s *Start, id format.Identifier, now ti
 	}
 	due := s.At
 	if due == 0 {
-		due = millis(now)
+		due = now.UnixMilli()
 	}
 	job := state.Job{ID: function.StartJob(runKey(&id)), Kind: state.JobStart, Due: due}
 	item, err := n.itemOf(&id, job, nil)
@@ -115,7 +115,7 @@ func (n *Node) saveCancels(ctx context.Context, s *Start, id *format.Identifier,
 		}
 		expires := c.Expires
 		if expires == 0 {
-			expires = millis(now.Add(cancelFor))
+			expires = now.Add(cancelFor).UnixMilli()
 		}
 		err := n.runs.SavePause(ctx, &format.Pause{
 			ID: function.CancelPauseID(id.Key, c.Event, c.Expression), EnvironmentID: id.EnvironmentID,

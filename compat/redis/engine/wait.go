@@ -94,7 +94,7 @@ func (c *commit) fail(message string) {
 func (n *Node) lookBack(ctx context.Context, p *format.Pause, since uint64) error {
 	for _, e := range n.recentEvents(p.Event, since) {
 		if satisfies(p, e) {
-			return n.resume(ctx, p, e.memo())
+			return n.resume(ctx, p, e.JSON)
 		}
 	}
 	return nil
@@ -132,12 +132,14 @@ func (c *commit) removeEmbedded(ctx context.Context, step string) error {
 }
 
 // runKey is what the ids of a run's jobs are made from.
-func runKey(id *format.Identifier) string {
-	key := id.Key
-	if key == "" {
-		key = id.RunID.String()
+func runKey(id *format.Identifier) string { return function.RunKey(id.FunctionID, idempotencyKey(id)) }
+
+// idempotencyKey is the run's, or its id when it has none.
+func idempotencyKey(id *format.Identifier) string {
+	if id.Key == "" {
+		return id.RunID.String()
 	}
-	return function.RunKey(id.FunctionID, key)
+	return id.Key
 }
 
 // resumed is the call that follows the end of a wait (redis-state §8.8).
