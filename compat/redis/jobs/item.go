@@ -44,7 +44,7 @@ func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offse
 			}
 			continue
 		}
-		item, err := format.Decode[format.Item](format.Place{Key: format.ItemsKey, Member: id}, text)
+		e, err := entryOf(id, text)
 		if err != nil {
 			damaged = errors.Join(damaged, err)
 			if err := q.remove(ctx, id, text, partition, err.Error()); err != nil {
@@ -52,11 +52,11 @@ func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offse
 			}
 			continue
 		}
-		if format.Leased(item.LeaseID, now.UnixMilli()) {
+		if format.Leased(e.Item.LeaseID, now.UnixMilli()) {
 			continue
 		}
-		item.ID = id
-		entries = append(entries, &Entry{Item: item, text: text, score: int64(line[i].Score)})
+		e.score = int64(line[i].Score)
+		entries = append(entries, e)
 	}
 	slices.SortStableFunc(entries, func(a, b *Entry) int {
 		return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(a.Item.At, b.Item.At))

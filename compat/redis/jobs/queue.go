@@ -68,6 +68,16 @@ type Entry struct {
 	score int64
 }
 
+// entryOf reads an item's text.
+func entryOf(id, text string) (*Entry, error) {
+	item, err := format.Decode[format.Item](format.Place{Key: format.ItemsKey, Member: id}, text)
+	if err != nil {
+		return nil, err
+	}
+	item.ID = id
+	return &Entry{Item: item, text: text}, nil
+}
+
 // pointerKeys are what lua/pointers.lua wants first, and the account's name
 // there, "" for none.
 func pointerKeys(account uuid.UUID) (keys []string, name string) {
@@ -233,13 +243,9 @@ func (q *Queue) read(ctx context.Context, ids []string) (entries []*Entry, damag
 		if !ok {
 			continue
 		}
-		item, err := format.Decode[format.Item](format.Place{Key: format.ItemsKey, Member: ids[i]}, s)
-		if err != nil {
+		if entries[i], err = entryOf(ids[i], s); err != nil {
 			damaged = errors.Join(damaged, err)
-			continue
 		}
-		item.ID = ids[i]
-		entries[i] = &Entry{Item: item, text: s}
 	}
 	return entries, damaged, nil
 }

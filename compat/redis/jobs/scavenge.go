@@ -53,15 +53,14 @@ func (q *Queue) recover(ctx context.Context, partition, id string, now time.Time
 	if err != nil {
 		return false, fmt.Errorf("scavenge item %s: %w", id, err)
 	}
-	item, err := format.Decode[format.Item](format.Place{Key: format.ItemsKey, Member: id}, text)
+	e, err := entryOf(id, text)
 	if err != nil {
 		return false, errors.Join(err, q.remove(ctx, id, text, partition, err.Error()))
 	}
-	if format.Leased(item.LeaseID, now.UnixMilli()) {
+	if format.Leased(e.Item.LeaseID, now.UnixMilli()) {
 		return false, nil // extended since it was listed
 	}
-	item.ID = id
-	_, err = q.Requeue(ctx, &Entry{Item: item, text: text}, now, func(i *format.Item) {
+	_, err = q.Requeue(ctx, e, now, func(i *format.Item) {
 		i.Scavenged++
 		i.At = now.UnixMilli()
 	})
