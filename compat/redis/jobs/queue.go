@@ -32,20 +32,20 @@ func script(names ...string) *redis.Script {
 }
 
 var (
-	scriptEnqueue          = script("pointers", "enqueue")
-	scriptLeasePartition   = script("pointers", "lease_partition")
-	scriptRequeuePartition = script("pointers", "requeue_partition")
-	scriptLeaseItem        = script("lease_item")
-	scriptDequeue          = script("pointers", "dequeue")
-	scriptRequeue          = script("pointers", "requeue")
-	scriptRemove           = script("remove")
+	scriptEnqueue          = script("earliest", "pointers", "enqueue")
+	scriptLeasePartition   = script("earliest", "pointers", "lease_partition")
+	scriptRequeuePartition = script("earliest", "pointers", "requeue_partition")
+	scriptLeaseItem        = script("earliest", "lease_item")
+	scriptDequeue          = script("earliest", "pointers", "dequeue")
+	scriptRequeue          = script("earliest", "pointers", "requeue")
+	scriptRemove           = script("earliest", "remove")
 	scriptChange           = script("change")
-	scriptDrain            = script("pointers", "drain")
+	scriptDrain            = script("earliest", "pointers", "drain")
 	scriptTakeRole         = script("take_role")
 	scriptAcquire          = script("limits", "acquire")
-	scriptExtendCapacity   = script("limits", "extend_capacity")
+	scriptExtendCapacity   = script("earliest", "limits", "extend_capacity")
 	scriptReleaseSemaphore = script("release_semaphore")
-	scriptReleaseCapacity  = script("limits", "release_capacity")
+	scriptReleaseCapacity  = script("earliest", "limits", "release_capacity")
 )
 
 // Queue is the job queue in one Redis. It is safe for concurrent use.
@@ -184,9 +184,9 @@ func (q *Queue) one(ctx context.Context, what string, e *Entry, o operation, err
 func outcome(what, id string, code int, err error) error {
 	switch {
 	case err != nil:
-	case code == 1 || code == -1:
+	case code == 1:
 		err = ErrGone
-	case code == 2 || code == -2:
+	case code == 2:
 		err = ErrChanged
 	default:
 		return nil

@@ -19,7 +19,7 @@ if tonumber(ARGV[5]) > 0 then
   redis.call('SET', SEEN, '', 'EX', ARGV[5])
 end
 redis.call('ZREM', SCAVENGER, id)
-refreshLeased(LEASED, SCAVENGER, partition)
+refresh(LEASED, SCAVENGER, partition)
 local first = earliest(READY)
 local at = redis.call('ZSCORE', POINTERS, partition)
 if first and at and tonumber(at) > first / 1000 then

@@ -29,12 +29,7 @@ if redis.call('EXISTS', SHADOW) == 0 then
   redis.call('ZREM', SHADOW_POINTERS, partition)
   redis.call('ZREM', ACCOUNT_SHADOWS, partition)
   if account ~= '' then
-    local next = earliest(ACCOUNT_SHADOWS)
-    if next then
-      redis.call('ZADD', SHADOW_ACCOUNTS, next, account)
-    else
-      redis.call('ZREM', SHADOW_ACCOUNTS, account)
-    end
+    refresh(SHADOW_ACCOUNTS, ACCOUNT_SHADOWS, account)
   end
 end
 return #resting / 2

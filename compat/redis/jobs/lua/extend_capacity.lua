@@ -16,5 +16,5 @@ end
 redis.call('RENAME', KEYS[3], KEYS[4])
 redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3])
-refreshAccount(KEYS[1], KEYS[2], ARGV[1])
+refresh(KEYS[1], KEYS[2], ARGV[1])
 return 0

@@ -1,15 +1,15 @@
 -- Leases an item (redis-queue 9.5), or extends its lease (9.6). KEYS: items,
 -- ready, scavenger, leased. ARGV: item id, item as it was read, item with the
--- lease, end of the lease, partition. 0 done, -1 not there, -2 not as it was.
+-- lease, end of the lease, partition. 0 done, 1 not there, 2 not as it was.
 local text = redis.call('HGET', KEYS[1], ARGV[1])
 if not text then
-  return -1
+  return 1
 end
 if text ~= ARGV[2] then
-  return -2
+  return 2
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
-redis.call('ZADD', KEYS[4], redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2], ARGV[5])
+refresh(KEYS[4], KEYS[3], ARGV[5])
 return 0

@@ -74,13 +74,3 @@ local function give(c, lease, forced)
     end
   end
 end
-
--- Sets when the first capacity lease of the account ends.
-local function refreshAccount(accounts, leases, account)
-  local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
-  if first[1] then
-    redis.call('ZADD', accounts, first[2], account)
-  else
-    redis.call('ZREM', accounts, account)
-  end
-end

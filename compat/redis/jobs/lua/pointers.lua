@@ -3,11 +3,6 @@
 
 local ITEMS, PARTITIONS, POINTERS, ACCOUNT_POINTERS, ACCOUNTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
-local function earliest(key)
-  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  return first[1] and tonumber(first[2])
-end
-
 -- Sets when a partition is to be visited, in seconds (redis-queue 9). account is
 -- '' for none.
 local function point(partition, account, seconds)
@@ -17,7 +12,7 @@ local function point(partition, account, seconds)
   redis.call('ZADD', POINTERS, seconds, partition)
   if account ~= '' then
     redis.call('ZADD', ACCOUNT_POINTERS, seconds, partition)
-    redis.call('ZADD', ACCOUNTS, earliest(ACCOUNT_POINTERS), account)
+    refresh(ACCOUNTS, ACCOUNT_POINTERS, account)
   end
 end
 
@@ -43,14 +38,4 @@ local function forced(partition, now)
   local text = redis.call('HGET', PARTITIONS, partition)
   local good, value = pcall(cjson.decode, text or '')
   return good and type(value) == 'table' and type(value.forceAtMS) == 'number' and value.forceAtMS >= now
-end
-
--- Sets when the first lease of a partition ends, or that it has none.
-local function refreshLeased(leased, scavenger, partition)
-  local first = earliest(scavenger)
-  if first then
-    redis.call('ZADD', leased, first, partition)
-  else
-    redis.call('ZREM', leased, partition)
-  end
 end

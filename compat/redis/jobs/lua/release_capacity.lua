@@ -9,14 +9,14 @@ if text ~= ARGV[3] then
 end
 if redis.call('DEL', KEYS[3]) == 0 then
   redis.call('ZREM', KEYS[2], ARGV[2])
-  refreshAccount(KEYS[1], KEYS[2], ARGV[1])
+  refresh(KEYS[1], KEYS[2], ARGV[1])
   return 1
 end
 for n = 1, tonumber(ARGV[6]) do
   give(constraint(n, 7), ARGV[2], ARGV[5] == '1')
 end
 redis.call('ZREM', KEYS[2], ARGV[2])
-refreshAccount(KEYS[1], KEYS[2], ARGV[1])
+refresh(KEYS[1], KEYS[2], ARGV[1])
 if ARGV[4] == '' then
   redis.call('DEL', KEYS[4])
 else

@@ -12,10 +12,5 @@ if text ~= '' then
 end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
-local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-if first[1] then
-  redis.call('ZADD', KEYS[4], first[2], ARGV[3])
-else
-  redis.call('ZREM', KEYS[4], ARGV[3])
-end
+refresh(KEYS[4], KEYS[3], ARGV[3])
 return 0

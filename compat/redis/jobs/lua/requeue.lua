@@ -14,7 +14,7 @@ end
 redis.call('HSET', ITEMS, id, ARGV[3])
 redis.call('DEL', PEEK)
 redis.call('ZREM', SCAVENGER, id)
-refreshLeased(LEASED, SCAVENGER, partition)
+refresh(LEASED, SCAVENGER, partition)
 redis.call('ZADD', READY, ARGV[4], id)
 redis.call('HSETNX', PARTITIONS, partition, ARGV[8])
 if not forced(partition, tonumber(ARGV[5])) then

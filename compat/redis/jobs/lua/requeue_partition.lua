@@ -12,12 +12,7 @@ if redis.call('EXISTS', READY) == 0 and redis.call('EXISTS', SCAVENGER) == 0 the
   redis.call('ZREM', POINTERS, partition)
   if account ~= '' then
     redis.call('ZREM', ACCOUNT_POINTERS, partition)
-    local first = earliest(ACCOUNT_POINTERS)
-    if first then
-      redis.call('ZADD', ACCOUNTS, first, account)
-    else
-      redis.call('ZREM', ACCOUNTS, account)
-    end
+    refresh(ACCOUNTS, ACCOUNT_POINTERS, account)
   end
   if redis.call('EXISTS', SHADOW) == 0 then
     redis.call('HDEL', PARTITIONS, partition)
