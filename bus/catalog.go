@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"iter"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -92,6 +94,9 @@ func (c *Catalog) add(fn *Registered) {
 		c.crons = append(c.crons, fn)
 	}
 }
+
+// All are all apps, archived ones included, in no order.
+func (c *Catalog) All() iter.Seq[*function.App] { return maps.Values(c.all) }
 
 // Function finds an active function by id.
 func (c *Catalog) Function(id uuid.UUID) (*Registered, bool) {

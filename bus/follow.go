@@ -3,13 +3,9 @@ package bus
 import (
 	"context"
 	"fmt"
-	"iter"
-	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"jetstep/function"
 )
 
 // LogRecord is a whole record of a log, as its followers see it.
@@ -93,6 +89,3 @@ func (b *Bus) bounds(ctx context.Context, stream string) (first, last uint64, er
 	}
 	return info.State.FirstSeq, info.State.LastSeq, nil
 }
-
-// All are all apps, archived ones included, in no order.
-func (c *Catalog) All() iter.Seq[*function.App] { return maps.Values(c.all) }

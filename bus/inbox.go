@@ -17,12 +17,21 @@ import (
 func (b *Bus) SendCommand(ctx context.Context, partition int, kind, id string, data []byte) error {
 	subject := inPrefix + strconv.Itoa(partition) + "." + kind + "." + EscapeSubject(id)
 	m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{nats.MsgIdHdr: {kind + ":" + id}}}
+	if err := b.store(ctx, m); err != nil {
+		return fmt.Errorf("command to partition %d: %w", partition, err)
+	}
+	return nil
+}
+
+// store publishes a message and returns when it is durable. The error wraps
+// ErrTooLarge for more than a message holds, else ErrNotDurable.
+func (b *Bus) store(ctx context.Context, m *nats.Msg) error {
 	_, err := b.control.js.PublishMsg(ctx, m)
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return fmt.Errorf("command to partition %d: %w: %d bytes, at most %d", partition, ErrTooLarge, len(data), b.maxPayload)
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(m.Data), b.maxPayload)
 	}
 	if err != nil {
-		return fmt.Errorf("command to partition %d: %w: %w", partition, ErrNotDurable, err)
+		return fmt.Errorf("%w: %w", ErrNotDurable, err)
 	}
 	return nil
 }

@@ -48,12 +48,8 @@ func (b *Bus) declareTraces(ctx context.Context) error {
 // The data are opaque here (history/userland). The error wraps ErrTooLarge for
 // more than a message holds, else ErrNotDurable.
 func (b *Bus) PublishTraces(ctx context.Context, data []byte) error {
-	_, err := b.control.js.PublishMsg(ctx, &nats.Msg{Subject: traceSubject, Data: data})
-	if errors.Is(err, nats.ErrMaxPayload) {
-		return fmt.Errorf("publish spans: %w: %d bytes, at most %d", ErrTooLarge, len(data), b.maxPayload)
-	}
-	if err != nil {
-		return fmt.Errorf("publish spans: %w: %w", ErrNotDurable, err)
+	if err := b.store(ctx, &nats.Msg{Subject: traceSubject, Data: data}); err != nil {
+		return fmt.Errorf("publish spans: %w", err)
 	}
 	return nil
 }
