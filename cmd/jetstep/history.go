@@ -57,7 +57,8 @@ func historyFlags() []cli.Flag {
 	return flags
 }
 
-// historyOptions are the options of a server whose data are kept.
+// historyOptions are the options of a server whose data are kept; an error has
+// been told.
 func (p process) historyOptions(cmd *cli.Command) (config.Options, error) {
 	given := config.Given{"persist": true}
 	for _, o := range config.OptionsOf(config.Dev) {
@@ -65,7 +66,7 @@ func (p process) historyOptions(cmd *cli.Command) (config.Options, error) {
 			given[o.Name] = cmd.Value(o.Name)
 		}
 	}
-	return config.Load(config.Dev, given, config.Surroundings{Environ: p.environ, Dir: p.dir, Home: p.home})
+	return p.load(config.Dev, given)
 }
 
 // keptHistory is the database, and the streams when they can be opened.
@@ -79,11 +80,7 @@ func (h *keptHistory) close() error {
 	if h.bus != nil {
 		h.bus.Close()
 	}
-	errs := []error{h.store.Close()}
-	if h.dirs != nil {
-		errs = append(errs, h.dirs.release())
-	}
-	return errors.Join(errs...)
+	return errors.Join(h.store.Close(), releaseDirs(h.dirs))
 }
 
 // openHistory opens the database, and claims and opens the rest. With an error
@@ -120,8 +117,7 @@ func releaseDirs(d *dirs) error {
 func (p process) historyStatus(ctx context.Context, cmd *cli.Command) (err error) {
 	opts, err := p.historyOptions(cmd)
 	if err != nil {
-		fmt.Fprintln(p.stdout, refusal(err))
-		return errReported
+		return err
 	}
 	h, openErr := openHistory(ctx, opts, quietLog(p.stderr))
 	if h == nil {
@@ -169,8 +165,7 @@ func printTable(out io.Writer, head string, rows func(row func(string, ...any)))
 func (p process) historyRebuild(ctx context.Context, cmd *cli.Command) (err error) {
 	opts, err := p.historyOptions(cmd)
 	if err != nil {
-		fmt.Fprintln(p.stdout, refusal(err))
-		return errReported
+		return err
 	}
 	h, openErr := openHistory(ctx, opts, quietLog(p.stderr))
 	if h != nil {

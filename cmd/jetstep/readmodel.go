@@ -52,7 +52,7 @@ func prepareReadModel(opts config.Options, log *slog.Logger) (*readModel, error)
 
 // databaseLocation names the database, without a password.
 func databaseLocation(opts config.Options) string {
-	if opts.Original.PostgresURI == "" {
+	if opts.SQLite() {
 		return "SQLite " + filepath.Join(opts.SQLiteDir, "main.db")
 	}
 	u, err := url.Parse(opts.Original.PostgresURI)

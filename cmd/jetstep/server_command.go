@@ -35,10 +35,9 @@ func serverCommand(p process, mode config.Mode) *cli.Command {
 
 // runServer turns every way in which a server can fail into one line.
 func (p process) runServer(ctx context.Context, cmd *cli.Command, mode config.Mode) error {
-	opts, err := config.Load(mode, givenFlags(cmd, mode), config.Surroundings{Environ: p.environ, Dir: p.dir, Home: p.home})
+	opts, err := p.load(mode, givenFlags(cmd, mode))
 	if err != nil {
-		fmt.Fprintln(p.stdout, refusal(err))
-		return errReported
+		return err
 	}
 	log := p.logger(cmd)
 	slog.SetDefault(log) // for libraries that know no other
@@ -53,6 +52,16 @@ func (p process) runServer(ctx context.Context, cmd *cli.Command, mode config.Mo
 		return errReported
 	}
 	return nil
+}
+
+// load reads the options of a server, and tells when they are not accepted.
+func (p process) load(mode config.Mode, given config.Given) (config.Options, error) {
+	opts, err := config.Load(mode, given, config.Surroundings{Environ: p.environ, Dir: p.dir, Home: p.home})
+	if err != nil {
+		fmt.Fprintln(p.stdout, refusal(err))
+		return opts, errReported
+	}
+	return opts, nil
 }
 
 // refusal is the original's text for options that are not accepted.
