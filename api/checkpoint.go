@@ -18,13 +18,9 @@ const maxCheckpoint = 40 << 20
 // checkpoint is POST /v1/checkpoint/{run}/async (sdk-protocol §18.1). The run
 // id of the body counts, not that of the path.
 func (s *Server) checkpoint(c echo.Context) error {
-	body, err := readBody(c, maxCheckpoint)
+	req, err := readCheckpoint(c)
 	if err != nil {
 		return err
-	}
-	req, err := parseCheckpoint(body)
-	if err != nil {
-		return problemf(http.StatusBadRequest, "invalid request body: %s", err)
 	}
 	if len(req.Steps) == 0 {
 		return emptyJSON(c)
@@ -40,6 +36,19 @@ func (s *Server) checkpoint(c echo.Context) error {
 		s.log.Error("steps could not be checkpointed", "run_id", req.RunID, "function_id", req.FunctionID, "error", err)
 	}
 	return refused
+}
+
+// readCheckpoint reads the body of a report of steps. The error is a problem.
+func readCheckpoint(c echo.Context) (CheckpointRequest, error) {
+	body, err := readBody(c, maxCheckpoint)
+	if err != nil {
+		return CheckpointRequest{}, err
+	}
+	req, err := parseCheckpoint(body)
+	if err != nil {
+		return CheckpointRequest{}, problemf(http.StatusBadRequest, "invalid request body: %s", err)
+	}
+	return req, nil
 }
 
 // parseCheckpoint reads the body; steps stay as they are.

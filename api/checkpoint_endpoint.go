@@ -156,20 +156,16 @@ func (s *Server) answerStart(c echo.Context, run ulid.ULID, begun Begun, withTok
 			return err
 		}
 	}
-	return s.sendData(c, answer, 0)
+	return s.sendData(c, answer, notCached)
 }
 
 // reportSteps is POST /v1/checkpoint/{run}/steps. As in the original what is
 // wrong with steps is only logged, since the app cannot do anything about it;
 // what could not be recorded is an error, for the app to report it again.
 func (s *Server) reportSteps(c echo.Context) error {
-	body, err := readBody(c, maxCheckpoint)
+	req, err := readCheckpoint(c)
 	if err != nil {
 		return err
-	}
-	req, err := parseCheckpoint(body)
-	if err != nil {
-		return problemf(http.StatusBadRequest, "invalid request body: %s", err)
 	}
 	if len(req.Steps) > 0 {
 		if err := s.reportTo(context.WithoutCancel(c.Request().Context()), req.RunID, req.Steps); err != nil {
