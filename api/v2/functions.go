@@ -37,19 +37,28 @@ func (s *server) functions(r *http.Request, path []string) (*answer, error) {
 }
 
 func (s *server) function(r *http.Request, path []string) (*answer, error) {
-	c, err := s.catalog(r)
+	app, f, err := s.findFunction(r, path)
 	if err != nil {
 		return nil, err
-	}
-	app, f, ok := c.findFunction(path[0], path[1])
-	if !ok {
-		return nil, missing("Function not found")
 	}
 	shown, err := showFunction(app, f)
 	if err != nil {
 		return nil, err
 	}
 	return single(shown)
+}
+
+// findFunction is the function that a path names: its app, and then itself.
+func (s *server) findFunction(r *http.Request, path []string) (view.App, view.Function, error) {
+	c, err := s.catalog(r)
+	if err != nil {
+		return view.App{}, view.Function{}, err
+	}
+	app, f, ok := c.findFunction(path[0], path[1])
+	if !ok {
+		return app, f, missing("Function not found")
+	}
+	return app, f, nil
 }
 
 // findFunction looks for a function that is not archived by its id, with or

@@ -29,13 +29,9 @@ func (s *server) invoke(r *http.Request, path []string) (*answer, error) {
 	case data[0] != '{':
 		return nil, invalid("Input data must be an object")
 	}
-	c, err := s.catalog(r)
+	_, fn, err := s.findFunction(r, path)
 	if err != nil {
 		return nil, err
-	}
-	_, fn, ok := c.findFunction(path[0], path[1])
-	if !ok {
-		return nil, missing("Function not found")
 	}
 	run, err := s.Commands.Begin(r.Context(), command.Begin{Function: fn.ID, Data: body.Data, Key: body.Key + body.Key2})
 	repeated := errors.Is(err, state.ErrRepeated)

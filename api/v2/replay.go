@@ -34,13 +34,9 @@ func (s *server) replay(r *http.Request, path []string) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.catalog(r)
+	_, fn, err := s.findFunction(r, path)
 	if err != nil {
 		return nil, err
-	}
-	_, fn, ok := c.findFunction(path[0], path[1])
-	if !ok {
-		return nil, missing("Function not found")
 	}
 	replay.Function = fn.ID
 	done, err := s.Commands.Replay(r.Context(), replay)
