@@ -200,7 +200,7 @@ func checkName(name string) error {
 	case name == "":
 		return errors.New("event name is empty")
 	case len(name) >= len(reservedPrefix) && strings.EqualFold(name[:len(reservedPrefix)], reservedPrefix):
-		return fmt.Errorf("event name is reserved for internal use: %s", name)
+		return fmt.Errorf("%w: %s", ErrReserved, name)
 	case len(name) > maxName:
 		return fmt.Errorf("event name exceeds %d bytes", maxName)
 	}

@@ -34,6 +34,12 @@ const (
 	errForm refusal = "json: cannot unmarshal array into Go struct field raw.name of type string"
 )
 
+// What refusals of one event begin with that callers tell from the others.
+const (
+	ErrEventSize refusal = "Event is over the max size"
+	ErrReserved  refusal = "event name is reserved for internal use"
+)
+
 // Parse reads the body of POST /e/{key}: one event or an array of up to 5000,
 // told apart by content. seed is the X-Inngest-Event-Id-Seed header.
 //
@@ -123,7 +129,7 @@ func (p *parser) explainFrom(start int) error {
 // add checks an event and makes it one of those to accept.
 func (p *parser) add(f *fields) error {
 	if len(f.whole) > maxEventSize {
-		return refusal(fmt.Sprintf("Event is over the max size: Max %d bytes / Size %d bytes", maxEventSize, len(f.whole)))
+		return fmt.Errorf("%w: Max %d bytes / Size %d bytes", ErrEventSize, maxEventSize, len(f.whole))
 	}
 	e := p.allocate()
 	if err := f.decode(e); err != nil {

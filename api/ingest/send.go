@@ -11,7 +11,7 @@ import (
 )
 
 // ErrRefused is wrapped by errors of Send whose text says what is wrong with
-// the event, in the words of http-api §5.
+// the event, in the words of http-api §5. They wrap the reason, too.
 var ErrRefused = errors.New("event refused")
 
 // refusedEvent shows the words of a refusal alone.
@@ -19,7 +19,7 @@ type refusedEvent struct{ reason error }
 
 func (e refusedEvent) Error() string { return e.reason.Error() }
 
-func (e refusedEvent) Unwrap() error { return ErrRefused }
+func (e refusedEvent) Unwrap() []error { return []error{ErrRefused, e.reason} }
 
 // Send accepts one event for a caller that is not asked for an event key, and
 // returns its internal id. It fails with ErrRefused, or because the event could

@@ -52,16 +52,15 @@ func (s *server) sendEvent(r *http.Request, _ []string) (*answer, error) {
 
 // eventProblem is why an event is refused, in the words of the API.
 func eventProblem(err error) error {
-	if !errors.Is(err, ingest.ErrRefused) {
+	switch {
+	case !errors.Is(err, ingest.ErrRefused):
 		return err
-	}
-	switch text := err.Error(); {
-	case strings.HasPrefix(text, "event name is reserved"):
-		return invalid(text)
-	case strings.HasPrefix(text, "Event is over the max size"):
+	case errors.Is(err, ingest.ErrReserved):
+		return invalid(err.Error())
+	case errors.Is(err, ingest.ErrEventSize):
 		return refused("validation_error", "Event payload cannot exceed 3145728 bytes")
 	default:
-		return refused("validation_error", text)
+		return refused("validation_error", err.Error())
 	}
 }
 
