@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -281,9 +281,7 @@ type runPage struct {
 
 func (h *historyReader) page(ctx context.Context, list historyList) (runPage, error) {
 	filter := map[string]any{"from": timestamp(h.from)}
-	for key, value := range list.filter {
-		filter[key] = value
-	}
+	maps.Copy(filter, list.filter)
 	direction := "DESC"
 	if list.oldest {
 		direction = "ASC"
@@ -348,17 +346,9 @@ func (h *historyReader) call(ctx context.Context, method, path string, body []by
 	if h.m.target.Bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+h.m.target.Bearer)
 	}
-	resp, err := client.Do(req)
+	content, err := do(req, method+" "+path)
 	if err != nil {
 		return err
-	}
-	defer resp.Body.Close()
-	content, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: status %d: %.200s", method, path, resp.StatusCode, content)
 	}
 	return json.Unmarshal(content, answer)
 }

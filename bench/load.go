@@ -48,19 +48,26 @@ func (t *Target) send(ctx context.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
+	_, err = do(req, "events refused")
+	return err
+}
+
+// do returns what a request is answered; failed begins the error about a status
+// other than 200.
+func do(req *http.Request, failed string) ([]byte, error) {
 	resp, err := client.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("events refused: status %d: %.200s", resp.StatusCode, answer)
+		return nil, fmt.Errorf("%s: status %d: %.200s", failed, resp.StatusCode, answer)
 	}
-	return nil
+	return answer, nil
 }
 
 // sendAll sends n events of a name in batches over several connections, and
