@@ -112,7 +112,7 @@ type Identifier struct {
 
 // ConcurrencyKey is an evaluated key of a concurrency limit (redis-queue §10.5).
 type ConcurrencyKey struct {
-	Key   string `json:"k"` // ScopedKey
+	Key   string `json:"k"` // function.ConcurrencyKey
 	Hash  string `json:"h"` // of the expression
 	Limit int    `json:"l"` // when it was evaluated
 	Rest  Rest

@@ -60,12 +60,6 @@ func (e Evaluated) String() string {
 	return "<" + e.Expression + ":" + e.Value + ">"
 }
 
-// ScopedKey is a concurrency key as items have it: scope, its id, and the hash
-// of the value (redis-queue §10.5).
-func ScopedKey(scope Scope, id uuid.UUID, valueHash string) string {
-	return string(scope) + ":" + id.String() + ":" + valueHash
-}
-
 // ConcurrencyKeyOf is the sorted set of the capacity leases that count.
 func ConcurrencyKeyOf(account uuid.UUID, scope Scope, id uuid.UUID, key Evaluated) string {
 	return ofAccount(account, "concurrency:"+string(scope)+":"+id.String()+key.String())
