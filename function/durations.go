@@ -66,19 +66,19 @@ func (t Trigger) MaxJitter() (time.Duration, error) {
 	return expr.ParseDuration(t.Jitter)
 }
 
-// defaultCancelLifetime is how long a cancellation without timeout is kept.
-const defaultCancelLifetime = 365 * 24 * time.Hour
+// CancelLifetime is how long a cancellation without timeout is kept.
+const CancelLifetime = 365 * 24 * time.Hour
 
 // Expires is when a cancellation of a run scheduled now stops being watched
 // for. The error is of a timeout that cannot be read, as registration accepts
 // it; the lifetime without timeout counts then.
 func (c Cancel) Expires(now time.Time) (time.Time, error) {
 	if c.Timeout == "" {
-		return now.Add(defaultCancelLifetime), nil
+		return now.Add(CancelLifetime), nil
 	}
 	expires, err := expr.ParseTimeout(c.Timeout, now)
 	if err != nil {
-		return now.Add(defaultCancelLifetime), err
+		return now.Add(CancelLifetime), err
 	}
 	return expires, nil
 }

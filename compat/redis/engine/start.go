@@ -40,9 +40,6 @@ type Cancel struct {
 	Expires    int64  // milliseconds; 0 is in a year
 }
 
-// cancelFor is for how long events cancel runs (redis-state §8.7).
-const cancelFor = 365 * 24 * time.Hour
-
 // Start starts a run, or finds the one that the same source has started. It tells
 // whether that one has ended.
 func (n *Node) Start(ctx context.Context, s *Start) (run ulid.ULID, ended bool, err error) {
@@ -115,7 +112,7 @@ func (n *Node) saveCancels(ctx context.Context, s *Start, id *format.Identifier,
 		}
 		expires := c.Expires
 		if expires == 0 {
-			expires = now.Add(cancelFor).UnixMilli()
+			expires = now.Add(function.CancelLifetime).UnixMilli()
 		}
 		err := n.runs.SavePause(ctx, &format.Pause{
 			ID: function.CancelPauseID(id.Key, c.Event, c.Expression), EnvironmentID: id.EnvironmentID,
