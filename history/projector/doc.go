@@ -1,5 +1,5 @@
 // Package projector keeps the SQL database in step with the logs: it reads the
-// records of LOG_<p> and the events of EVENTS, translates them
+// records of LOG_<p>, the events of EVENTS and the spans of TRACES, translates them
 // into rows (database §5–§12) and writes these in batches together with the
 // positions up to which they were read.
 //
