@@ -56,6 +56,7 @@ func TestServerCrash(t *testing.T) {
 	}
 	t.Parallel()
 	d := ownDeployment(t, deploymentConfig{mode: harness.ModeStart, signingKey: hexKey, eventKey: eventKey})
+	startApps(t, d)
 	type runs struct {
 		sleeping, waiting, busy       *trial
 		sleepingID, waitingID, busyID string

@@ -123,6 +123,11 @@ func deploy(c deploymentConfig) (*deployment, error) {
 	d := &deployment{config: c, ports: map[string]int{}, apps: map[string]func() (*harness.App, error){}}
 	var urls []string
 	for _, s := range sdks {
+		// All are prepared before the first is started: one that is built in the
+		// middle of a test would take the time of what others wait for.
+		if _, _, err := s.command(); err != nil {
+			return nil, err
+		}
 		port, err := harness.FreePort()
 		if err != nil {
 			return nil, err
