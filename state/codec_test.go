@@ -92,6 +92,7 @@ func filled() []Op {
 		&Reported{RunID: id, FunctionID: fn, JobID: "j", Attempt: 1, Ops: ops},
 		&StepEnded{RunID: id, FunctionID: fn, Step: "w", Kind: WaitInvoke, TimedOut: true, EventID: id, ChildRunID: id},
 		&Carried{},
+		&Recalled{},
 		&EndpointDetached{id, fn},
 		&MetadataPut{
 			RunID: id, FunctionID: fn, Step: "a", Attempt: -1, Span: "s",

@@ -50,6 +50,7 @@ const (
 	tagCarried
 	tagEndpointDetached
 	tagMetadataPut
+	tagRecalled
 )
 
 func newOp(tag uint8) Op {
@@ -108,6 +109,8 @@ func newOp(tag uint8) Op {
 		return new(EndpointDetached)
 	case tagMetadataPut:
 		return new(MetadataPut)
+	case tagRecalled:
+		return new(Recalled)
 	}
 	return nil
 }

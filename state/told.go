@@ -167,7 +167,7 @@ func (o *Carried) code(*coder) {}
 // isTold tells the tags of the facts of this file.
 func isTold(tag uint8) bool {
 	switch tag {
-	case tagCalled, tagReported, tagStepEnded, tagCarried:
+	case tagCalled, tagReported, tagStepEnded, tagCarried, tagRecalled:
 		return true
 	}
 	return false
