@@ -111,6 +111,9 @@ func (b *Bus) declareStreams(ctx context.Context) error {
 	if err := b.declareTraces(ctx); err != nil {
 		return err
 	}
+	if err := b.declareTold(ctx); err != nil {
+		return err
+	}
 	return b.declareBuckets(ctx)
 }
 

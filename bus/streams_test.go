@@ -52,7 +52,7 @@ func TestOpenMakesAnInstallation(t *testing.T) {
 	n := startNATS(t, nil)
 	b := n.open(func(c *Config) { c.Partitions, c.EventMaxBytes = 2, 1<<30 })
 	require.Equal(t, 2, b.Partitions())
-	require.ElementsMatch(t, []string{"EVENTS", "LOG_0", "LOG_1", "IN_0", "IN_1", "KV_JETSTEP_REGISTRY", "KV_JETSTEP_CLUSTER", "TRACES"}, streamNames(t, b.control.js))
+	require.ElementsMatch(t, []string{"EVENTS", "LOG_0", "LOG_1", "IN_0", "IN_1", "KV_JETSTEP_REGISTRY", "KV_JETSTEP_CLUSTER", "TRACES", "TOLD"}, streamNames(t, b.control.js))
 	for name, check := range map[string]func(jetstream.StreamConfig){
 		"EVENTS": func(c jetstream.StreamConfig) {
 			require.Equal(t, 7*24*time.Hour, c.MaxAge)
