@@ -31,6 +31,9 @@ type batch struct {
 	// again is set when rows of these records may be in the database already,
 	// perhaps others than would be made now: nothing is folded then.
 	again bool
+	// recalls is set when that is so of some runs.
+	recalls bool
+
 	seq   uint64 // position of the record that is being translated
 	nth   int    // facts with an id of their place so far, of that position
 	at    int64  // time of that record
@@ -46,6 +49,7 @@ type run struct {
 	finished *state.RunFinished
 	ended    int64
 	last     *state.Called // the call that ended it, nil for none
+	recalled bool          // rows of its beginning may be in the database already
 }
 
 // identity is what all rows of a run have in common.

@@ -23,7 +23,7 @@ func streams(b *bus.Bus) []stream {
 	for p := range b.Partitions() {
 		all = append(all, stream{LogSource(p), p, &logFeed{bus: b, partition: p}})
 	}
-	return append(all, stream{EventSource, 0, &eventFeed{b}}, stream{TraceSource, 0, &traceFeed{b}})
+	return append(all, stream{EventSource, 0, &eventFeed{b}}, stream{TraceSource, 0, &traceFeed{b}}, stream{ToldSource, 0, &toldFeed{b}})
 }
 
 // logFeed is a partition's log.

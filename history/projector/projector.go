@@ -22,8 +22,12 @@ type Config struct {
 	// Functions says whose the functions are.
 	Functions Functions
 	// Owns tells whether this process projects a partition's log; nil for all.
-	// EVENTS and TRACES go with partition 0.
+	// EVENTS, TRACES and TOLD go with partition 0.
 	Owns func(partition int) bool
+	// Instance tells the streams of this NATS from those of others that are
+	// projected into the same database, "" when there are none. With others, any
+	// row may be there already: it is looked for before it is written.
+	Instance string
 	// Retention says what is deleted after a while; nothing by default.
 	Retention Retention
 	Logger    *slog.Logger
@@ -58,6 +62,9 @@ func New(c Config) (*Projector, error) {
 		return nil, fmt.Errorf("projector: %w", err)
 	}
 	for _, s := range streams(c.Bus) {
+		if c.Instance != "" {
+			s.name += "@" + c.Instance
+		}
 		p.sources = append(p.sources, &source{projector: p, stream: s})
 	}
 	return p, nil

@@ -34,7 +34,11 @@ func (b *batch) runPut(r *state.Record, begun *state.Run) {
 		run.detached = begun.Endpoint.AsyncAt
 	}
 	run.started = begun.StartedAt
-	b.scheduled(run)
+	if run.recalled = isRecalled(r); run.recalled {
+		b.recalls = true
+	} else {
+		b.scheduled(run)
+	}
 	for _, correlation := range begun.Correlations {
 		b.invoked(correlation, begun)
 	}
@@ -171,7 +175,7 @@ func (b *batch) sealBegun(run *run) {
 		run.finishTrace(&t)
 	}
 	b.rows.TraceRuns = append(b.rows.TraceRuns, t)
-	if !b.again {
+	if !b.again && !run.recalled {
 		b.root(run, true)
 		return
 	}

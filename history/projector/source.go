@@ -142,7 +142,7 @@ func (s *source) write(ctx context.Context, messages <-chan message, start place
 
 // collect translates messages until there are enough for a batch.
 func (s *source) collect(ctx context.Context, first message, more <-chan message, again uint64) (b *batch, to uint64) {
-	b = newBatch(s.projector.config.Functions, first.seq <= again)
+	b = newBatch(s.projector.config.Functions, first.seq <= again || s.projector.config.Instance != "")
 	s.waiting(first.at)
 	delay := time.NewTimer(batchDelay)
 	defer delay.Stop()
@@ -169,7 +169,7 @@ func (s *source) collect(ctx context.Context, first message, more <-chan message
 // the database is another one: someone else has written.
 func (s *source) store(ctx context.Context, b *batch, to uint64) error {
 	b.seal()
-	b.rows.Source, b.rows.From, b.rows.To, b.rows.Again = s.name, s.position.Load(), to, b.again
+	b.rows.Source, b.rows.From, b.rows.To, b.rows.Again = s.name, s.position.Load(), to, b.again || b.recalls
 	for attempt := 0; ; attempt++ {
 		s.projector.pace.begin(ctx)
 		began := time.Now()
