@@ -102,7 +102,14 @@ func (c *commit) store(ctx context.Context) error {
 	if err := c.discover(ctx); err != nil {
 		return err
 	}
-	return c.conclude(ctx)
+	if err := c.conclude(ctx); err != nil {
+		return err
+	}
+	if facts := c.facts(); len(facts) > 0 {
+		c.recall(ctx, c.stored, c.now)
+		c.tell(ctx, c.now, facts...)
+	}
+	return nil
 }
 
 func (c *commit) storeFlags(ctx context.Context) error {

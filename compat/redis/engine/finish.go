@@ -21,7 +21,12 @@ func (c *commit) storeFinish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.finish(ctx, s, c.Transition.Finish, "job:"+c.Job)
+	facts := c.facts()
+	if s.run.StartedAt == 0 {
+		s.run.StartedAt = c.Transition.StartedAt
+	}
+	s.run.HasAI = s.run.HasAI || c.Transition.HasAI
+	return c.finish(ctx, s, c.Transition.Finish, "job:"+c.Job, facts...)
 }
 
 // asEnded is the run with what the transition has saved.
@@ -32,8 +37,9 @@ func (c *commit) asEnded(ctx context.Context) (*stored, error) {
 	return c.Node.stored(ctx, c.RunID)
 }
 
-// finish ends a run. by says who does: it may begin again what it has begun.
-func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string) error {
+// finish ends a run. by says who does: it may begin again what it has begun. facts
+// are told together with the end.
+func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string, facts ...state.Op) error {
 	id := &s.Metadata.ID
 	token := uuid.NewSHA1(uuid.NameSpaceOID, []byte(id.RunID.String()+by))
 	mine, err := n.runs.Finalize(ctx, id.AccountID, idempotencyKey(id), token)
@@ -48,6 +54,12 @@ func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string
 		if err := n.World.Publish(ctx, events); err != nil {
 			return err
 		}
+	}
+	now := time.Now()
+	n.recall(ctx, s, now)
+	n.tell(ctx, now, append(facts, endOf(s, f, by))...)
+	if err := n.sync(ctx); err != nil {
+		return err
 	}
 	n.World.Ended(s.run, f)
 	return n.remove(ctx, id)

@@ -150,6 +150,7 @@ type aboutEvent struct {
 	Name string `json:"name"`
 	Data struct {
 		Correlation string          `json:"correlation_id"`
+		RunID       string          `json:"run_id"`
 		Result      json.RawMessage `json:"result"`
 		Error       json.RawMessage `json:"error"`
 		Inngest     struct {

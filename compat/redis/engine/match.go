@@ -91,7 +91,7 @@ func (n *Node) Match(ctx context.Context, e *Event) error {
 		if p.Cancel {
 			return n.cancel(ctx, p, e)
 		}
-		return n.resume(ctx, p, e.JSON)
+		return n.resume(ctx, p, e.JSON, cause{event: e.ID})
 	}, damaged)
 	if err != nil {
 		return fmt.Errorf("match event %s: %w", e.ID, err)
@@ -141,7 +141,8 @@ func (n *Node) matchInvoke(ctx context.Context, e *Event) error {
 	case state.Cancelled.String():
 		f.Status = state.Cancelled
 	}
-	return n.resume(ctx, p, state.InvokeMemo(f))
+	child, _ := ulid.ParseStrict(about.Data.RunID) // zero of an event that names none
+	return n.resume(ctx, p, state.InvokeMemo(f), cause{event: e.ID, child: child})
 }
 
 // ErrNoWaiter is a signal that nobody waits for.
@@ -161,7 +162,7 @@ func (n *Node) Signal(ctx context.Context, name string, data json.RawMessage) (u
 			return ulid.ULID{}, fmt.Errorf("signal %s: %w", name, err)
 		}
 	}
-	if err := n.resume(ctx, p, state.SignalMemo(name, data)); err != nil {
+	if err := n.resume(ctx, p, state.SignalMemo(name, data), cause{}); err != nil {
 		return ulid.ULID{}, fmt.Errorf("signal %s: %w", name, err)
 	}
 	return p.Run.RunID, nil
@@ -182,14 +183,14 @@ func (n *Node) FailInvoke(ctx context.Context, correlation, message string) erro
 	if err != nil || p == nil {
 		return err
 	}
-	return n.resume(ctx, p, state.InvokeErrorMemo("Error", message))
+	return n.resume(ctx, p, state.InvokeErrorMemo("Error", message), cause{})
 }
 
 // resume ends a wait with what it waited for: the first to save the step does
 // (redis-state §8.8). Pause and timeout go before the call that follows is
 // there; should the process die in between, the timeout finds that nothing
 // follows.
-func (n *Node) resume(ctx context.Context, p *format.Pause, memo json.RawMessage) error {
+func (n *Node) resume(ctx context.Context, p *format.Pause, memo json.RawMessage, by cause) error {
 	ref := runs.Ref{Run: p.Run.RunID, Function: p.Run.FunctionID}
 	m, err := n.runs.Metadata(ctx, ref.Run)
 	if errors.Is(err, format.ErrNoRun) {
@@ -208,6 +209,7 @@ func (n *Node) resume(ctx context.Context, p *format.Pause, memo json.RawMessage
 	case runs.SavedGone:
 		return n.runs.DeletePause(ctx, p)
 	}
+	n.tellEnded(ctx, p, memo, by)
 	follows := !pending || m.RequestVersion < 2 || p.CoalesceKey == "" || p.ParallelMode == format.ModeRace
 	if follows && m.ForcePlan && m.RequestVersion >= 2 {
 		no := false
@@ -253,7 +255,7 @@ func (n *Node) goOn(ctx context.Context, m *format.Metadata, p *format.Pause, fo
 
 // cancel ends the run of a pause that an event matches (redis-state §8.7).
 func (n *Node) cancel(ctx context.Context, p *format.Pause, e *Event) error {
-	err := n.Cancel(ctx, p.Run.RunID, "event:"+e.ID.String())
+	err := n.Cancel(ctx, p.Run.RunID, ByEvent+e.ID.String())
 	if errors.Is(err, state.ErrRunNotFound) {
 		return n.runs.DeletePause(ctx, p)
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	World       World
 	Account     uuid.UUID
 	Environment uuid.UUID
+	Teller      Teller // nil when there is no history
 	Log         *slog.Logger
 }
 
@@ -50,6 +51,7 @@ type Node struct {
 	Config
 	runs *runs.Store
 	jobs *jobs.Queue
+	told told
 
 	mu      sync.Mutex
 	closed  bool

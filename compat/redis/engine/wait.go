@@ -37,8 +37,7 @@ func (c *commit) storeWaits(ctx context.Context, since uint64) error {
 // storeWait adds a wait. One that is there stays as it is, but what follows from
 // it is done again: perhaps it was not.
 func (c *commit) storeWait(ctx context.Context, w *state.NewWait, since uint64) error {
-	// The same when the transition is stored a second time.
-	invocation := function.DeterministicULID(ulid.Time(c.RunID.Time()), "invoke:"+c.RunID.String()+":"+w.Wait.Step)
+	invocation := invocationOf(c.RunID, w.Wait.Step)
 	p := c.pauseOfStep(w.Wait.Step)
 	if p == nil {
 		p = pauseOf(&c.Metadata.ID, w, c.now, invocation)
@@ -72,6 +71,12 @@ func (c *commit) storeWait(ctx context.Context, w *state.NewWait, since uint64) 
 	return nil
 }
 
+// invocationOf is the id of the event by which a step invokes a function: the same
+// when the transition is stored a second time.
+func invocationOf(run ulid.ULID, step string) ulid.ULID {
+	return function.DeterministicULID(ulid.Time(run.Time()), "invoke:"+run.String()+":"+step)
+}
+
 // pauseOfStep is the pause of a step that the run waits in, nil for none.
 func (c *commit) pauseOfStep(step string) *format.Pause {
 	for _, p := range c.Pauses {
@@ -94,7 +99,7 @@ func (c *commit) fail(message string) {
 func (n *Node) lookBack(ctx context.Context, p *format.Pause, since uint64) error {
 	for _, e := range n.recentEvents(p.Event, since) {
 		if satisfies(p, e) {
-			return n.resume(ctx, p, e.JSON)
+			return n.resume(ctx, p, e.JSON, cause{event: e.ID})
 		}
 	}
 	return nil
