@@ -55,14 +55,15 @@ func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string
 			return err
 		}
 	}
-	now := time.Now()
-	n.recall(ctx, s, now)
-	n.tell(ctx, now, append(facts, endOf(s, f, by))...)
-	if err := n.sync(ctx); err != nil {
+	if err := n.tellEnd(ctx, s, endOf(s, f, by), facts); err != nil {
 		return err
 	}
 	n.World.Ended(s.run, f)
-	return n.remove(ctx, id)
+	if err := n.remove(ctx, id); err != nil {
+		return err
+	}
+	n.told.ended(id.RunID)
+	return nil
 }
 
 // remove takes away the state of an ended run, and its jobs.

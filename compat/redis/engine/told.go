@@ -35,6 +35,26 @@ type told struct {
 	places map[ulid.ULID]struct{}
 	line   []ulid.ULID // a ring, once it is full
 	next   int
+	ending map[ulid.ULID]struct{} // runs whose end is told, and whose state is there still
+}
+
+// beginEnd notes that a run's end is being told, and tells whether it was before.
+func (t *told) beginEnd(run ulid.ULID) (again bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ending == nil {
+		t.ending = map[ulid.ULID]struct{}{}
+	}
+	_, again = t.ending[run]
+	t.ending[run] = struct{}{}
+	return again
+}
+
+// ended forgets a run whose state is gone.
+func (t *told) ended(run ulid.ULID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.ending, run)
 }
 
 // know remembers a run, and tells whether it was known.
@@ -65,15 +85,6 @@ func (n *Node) tell(ctx context.Context, at time.Time, ops ...state.Op) {
 	if n.Teller != nil && len(ops) > 0 {
 		n.Teller.Tell(ctx, &state.Record{At: at.UnixMilli(), Ops: ops})
 	}
-}
-
-// sync waits until the end of a run is told for good: its state goes then, and
-// nobody could tell it again.
-func (n *Node) sync(ctx context.Context) error {
-	if n.Teller == nil {
-		return nil
-	}
-	return n.Teller.Sync(ctx)
 }
 
 // tellBegun tells of a run that was made, or that was there.
@@ -116,6 +127,20 @@ func (n *Node) recall(ctx context.Context, s *stored, now time.Time) {
 	if n.Teller != nil && !n.told.know(s.run.ID) {
 		n.tell(ctx, now, &state.Recalled{}, beginningOf(s.run, s.Metadata))
 	}
+}
+
+// tellEnd tells of a run's end, with facts that belong to it, and waits until that
+// is durable: the run's state goes then, and nobody could tell it again.
+func (n *Node) tellEnd(ctx context.Context, s *stored, end *state.RunFinished, facts []state.Op) error {
+	if n.Teller == nil {
+		return nil
+	}
+	if again := n.told.beginEnd(s.run.ID); !again {
+		now := time.Now()
+		n.recall(ctx, s, now)
+		n.tell(ctx, now, append(facts, end)...)
+	}
+	return n.Teller.Sync(ctx)
 }
 
 // beginningOf is a run without what its calls led to.
