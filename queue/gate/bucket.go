@@ -59,8 +59,11 @@ func (g *Gate) bucketOf(plan *Plan, job *Job) *bucket {
 	if start {
 		key = append(key, 's')
 	}
+	if job.Foreign {
+		key = append(key, 'f')
+	}
 	for i := range plan.rules {
-		if r := &plan.rules[i]; r.applies(start) && r.key.Expr != "" {
+		if r := &plan.rules[i]; r.counts(start, job.Foreign) && r.key.Expr != "" {
 			key = append(append(key, ' '), r.value(job.Keys)...)
 		}
 	}
@@ -71,7 +74,7 @@ func (g *Gate) bucketOf(plan *Plan, job *Job) *bucket {
 	b := &bucket{key: string(key), plan: plan, start: start, slots: &slots{function: plan.Function}, pos: heap.Nowhere}
 	for i := range plan.rules {
 		r := &plan.rules[i]
-		if !r.applies(start) {
+		if !r.counts(start, job.Foreign) {
 			continue
 		}
 		c := g.constraintOf(r, job.Keys)

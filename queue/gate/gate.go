@@ -47,6 +47,9 @@ type Job struct {
 	Due int64
 	// Keys are the values of the function's key expressions.
 	Keys []state.FlowKey
+	// Foreign tells that another queue hands the job out. Such jobs take turns
+	// with the others, and their runs are not counted.
+	Foreign bool
 }
 
 // Admission says that a job may be executed. It holds its slots until Finish.

@@ -149,8 +149,16 @@ func (p *Plan) Equal(q *Plan) bool {
 	return p.Function == q.Function && slices.Equal(p.rules, q.rules)
 }
 
-// applies tells whether a rule counts a job.
-func (r *rule) applies(start bool) bool { return start || r.key.Kind == Steps }
+// counts tells whether a rule counts a job.
+func (r *rule) counts(start, foreign bool) bool {
+	switch r.key.Kind {
+	case Steps:
+		return true
+	case Runs:
+		return start && !foreign
+	}
+	return start
+}
 
 // sharedValue is what runs are counted under that have no value for a key
 // (flow-control §14.1: a missing field).

@@ -26,6 +26,7 @@ type admission struct {
 	// recording are runs whose admission is not durable yet.
 	recording map[ulid.ULID]struct{}
 	toldAt    int64 // when it was last told what waits
+	opens     int64 // nothing is admitted before that time, in milliseconds
 }
 
 func newAdmission(o *Owner) admission {
@@ -88,6 +89,7 @@ func (o *Owner) refreshLimits() {
 		return
 	}
 	a.gate.Refresh(changed, jobSource{o})
+	o.foreign.adopt(changed)
 	for ref, l := range o.leased {
 		if plan := changed[l.function]; plan != nil && l.lane == queue.LaneCall {
 			job := o.describe(ref)
@@ -100,6 +102,9 @@ func (o *Owner) refreshLimits() {
 type jobSource struct{ o *Owner }
 
 func (s jobSource) Job(ref gate.Ref) (gate.Job, bool) {
+	if f := s.o.foreign.jobs[ref]; f != nil {
+		return f.gateJob(), true
+	}
 	run, job := s.o.find(ref)
 	if job == nil {
 		return gate.Job{}, false
@@ -178,11 +183,19 @@ func (o *Owner) due(run *state.Run, job *state.Job) {
 func (o *Owner) admit() {
 	a := &o.admission
 	now := o.node.now()
+	if now < a.opens {
+		return // tick looks again then
+	}
 	var t *tx
+	var recording []jobRef
 	for {
 		passed, ok := a.gate.Next(now)
 		if !ok {
 			break
+		}
+		var foreign bool
+		if t, foreign = o.passForeign(t, &passed, &recording); foreign {
+			continue
 		}
 		if !passed.Charged {
 			o.node.push(o, queue.LaneCall, passed.Function, passed.Score, passed.Ref)
@@ -194,7 +207,7 @@ func (o *Owner) admit() {
 		t.admit(&passed)
 	}
 	if t != nil {
-		t.commit(nil)
+		t.commit(o.foreignRecorded(recording))
 	}
 	if at, ok := a.gate.NextAt(); ok {
 		o.wakeBy(at)
@@ -205,9 +218,14 @@ func (o *Owner) admit() {
 func (t *tx) admit(passed *gate.Admission) {
 	t.do(&state.RunAdmitted{RunID: passed.Run})
 	if c := passed.Throttle; c != nil {
-		t.do(&state.RateCharged{Key: c.Key, TAT: c.TAT, Expires: int64(math.Ceil(c.TAT))})
+		t.charge(c)
 	}
 	t.o.admission.recording[passed.Run] = struct{}{}
+}
+
+// charge records what a throttle was charged.
+func (t *tx) charge(c *gate.Charge) {
+	t.do(&state.RateCharged{Key: c.Key, TAT: c.TAT, Expires: int64(math.Ceil(c.TAT))})
 }
 
 // admitted hands out the start of a run whose admission is durable.

@@ -102,6 +102,8 @@ func (t *tx) create(s *starting) string {
 	}
 	if old, live := t.o.index.Run(holder); live {
 		t.cancel(old, s.eventID())
+	} else {
+		t.o.node.cancelForeign(holder, s.eventID())
 	}
 	t.createRun(s, run)
 	return StartSuccess
@@ -128,6 +130,9 @@ func (t *tx) repeated(s *starting) bool {
 		return false
 	}
 	earlier, taken := t.o.index.Claimed(claimKey(s.FunctionID, s.Idempotency), t.now)
+	if !taken {
+		earlier, taken = t.o.node.foreignClaim(s.Start)
+	}
 	if taken {
 		t.o.log.Debug("event id was used already: no second run", "run_id", earlier, "function_id", s.fn.Slug)
 	}

@@ -64,6 +64,9 @@ type Config struct {
 	// history has it: no more of the log is removed. It must be quick.
 	Projected func(partition int) uint64
 	Observer  Observer
+	// Foreign, if set, is another queue whose runs end beside those of this one:
+	// limits count both.
+	Foreign Foreign
 }
 
 // Node runs the owners of this process. It is a queue.Queue and a state.Store.
@@ -75,6 +78,7 @@ type Node struct {
 	compactBytes int
 	projected    func(partition int) uint64 // nil: all
 	observer     Observer
+	foreign      Foreign
 	eventLimit   int // bytes of data that an event may have to be publishable
 
 	lanes  [2]*queue.Ready[readyJob] // by queue.Lane; LaneFirst shares one
@@ -118,6 +122,7 @@ func NewNode(cfg Config) *Node {
 		bus: cfg.Bus, name: cfg.Name, history: cfg.History, log: cfg.Logger, compactBytes: cfg.CompactBytes,
 		projected:  cfg.Projected,
 		observer:   cfg.Observer,
+		foreign:    cfg.Foreign,
 		eventLimit: cfg.Bus.MaxPayload() - eventRoom,
 		lanes:      [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
 		owners:     make([]atomic.Pointer[Owner], cfg.Bus.Partitions()),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,7 @@ type Owner struct {
 	watches watchIndex
 	// admission decides about due jobs of functions with limits.
 	admission admission
+	foreign   foreigners
 	recent    recentEvents
 	crons     cronTable
 	// Of flow control: what is due, and what is to be cancelled.
@@ -104,6 +106,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 	}
 	o.lasts = o.leads
 	o.admission = newAdmission(o)
+	o.foreign = newForeigners(o.admission.gate, o.admission.plan)
 	log, err := n.bus.OpenLog(id)
 	if err != nil {
 		return nil, err
@@ -126,6 +129,9 @@ func (o *Owner) start(ctx context.Context) error {
 	o.mu.Lock()
 	o.cancel = cancel
 	now := o.node.now()
+	if o.node.foreign != nil {
+		o.admission.opens = math.MaxInt64 // until reports can come
+	}
 	var settled []*state.Run
 	for run := range o.index.Runs() {
 		o.holdPlace(run)
@@ -159,6 +165,11 @@ func (o *Owner) start(ctx context.Context) error {
 		return err
 	}
 	context.AfterFunc(ctx, func() { stopEvents(); stopCommands(); stopAnswers() })
+	if o.node.foreign != nil {
+		o.mu.Lock()
+		o.admission.opens = o.node.now() + foreignSettle
+		o.mu.Unlock()
+	}
 	o.done.Go(func() { o.loop(ctx) })
 	return nil
 }
@@ -280,6 +291,7 @@ func (o *Owner) tick(ctx context.Context) time.Duration {
 	}
 	now := o.node.now()
 	o.refreshLimits()
+	o.foreign.expire(now)
 	o.fireTimers(now)
 	dues := [...]int64{o.fireCrons(now), o.fireDeadlines(now), o.fireTimeouts(now)}
 	sweeping := o.sweepSome()
@@ -295,6 +307,9 @@ func (o *Owner) tick(ctx context.Context) time.Duration {
 	}
 	if at, ok := o.admission.gate.NextAt(); ok {
 		next = min(next, at)
+	}
+	if opens := o.admission.opens; opens > now {
+		next = min(next, opens)
 	}
 	for _, due := range dues {
 		if due > 0 {

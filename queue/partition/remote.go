@@ -9,6 +9,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/jcs"
+	"jetstep/queue"
 	"jetstep/state"
 )
 
@@ -18,14 +19,15 @@ import (
 // question is a request to an owner in another process. Kind says which of the
 // other fields are set.
 type question struct {
-	Kind       string             `json:"kind"`
-	RunID      ulid.ULID          `json:"run_id,omitzero"`
-	Transition *state.Transition  `json:"transition,omitempty"`
-	Name       string             `json:"name,omitempty"`
-	Data       json.RawMessage    `json:"data,omitempty"`
-	Start      *state.Start       `json:"start,omitempty"`
-	Beginning  *state.Beginning   `json:"beginning,omitempty"`
-	Metadata   *state.MetadataPut `json:"metadata,omitempty"`
+	Kind       string               `json:"kind"`
+	RunID      ulid.ULID            `json:"run_id,omitzero"`
+	Transition *state.Transition    `json:"transition,omitempty"`
+	Name       string               `json:"name,omitempty"`
+	Data       json.RawMessage      `json:"data,omitempty"`
+	Start      *state.Start         `json:"start,omitempty"`
+	Beginning  *state.Beginning     `json:"beginning,omitempty"`
+	Metadata   *state.MetadataPut   `json:"metadata,omitempty"`
+	Foreign    *queue.ForeignReport `json:"foreign,omitempty"`
 }
 
 // The kinds of questions.
@@ -38,14 +40,16 @@ const (
 	askClaim    = "claim"
 	askBegin    = "begin"
 	askMetadata = "metadata"
+	askForeign  = "foreign"
 )
 
 // answer is what an owner says; Code names an error that callers know.
 type answer struct {
-	Run   *state.Run `json:"run,omitempty"`
-	RunID ulid.ULID  `json:"run_id,omitzero"`
-	Code  string     `json:"code,omitempty"`
-	Error string     `json:"error,omitempty"`
+	Run     *state.Run `json:"run,omitempty"`
+	RunID   ulid.ULID  `json:"run_id,omitzero"`
+	Granted []string   `json:"granted,omitempty"`
+	Code    string     `json:"code,omitempty"`
+	Error   string     `json:"error,omitempty"`
 }
 
 // answerErrors are the errors that keep their identity between processes.
@@ -150,6 +154,12 @@ func (o *Owner) consider(request []byte) (answer, error) {
 			return answer{}, errors.New("question without metadata")
 		}
 		return answer{}, o.addMetadata(ctx, q.Metadata)
+	case askForeign:
+		if q.Foreign == nil {
+			return answer{}, errors.New("question without a report")
+		}
+		granted, err := o.foreignReport(q.Foreign)
+		return answer{Granted: granted}, err
 	}
 	return answer{}, fmt.Errorf("question of unknown kind %q", q.Kind)
 }

@@ -22,7 +22,10 @@ func (t *tx) singleton(s *starting) (key *state.GateKey, holder ulid.ULID) {
 	if cfg.Key == "" {
 		found = state.NewGateKey("singleton", s.fn.ID)
 	}
-	holder, _ = t.o.index.Singleton(found)
+	holder, held := t.o.index.Singleton(found)
+	if !held {
+		holder = t.o.node.foreignHolder(s.fn.ID, text)
+	}
 	return &found, holder
 }
 

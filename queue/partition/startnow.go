@@ -42,6 +42,8 @@ func (o *Owner) startNow(ctx context.Context, s *state.Start) (ulid.ULID, error)
 	err := o.do(ctx, func(t *tx) error {
 		if earlier, taken := o.index.Claimed(claimKey(s.FunctionID, s.Idempotency), t.now); taken && s.ClaimFor > 0 {
 			there = earlier
+		} else if earlier, taken := o.node.foreignClaim(s); taken {
+			there = earlier
 		}
 		outcome = t.handleStart(s)
 		return nil
