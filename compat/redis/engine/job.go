@@ -31,8 +31,10 @@ func kindOf(kind string) (state.JobKind, bool) {
 	return k, ok
 }
 
+func (n *Node) jobOf(item *format.Item) (state.Job, error) { return jobOf(item, n.Functions.Attempts) }
+
 // jobOf reads an item as a job (redis-queue §5.4).
-func (n *Node) jobOf(item *format.Item) (state.Job, error) {
+func jobOf(item *format.Item, attempts func(uuid.UUID) int) (state.Job, error) {
 	kind, ok := kindOf(item.Data.Kind)
 	if !ok {
 		return state.Job{}, fmt.Errorf("item %s of kind %q is no job of a run", item.ID, item.Data.Kind)
@@ -57,7 +59,7 @@ func (n *Node) jobOf(item *format.Item) (state.Job, error) {
 	switch {
 	case kind == state.JobStart:
 		// What such an item says is only a ceiling.
-		job.MaxAttempts = n.Functions.Attempts(item.FunctionID)
+		job.MaxAttempts = attempts(item.FunctionID)
 	case kind == state.JobSleep:
 		job.Step = p.Edge.Outgoing
 		var more ours
@@ -73,8 +75,12 @@ func (n *Node) jobOf(item *format.Item) (state.Job, error) {
 	return job, nil
 }
 
-// itemOf writes a job of a run as an item; a pause's timeout has its pause.
 func (n *Node) itemOf(id *format.Identifier, job state.Job, pause *format.Pause) (*format.Item, error) {
+	return ItemOf(id, job, pause)
+}
+
+// ItemOf writes a job of a run as an item; a pause's timeout has its pause.
+func ItemOf(id *format.Identifier, job state.Job, pause *format.Pause) (*format.Item, error) {
 	identifier := *id
 	identifier.Key = ""
 	item := &format.Item{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/compat/redis/format"
@@ -48,13 +49,21 @@ func (n *Node) stored(ctx context.Context, id ulid.ULID) (*stored, error) {
 		n.Log.Error("jobs passed over: they cannot be read", "run_id", id, "error", damaged)
 	}
 	s := &stored{Run: kept, items: items}
-	if s.run, err = n.runOf(s); err != nil {
+	s.run, damaged, err = RunOf(kept, items, n.Functions.Attempts)
+	if err != nil {
 		return nil, fmt.Errorf("load run %s: %w", id, err)
+	}
+	if damaged != nil {
+		// Each is set aside when it is due; the run may have others.
+		n.Log.Error("jobs passed over: they cannot be read", "run_id", id, "error", damaged)
 	}
 	return s, nil
 }
 
-func (n *Node) runOf(s *stored) (*state.Run, error) {
+// RunOf is a run as it is executed, of what is kept of it and of its jobs'
+// items; attempts is Functions.Attempts. Items that are no jobs of runs, or cannot
+// be read as such, are left out: damaged says why.
+func RunOf(s *runs.Run, items []*jobs.Entry, attempts func(uuid.UUID) int) (_ *state.Run, damaged, err error) {
 	m := s.Metadata
 	run := &state.Run{
 		ID: m.ID.RunID, FunctionID: m.ID.FunctionID, FunctionVersion: m.ID.Version, Slug: m.Context.FunctionSlug,
@@ -66,23 +75,21 @@ func (n *Node) runOf(s *stored) (*state.Run, error) {
 		run.Original = *m.ID.OriginalRun
 	}
 	if err := addEvents(run, s.Events); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var err error
 	if run.Steps, err = stepsOf(s.Steps); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if run.Inputs, err = stepsOf(s.Inputs); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, step := range run.Steps {
 		run.Size += len(step.Memo)
 	}
-	for _, item := range s.items {
-		job, err := n.jobOf(&item.Item)
+	for _, item := range items {
+		job, err := jobOf(&item.Item, attempts)
 		if err != nil {
-			// It is set aside when it is due; the run may have others.
-			n.Log.Error("job passed over: it cannot be read", "run_id", run.ID, "error", err)
+			damaged = errors.Join(damaged, err)
 			continue
 		}
 		run.Jobs = append(run.Jobs, job)
@@ -99,7 +106,7 @@ func (n *Node) runOf(s *stored) (*state.Run, error) {
 			ID: d.HashedID, Slug: d.FunctionSlug, Status: state.DeferStatus(d.Status), Input: raw(d.Input), Meta: raw(d.Control),
 		})
 	}
-	return run, nil
+	return run, damaged, nil
 }
 
 func raw(text string) json.RawMessage {

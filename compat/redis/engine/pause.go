@@ -10,9 +10,9 @@ import (
 	"jetstep/state"
 )
 
-// pauseOf writes a new wait as a pause. invocation is the event that an invoke
+// PauseOf writes a new wait as a pause. invocation is the event that an invoke
 // sends.
-func pauseOf(id *format.Identifier, w *state.NewWait, now time.Time, invocation ulid.ULID) *format.Pause {
+func PauseOf(id *format.Identifier, w *state.NewWait, now time.Time, invocation ulid.ULID) *format.Pause {
 	run := id.RunID.String()
 	p := &format.Pause{
 		ID: function.PauseID(run, w.Wait.Step), EnvironmentID: id.EnvironmentID,
@@ -39,4 +39,18 @@ func pauseOf(id *format.Identifier, w *state.NewWait, now time.Time, invocation 
 		p.Opcode, p.Signal = format.OpWaitForSignal, w.Wait.Name
 	}
 	return p
+}
+
+// CancelPauseOf writes what cancels a run as a pause.
+func CancelPauseOf(id *format.Identifier, c Cancel, now time.Time) *format.Pause {
+	expires := c.Expires
+	if expires == 0 {
+		expires = now.Add(function.CancelLifetime).UnixMilli()
+	}
+	return &format.Pause{
+		ID: function.CancelPauseID(id.Key, c.Event, c.Expression), EnvironmentID: id.EnvironmentID,
+		Run:     format.PauseRun{RunID: id.RunID, FunctionID: id.FunctionID, AccountID: id.AccountID},
+		Expires: expires, Event: c.Event, Expression: c.Expression, Cancel: true, Trigger: id.EventID.String(),
+		Metadata: null, CreatedAt: now.UTC(),
+	}
 }

@@ -69,14 +69,14 @@ func (n *Node) begin(ctx context.Context, s *Start, id format.Identifier, now ti
 	if err != nil {
 		return err
 	}
-	names, err := eventMap(s)
+	names, err := EventMap(s.Events, s.EventIDs)
 	if err != nil {
 		return err
 	}
 	debounced := false
 	_, err = n.runs.Create(ctx, &runs.New{Events: events, Metadata: format.Metadata{
 		ID: id, Status: format.StatusScheduled, Version: 1, RequestVersion: format.RequestUndecided,
-		SpanID: spanOf(id.RunID),
+		SpanID: SpanOf(id.RunID),
 		Context: format.Context{
 			FunctionSlug: s.Slug, Cron: s.Cron, Debounce: &debounced, EventMap: names,
 		},
@@ -110,34 +110,25 @@ func (n *Node) saveCancels(ctx context.Context, s *Start, id *format.Identifier,
 		if c.Expression == "false" || id.BatchID != nil {
 			continue
 		}
-		expires := c.Expires
-		if expires == 0 {
-			expires = now.Add(function.CancelLifetime).UnixMilli()
-		}
-		err := n.runs.SavePause(ctx, &format.Pause{
-			ID: function.CancelPauseID(id.Key, c.Event, c.Expression), EnvironmentID: id.EnvironmentID,
-			Run:     format.PauseRun{RunID: id.RunID, FunctionID: id.FunctionID, AccountID: id.AccountID},
-			Expires: expires, Event: c.Event, Expression: c.Expression, Cancel: true, Trigger: id.EventID.String(),
-			Metadata: null, CreatedAt: now.UTC(),
-		}, now, false)
-		if err != nil {
+		if err := n.runs.SavePause(ctx, CancelPauseOf(id, c, now), now, false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// eventMap are the internal ids of the events by their own ids (redis-state §5.4).
-func eventMap(s *Start) (string, error) {
+// EventMap are the internal ids of events by their own ids, as the context of a
+// run has them (redis-state §5.4).
+func EventMap(events []json.RawMessage, internals []ulid.ULID) (string, error) {
 	ids := map[string]string{}
-	for i, event := range s.Events {
+	for i, event := range events {
 		var about struct {
 			ID string `json:"id"`
 		}
 		if err := json.Unmarshal(event, &about); err != nil {
 			return "", fmt.Errorf("event %d: %w", i, err)
 		}
-		internal := s.EventIDs[i].String()
+		internal := internals[i].String()
 		if about.ID == "" {
 			about.ID = internal
 		}
@@ -147,5 +138,5 @@ func eventMap(s *Start) (string, error) {
 	return string(text), err
 }
 
-// spanOf is the id of a run's span.
-func spanOf(run ulid.ULID) string { return function.HashHex(run.String()) }
+// SpanOf is the id of a run's span.
+func SpanOf(run ulid.ULID) string { return function.HashHex(run.String()) }

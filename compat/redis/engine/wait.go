@@ -40,7 +40,7 @@ func (c *commit) storeWait(ctx context.Context, w *state.NewWait, since uint64) 
 	invocation := invocationOf(c.RunID, w.Wait.Step)
 	p := c.pauseOfStep(w.Wait.Step)
 	if p == nil {
-		p = pauseOf(&c.Metadata.ID, w, c.now, invocation)
+		p = PauseOf(&c.Metadata.ID, w, c.now, invocation)
 		item, err := c.itemOf(&c.Metadata.ID, w.Timeout, p)
 		if err != nil {
 			return err

@@ -95,30 +95,45 @@ func (b *Batch) Exec(ctx context.Context) ([]int, error) {
 }
 
 // enqueueOperation enqueues an item; alone, only if its run has no other.
-func enqueueOperation(asked *format.Item, now time.Time, alone bool) (o operation, err error) {
+func enqueueOperation(asked *format.Item, now time.Time, alone bool) (operation, error) {
 	item := *asked
 	score, pointer := schedule(&item, now.UnixMilli())
+	return insertOperation(&item, score, pointer, now, inserting{
+		locks: item.Data.Singleton != nil && item.Data.Singleton.Key != "", alone: alone,
+	})
+}
+
+// inserting says when an item is stored.
+type inserting struct {
+	locks bool // only if it gets its singleton
+	alone bool // only if its run has no other
+	again bool // also if it was done before
+}
+
+// insertOperation stores an item as it is, with its place in line, and lets its
+// partition be visited then, in seconds.
+func insertOperation(item *format.Item, score, pointer int64, now time.Time, how inserting) (o operation, err error) {
 	if err := item.Check(); err != nil {
 		return o, err
 	}
-	text, err := format.Encode(item)
+	text, err := format.Encode(*item)
 	if err != nil {
 		return o, err
 	}
-	fresh, err := format.Encode(format.PartitionOf(&item))
+	fresh, err := format.Encode(format.PartitionOf(item))
 	if err != nil {
 		return o, err
 	}
 	run := item.Data.Identifier.RunID
 	keys, account := pointerKeys(item.Data.Identifier.AccountID)
-	singleton, has := format.ItemsKey, false
-	if item.Data.Singleton != nil && item.Data.Singleton.Key != "" {
-		singleton, has = format.SingletonKey(item.Data.Singleton.Key), true
+	singleton := format.ItemsKey
+	if how.locks {
+		singleton = format.SingletonKey(item.Data.Singleton.Key)
 	}
 	keys = append(keys, format.SeenKey(item.ID), format.ReadyKey(item.Partition()), singleton, format.SingletonRunKey(run))
-	return operation{scriptEnqueue, append(keys, format.IndexKeys(&item)...), []any{
-		item.ID, text, score, pointer, now.UnixMilli(), item.Partition(), fresh, account, run.String(), has,
-		alone,
+	return operation{scriptEnqueue, append(keys, format.IndexKeys(item)...), []any{
+		item.ID, text, score, pointer, now.UnixMilli(), item.Partition(), fresh, account, run.String(), how.locks,
+		how.alone, how.again,
 	}}, nil
 }
 

@@ -14,14 +14,9 @@ const ahead = 2000
 // ones, in milliseconds, and that of its partition's pointer, in seconds: what is
 // due is ordered by the age of its run (redis-queue §8.1).
 func schedule(item *format.Item, now int64) (score, pointer int64) {
-	at, factor := item.At, priority(item)*1000
-	score = at
-	born := int64(item.Data.Identifier.RunID.Time())
-	if promotable(item.Data.Kind) && at <= now+ahead && item.Data.Identifier.RunID != (ulid.ULID{}) {
-		score = born - factor
-	}
-	item.At -= factor
-	item.WallTime = at
+	score = place(item, now)
+	item.WallTime = item.At
+	item.At -= priority(item) * 1000
 	if score < now {
 		item.WallTime = now
 	}
@@ -30,6 +25,15 @@ func schedule(item *format.Item, now int64) (score, pointer int64) {
 		item.Generation = 1
 	}
 	return score, max(score, now) / 1000
+}
+
+// place is an item's score among the ready ones.
+func place(item *format.Item, now int64) int64 {
+	run := item.Data.Identifier.RunID
+	if promotable(item.Data.Kind) && item.At <= now+ahead && run != (ulid.ULID{}) {
+		return int64(run.Time()) - priority(item)*1000
+	}
+	return item.At
 }
 
 // promotable kinds are ordered by the age of their run once they are due.

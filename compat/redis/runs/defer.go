@@ -19,27 +19,34 @@ const (
 // SaveDefer saves a deferred function unless it is there. One too many is
 // dropped, and one whose input is too much is saved as rejected.
 func (s *Store) SaveDefer(ctx context.Context, ref Ref, d Defer) error {
+	o, err := deferOperation(ref, d)
+	if err == nil {
+		err = o.run(ctx, s.redis).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("save defer %s of run %s: %w", d.HashedID, ref.Run, err)
+	}
+	return nil
+}
+
+func deferOperation(ref Ref, d Defer) (o operation, err error) {
 	value, err := format.Encode(d.Defer)
 	if err != nil {
-		return err
+		return o, err
 	}
 	refused := d.Defer
 	refused.Status = format.DeferRejected
 	rejected, err := format.Encode(refused)
 	if err != nil {
-		return err
+		return o, err
 	}
 	if d.Status == format.DeferRejected {
 		d.Input = ""
 	}
-	err = scriptSaveDefer.Run(ctx, s.redis, []string{
+	return operation{scriptSaveDefer, []string{
 		format.DefersKey(ref.Run, ref.Function), format.DeferInputsKey(ref.Run, ref.Function),
 		format.DeferControlKey(ref.Run, ref.Function), format.MetadataKey(ref.Run),
-	}, d.HashedID, value, rejected, d.Input, MaxDefers, MaxDeferInputs, d.Control).Err()
-	if err != nil {
-		return fmt.Errorf("save defer %s of run %s: %w", d.HashedID, ref.Run, err)
-	}
-	return nil
+	}, []any{d.HashedID, value, rejected, d.Input, MaxDefers, MaxDeferInputs, d.Control}}, nil
 }
 
 // AbortDefer takes back a deferred function that would start after the run.

@@ -53,46 +53,72 @@ func (s *Store) Load(ctx context.Context, run ulid.ULID) (*Run, error) {
 		return nil, err
 	}
 	ref := Ref{run, first.ID.FunctionID}
-	var (
-		metadata, actions, inputs     *redis.MapStringStringCmd
-		defers, deferInputs, controls *redis.MapStringStringCmd
-		events                        *redis.StringCmd
-		stack                         *redis.StringSliceCmd
-		pending                       *redis.StringSliceCmd
-	)
+	var r *reading
 	_, err = s.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		metadata = p.HGetAll(ctx, format.MetadataKey(run))
-		events = p.Get(ctx, format.EventsKey(run, ref.Function))
-		stack = p.LRange(ctx, format.StackKey(run), 0, -1)
-		actions = p.HGetAll(ctx, format.ActionsKey(run, ref.Function))
-		inputs = p.HGetAll(ctx, format.InputsKey(run, ref.Function))
-		pending = p.SMembers(ctx, format.PendingKey(run, ref.Function))
-		defers = p.HGetAll(ctx, format.DefersKey(run, ref.Function))
-		deferInputs = p.HGetAll(ctx, format.DeferInputsKey(run, ref.Function))
-		controls = p.HGetAll(ctx, format.DeferControlKey(run, ref.Function))
+		r = read(ctx, p, ref)
 		return nil
 	})
-	if errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("events of run %s: %w", run, format.ErrNoRun)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fmt.Errorf("read run %s: %w", run, err)
 	}
-	r := &Run{Pending: pending.Val()}
-	if r.Metadata, err = format.DecodeMetadata(format.MetadataKey(run), metadata.Val()); err != nil {
+	loaded, err := r.run()
+	if err != nil {
 		return nil, err
 	}
-	if r.Events, err = format.DecodeEvents(format.EventsKey(run, ref.Function), events.Val()); err != nil {
+	loaded.Pauses, err = s.PausesOf(ctx, run)
+	return loaded, err
+}
+
+// reading are the commands that read a run.
+type reading struct {
+	ref                           Ref
+	metadata, actions, inputs     *redis.MapStringStringCmd
+	defers, deferInputs, controls *redis.MapStringStringCmd
+	events                        *redis.StringCmd
+	stack, pending                *redis.StringSliceCmd
+}
+
+func read(ctx context.Context, p redis.Pipeliner, ref Ref) *reading {
+	return &reading{
+		ref:         ref,
+		metadata:    p.HGetAll(ctx, format.MetadataKey(ref.Run)),
+		events:      p.Get(ctx, format.EventsKey(ref.Run, ref.Function)),
+		stack:       p.LRange(ctx, format.StackKey(ref.Run), 0, -1),
+		actions:     p.HGetAll(ctx, format.ActionsKey(ref.Run, ref.Function)),
+		inputs:      p.HGetAll(ctx, format.InputsKey(ref.Run, ref.Function)),
+		pending:     p.SMembers(ctx, format.PendingKey(ref.Run, ref.Function)),
+		defers:      p.HGetAll(ctx, format.DefersKey(ref.Run, ref.Function)),
+		deferInputs: p.HGetAll(ctx, format.DeferInputsKey(ref.Run, ref.Function)),
+		controls:    p.HGetAll(ctx, format.DeferControlKey(ref.Run, ref.Function)),
+	}
+}
+
+// run is what was read, but for the pauses.
+func (r *reading) run() (*Run, error) {
+	for _, c := range []redis.Cmder{r.metadata, r.stack, r.actions, r.inputs, r.pending, r.defers, r.deferInputs, r.controls} {
+		if c.Err() != nil {
+			return nil, fmt.Errorf("read run %s: %w", r.ref.Run, c.Err())
+		}
+	}
+	if errors.Is(r.events.Err(), redis.Nil) {
+		return nil, fmt.Errorf("events of run %s: %w", r.ref.Run, format.ErrNoRun)
+	}
+	if r.events.Err() != nil {
+		return nil, fmt.Errorf("read run %s: %w", r.ref.Run, r.events.Err())
+	}
+	run := &Run{Pending: r.pending.Val(), Steps: inOrder(r.stack.Val(), r.actions.Val()), Inputs: byStep(r.inputs.Val())}
+	var err error
+	if run.Metadata, err = format.DecodeMetadata(format.MetadataKey(r.ref.Run), r.metadata.Val()); err != nil {
 		return nil, err
 	}
-	r.Steps = inOrder(stack.Val(), actions.Val())
-	r.Inputs = byStep(inputs.Val())
-	if r.Defers, err = readDefers(ref, defers.Val(), deferInputs.Val(), controls.Val()); err != nil {
+	if run.Events, err = format.DecodeEvents(format.EventsKey(r.ref.Run, r.ref.Function), r.events.Val()); err != nil {
 		return nil, err
 	}
-	slices.Sort(r.Pending)
-	r.Pauses, err = s.PausesOf(ctx, run)
-	return r, err
+	if run.Defers, err = readDefers(r.ref, r.defers.Val(), r.deferInputs.Val(), r.controls.Val()); err != nil {
+		return nil, err
+	}
+	slices.Sort(run.Pending)
+	return run, nil
 }
 
 // inOrder are the outputs in the order of the stack.

@@ -29,12 +29,11 @@ func pauseKeys(p *format.Pause) []string {
 // waits for it; without it the error is [ErrSignalTaken]. A pause that expired
 // long ago is saved for a second: its timeout is due.
 func (s *Store) SavePause(ctx context.Context, p *format.Pause, now time.Time, replace bool) error {
-	text, err := format.Encode(p)
+	o, err := pauseOperation(p, now, replace)
 	if err != nil {
 		return err
 	}
-	code, err := scriptSavePause.Run(ctx, s.redis, pauseKeys(p)[:8], p.ID.String(), text, max(p.Lifetime(now), 1),
-		p.CreatedAt.Unix(), p.IndexEvent(), p.Correlation, p.Signal, replace).Int()
+	code, err := o.run(ctx, s.redis).Int()
 	if err == nil && code == -2 {
 		err = ErrSignalTaken
 	}
@@ -42,6 +41,16 @@ func (s *Store) SavePause(ctx context.Context, p *format.Pause, now time.Time, r
 		return fmt.Errorf("save pause %s of run %s: %w", p.ID, p.Run.RunID, err)
 	}
 	return nil
+}
+
+func pauseOperation(p *format.Pause, now time.Time, replace bool) (o operation, err error) {
+	text, err := format.Encode(p)
+	if err != nil {
+		return o, err
+	}
+	return operation{scriptSavePause, pauseKeys(p)[:8], []any{
+		p.ID.String(), text, max(p.Lifetime(now), 1), p.CreatedAt.Unix(), p.IndexEvent(), p.Correlation, p.Signal, replace,
+	}}, nil
 }
 
 // DeletePause deletes a pause with its indexes; one that is not there is fine.

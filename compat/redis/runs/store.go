@@ -62,6 +62,18 @@ type Value struct{ Step, JSON string }
 // Create makes a run's state. It tells whether the run was there before: then
 // nothing is changed.
 func (s *Store) Create(ctx context.Context, n *New) (existed bool, err error) {
+	o, err := createOperation(n)
+	if err != nil {
+		return false, err
+	}
+	code, err := o.run(ctx, s.redis).Int()
+	if err != nil {
+		return false, fmt.Errorf("create run %s: %w", n.Metadata.ID.RunID, err)
+	}
+	return code == 1, nil
+}
+
+func createOperation(n *New) (o operation, err error) {
 	ref := Ref{n.Metadata.ID.RunID, n.Metadata.ID.FunctionID}
 	n.Metadata.EventSize = int64(len(n.Events))
 	n.Metadata.StateSize, n.Metadata.StepCount = n.Metadata.EventSize, int64(len(n.Steps))
@@ -70,7 +82,7 @@ func (s *Store) Create(ctx context.Context, n *New) (existed bool, err error) {
 	}
 	hash, err := n.Metadata.Encode()
 	if err != nil {
-		return false, err
+		return o, err
 	}
 	args := []any{n.Events, len(hash)}
 	for field, value := range hash {
@@ -82,14 +94,10 @@ func (s *Store) Create(ctx context.Context, n *New) (existed bool, err error) {
 			args = append(args, v.Step, v.JSON)
 		}
 	}
-	code, err := scriptCreate.Run(ctx, s.redis, []string{
+	return operation{scriptCreate, []string{
 		format.EventsKey(ref.Run, ref.Function), format.MetadataKey(ref.Run), format.ActionsKey(ref.Run, ref.Function),
 		format.StackKey(ref.Run), format.InputsKey(ref.Run, ref.Function),
-	}, args...).Int()
-	if err != nil {
-		return false, fmt.Errorf("create run %s: %w", ref.Run, err)
-	}
-	return code == 1, nil
+	}, args}, nil
 }
 
 // Saved is what became of a step that was to be saved.
@@ -121,15 +129,18 @@ func (s *Store) SaveStep(ctx context.Context, ref Ref, v Value, metadata int) (s
 // SavePending replaces the steps that are planned together; finished ones are
 // left out.
 func (s *Store) SavePending(ctx context.Context, ref Ref, steps []string) error {
+	if err := pendingOperation(ref, steps).run(ctx, s.redis).Err(); err != nil {
+		return fmt.Errorf("save pending steps of run %s: %w", ref.Run, err)
+	}
+	return nil
+}
+
+func pendingOperation(ref Ref, steps []string) operation {
 	args := make([]any, len(steps))
 	for i, step := range steps {
 		args[i] = step
 	}
-	keys := []string{format.PendingKey(ref.Run, ref.Function), format.ActionsKey(ref.Run, ref.Function)}
-	if err := scriptSavePending.Run(ctx, s.redis, keys, args...).Err(); err != nil {
-		return fmt.Errorf("save pending steps of run %s: %w", ref.Run, err)
-	}
-	return nil
+	return operation{scriptSavePending, []string{format.PendingKey(ref.Run, ref.Function), format.ActionsKey(ref.Run, ref.Function)}, args}
 }
 
 // Update is a change of a run's metadata; zero values change nothing.

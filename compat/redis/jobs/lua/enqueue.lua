@@ -1,11 +1,12 @@
 -- Enqueues an item (redis-queue 9.1). KEYS: as pointers.lua, seen, ready, the
 -- singleton's key, the run's singleton, indexes. ARGV: item id, item, score,
 -- pointer in seconds, now, partition, fresh partition, account or '', run, 1 for
--- a singleton, 1 to enqueue it only if its run has no other item. 0 enqueued, 1
--- there or done before, 2 the singleton is taken, 3 the run has another item.
+-- a singleton, 1 to enqueue it only if its run has no other item, 1 to do so also
+-- if it was done before. 0 enqueued, 1 there or done before, 2 the singleton is
+-- taken, 3 the run has another item.
 local SEEN, READY, SINGLETON, RUN_SINGLETON = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local id, partition, account = ARGV[1], ARGV[6], ARGV[8]
-if redis.call('EXISTS', SEEN) == 1 or redis.call('HEXISTS', ITEMS, id) == 1 then
+if ARGV[12] ~= '1' and redis.call('EXISTS', SEEN) == 1 or redis.call('HEXISTS', ITEMS, id) == 1 then
   return 1
 end
 if ARGV[11] == '1' and redis.call('EXISTS', KEYS[10]) == 1 then
