@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"sort"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -186,17 +185,4 @@ func appendMissing(list, more []*Registered) []*Registered {
 		}
 	}
 	return list
-}
-
-// TriggerFits tells whether a trigger's event name or wildcard fits the event.
-func TriggerFits(trigger, event string) bool {
-	if trigger == event {
-		return true
-	}
-	prefix, wild := strings.CutSuffix(trigger, "*")
-	if !wild || prefix == "" {
-		return false
-	}
-	last := prefix[len(prefix)-1]
-	return (last == '/' || last == '.') && strings.HasPrefix(event, prefix)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"jetstep/expr"
 )
 
 // TriggerNames lists the trigger texts that an event of that name can match:
@@ -53,6 +55,32 @@ func (f *Function) EventTriggers(eventName string) []Trigger {
 		}
 	}
 	return matching
+}
+
+// TriggeredBy tells whether an event of that name starts the function: whether
+// one of its triggers fits. fields are the event's for expressions, asked for
+// when the first one needs them. The error is of an expression that failed, when
+// no other trigger fits.
+func (f *Function) TriggeredBy(eventName string, fields func() (map[string]any, error)) (bool, error) {
+	var failed error
+	for _, trigger := range f.EventTriggers(eventName) {
+		if trigger.Expression == "" {
+			return true, nil
+		}
+		event, err := fields()
+		if err != nil {
+			return false, err
+		}
+		fits, err := expr.EvalBool(trigger.Expression, map[string]any{"event": event})
+		if err != nil {
+			failed = fmt.Errorf("%q: %w", trigger.Expression, err)
+			continue
+		}
+		if fits {
+			return true, nil
+		}
+	}
+	return false, failed
 }
 
 // CronTrigger is the function's trigger with that schedule; ok is false when

@@ -122,7 +122,7 @@ func (m *match) variables() (map[string]any, error) {
 func (t *tx) startTriggered(m *match, functions []*bus.Registered) int {
 	started := 0
 	for _, fn := range functions {
-		fits, err := triggeredBy(fn.Function, m)
+		fits, err := fn.TriggeredBy(m.Name, m.variables)
 		if err != nil {
 			t.o.log.Warn("trigger expression failed: it counts as no match",
 				"function_id", fn.Slug, "event", m.Name, "event_id", m.InternalID, "error", err)

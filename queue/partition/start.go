@@ -3,44 +3,15 @@ package partition
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/bus"
-	"jetstep/expr"
 	"jetstep/function"
 	"jetstep/state"
 )
-
-// triggeredBy tells whether one of the function's triggers fits the event.
-// The error is of an expression that failed, when no other trigger fits.
-func triggeredBy(fn *function.Function, m *match) (bool, error) {
-	var failed error
-	for _, trigger := range fn.Triggers {
-		if trigger.Event == "" || !bus.TriggerFits(trigger.Event, m.Name) {
-			continue
-		}
-		if trigger.Expression == "" {
-			return true, nil
-		}
-		fields, err := m.variables()
-		if err != nil {
-			return false, err
-		}
-		ok, err := expr.EvalBool(trigger.Expression, map[string]any{"event": fields})
-		if err != nil {
-			failed = fmt.Errorf("%q: %w", trigger.Expression, err)
-			continue
-		}
-		if ok {
-			return true, nil
-		}
-	}
-	return false, failed
-}
 
 // start asks the run's partition for a run of fn by the event; correlation
 // names the invoking step, if any.
