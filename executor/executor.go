@@ -143,15 +143,29 @@ func (e *Executor) Wait(ctx context.Context) error {
 // Calls is how many SDK calls are being made.
 func (e *Executor) Calls() int { return int(e.calls.Load()) }
 
+// The pause of a worker after its queue failed. It doubles up to the longest.
+const (
+	retryLease    = 100 * time.Millisecond
+	maxRetryLease = 5 * time.Second
+)
+
 func (e *Executor) work(ctx context.Context, lane queue.Lane) {
+	pause := retryLease
 	for {
 		lease, err := e.Queue.Lease(ctx, lane)
-		if err != nil {
-			if !errors.Is(err, queue.ErrClosed) && ctx.Err() == nil {
-				e.log.Error("no job can be leased", "error", err)
-			}
+		if errors.Is(err, queue.ErrClosed) || err != nil && ctx.Err() != nil {
 			return
 		}
+		if err != nil {
+			e.log.Error("no job can be leased: it is tried again", "error", err, "pause", pause)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			pause = min(2*pause, maxRetryLease)
+			continue
+		}
+		pause = retryLease
 		if err := e.execute(ctx, lease); err != nil {
 			e.giveBack(ctx, lease, err)
 		}

@@ -390,3 +390,40 @@ func TestAFirstCallNeedsNoFreeWorker(t *testing.T) {
 		require.NoError(t, r.Wait(t.Context()))
 	})
 }
+
+// failingQueue is one that is out of reach for its first leases.
+type failingQueue struct {
+	*fakeQueue
+	failures atomic.Int64 // left
+}
+
+func (q *failingQueue) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error) {
+	if q.failures.Add(-1) >= 0 {
+		return queue.Lease{}, errors.New("out of reach")
+	}
+	return q.fakeQueue.Lease(ctx, lane)
+}
+
+// TestWorkersOutliveAQueueThatFails: they ask again, later each time, until it
+// answers, and end with it.
+func TestWorkersOutliveAQueueThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		r := newRig(func(context.Context, *driver.Request) (*driver.Response, error) {
+			calls.Add(1)
+			return &driver.Response{Kind: driver.KindDone}, nil
+		})
+		q := &failingQueue{fakeQueue: r.queue}
+		q.failures.Store(1000)
+		r.Queue = q
+		r.Start(t.Context())
+		time.Sleep(time.Hour)
+		require.Negative(t, q.failures.Load(), "all have asked often enough")
+		q.put(startJob)
+		synctest.Wait()
+		require.EqualValues(t, 1, calls.Load())
+		close(q.closed)
+		require.NoError(t, r.Wait(t.Context()))
+	})
+}
