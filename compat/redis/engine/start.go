@@ -74,7 +74,7 @@ func (n *Node) begin(ctx context.Context, s *Start, id format.Identifier, now ti
 		return err
 	}
 	debounced := false
-	_, err = n.runs.Create(ctx, &runs.New{Events: events, Metadata: format.Metadata{
+	existed, err := n.runs.Create(ctx, &runs.New{Events: events, Metadata: format.Metadata{
 		ID: id, Status: format.StatusScheduled, Version: 1, RequestVersion: format.RequestUndecided,
 		SpanID: SpanOf(id.RunID),
 		Context: format.Context{
@@ -100,6 +100,7 @@ func (n *Node) begin(ctx context.Context, s *Start, id format.Identifier, now ti
 		return err
 	}
 	n.expectIn(id.FunctionID.String(), job)
+	n.tellBegun(ctx, s, &id, existed, now)
 	return nil
 }
 

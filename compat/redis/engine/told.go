@@ -97,6 +97,12 @@ func (n *Node) tellBegun(ctx context.Context, s *Start, id *format.Identifier, e
 		Events: s.Events, EventIDs: s.EventIDs, Cron: s.Cron, QueuedAt: int64(id.RunID.Time()), Version: state.Undecided,
 	}}
 	put.Run.Trigger, put.Run.Correlations = aboutEvents(s.Events)
+	if id.OriginalRun != nil {
+		put.Run.Original = *id.OriginalRun
+	}
+	if id.BatchID != nil {
+		put.Run.Flow = &state.Flow{BatchID: *id.BatchID}
+	}
 	if existed {
 		n.tell(ctx, now, &state.Recalled{}, put)
 		return
