@@ -9,7 +9,7 @@ import (
 // seconds.
 func (n *Node) Renew(ctx context.Context) {
 	for _, h := range n.allHeld() {
-		n.extend(ctx, h)
+		_ = n.extend(ctx, h)
 	}
 }
 

@@ -24,6 +24,7 @@ type held struct {
 	function uuid.UUID
 	call     bool
 	until    time.Time
+	defect   *jobs.Defect // why it cannot be executed, nil as far as is known
 }
 
 // Lease implements queue.Queue.
@@ -192,9 +193,13 @@ func (n *Node) Release(lease queue.Lease) {
 		return
 	}
 	capacity := n.drop(lease.Job.ID)
-	entry := h.entry
+	entry, defect := h.entry, h.defect
 	n.mu.Unlock()
 	n.giveCapacity(capacity, true)
+	if defect != nil {
+		n.doubtful(entry, defect)
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), releaseWithin)
 	defer cancel()
 	err := n.giveBack(ctx, entry)
@@ -226,7 +231,7 @@ func (n *Node) giveBack(ctx context.Context, e *jobs.Entry) error {
 }
 
 // extend keeps the lease of an item that is executed.
-func (n *Node) extend(ctx context.Context, h *held) {
+func (n *Node) extend(ctx context.Context, h *held) error {
 	now := time.Now()
 	extended, err := n.jobs.Extend(ctx, h.entry, now)
 	capacity := h.capacity
@@ -236,10 +241,12 @@ func (n *Node) extend(ctx context.Context, h *held) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err != nil {
-		if errors.Is(err, jobs.ErrChanged) || errors.Is(err, jobs.ErrCapacityLost) {
+		if errors.Is(err, jobs.ErrChanged) || errors.Is(err, jobs.ErrGone) || errors.Is(err, jobs.ErrCapacityLost) {
 			h.until = time.Time{} // somebody else has it, or may
+			return nil
 		}
-		return
+		return err
 	}
 	h.entry, h.capacity, h.until = extended, capacity, time.UnixMilli(format.LeaseExpiry(*extended.Item.LeaseID))
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 func (n *Node) Load(ctx context.Context, id ulid.ULID) (*state.Run, error) {
 	stored, err := n.stored(ctx, id)
 	if err != nil {
+		n.suspectRun(id, err)
 		return nil, err
 	}
 	return stored.run, nil

@@ -81,18 +81,19 @@ func (n *Node) Match(ctx context.Context, e *Event) error {
 			return fmt.Errorf("match event %s: %w", e.ID, err)
 		}
 	}
-	damaged := func(err error) {
-		n.Log.Error("pause passed over: it cannot be read", "event", e.Name, "error", err)
-	}
+	damaged := func(err error) { n.damagedPause(ctx, e.Name, err) }
 	err := n.runs.EachPauseOf(ctx, n.Environment, e.Name, func(p *format.Pause) error {
 		if !satisfies(p, e) {
 			return nil
 		}
 		if p.Cancel {
-			return n.cancel(ctx, p, e)
+			return n.passOver(p, n.cancel(ctx, p, e))
 		}
-		return n.resume(ctx, p, e.JSON, cause{event: e.ID})
+		return n.passOver(p, n.resume(ctx, p, e.JSON, cause{event: e.ID}))
 	}, damaged)
+	if jobs.IsWrongType(err) {
+		_, err = jobs.SetKeyAside(ctx, n.Redis, n.Observer, format.PauseEventsKey(n.Environment, e.Name), format.Hash)
+	}
 	if err != nil {
 		return fmt.Errorf("match event %s: %w", e.ID, err)
 	}
@@ -131,6 +132,10 @@ func (n *Node) matchInvoke(ctx context.Context, e *Event) error {
 		return nil
 	}
 	p, err := n.runs.Invoke(ctx, n.Environment, about.Data.Correlation)
+	if jobs.IsDefect(err) {
+		n.Log.Error("invoke passed over: its pause cannot be read", "correlation_id", about.Data.Correlation, "error", err)
+		return nil // its timeout ends the wait
+	}
 	if err != nil || p == nil || p.Expires <= time.Now().UnixMilli() {
 		return err
 	}
@@ -142,7 +147,7 @@ func (n *Node) matchInvoke(ctx context.Context, e *Event) error {
 		f.Status = state.Cancelled
 	}
 	child, _ := ulid.ParseStrict(about.Data.RunID) // zero of an event that names none
-	return n.resume(ctx, p, state.InvokeMemo(f), cause{event: e.ID, child: child})
+	return n.passOver(p, n.resume(ctx, p, state.InvokeMemo(f), cause{event: e.ID, child: child}))
 }
 
 // ErrNoWaiter is a signal that nobody waits for.
@@ -194,7 +199,8 @@ func (n *Node) resume(ctx context.Context, p *format.Pause, memo json.RawMessage
 	ref := runs.Ref{Run: p.Run.RunID, Function: p.Run.FunctionID}
 	m, err := n.runs.Metadata(ctx, ref.Run)
 	if errors.Is(err, format.ErrNoRun) {
-		return n.runs.DeletePause(ctx, p)
+		n.orphan(p)
+		return nil
 	}
 	if err != nil {
 		return err
@@ -257,7 +263,8 @@ func (n *Node) goOn(ctx context.Context, m *format.Metadata, p *format.Pause, fo
 func (n *Node) cancel(ctx context.Context, p *format.Pause, e *Event) error {
 	err := n.Cancel(ctx, p.Run.RunID, ByEvent+e.ID.String())
 	if errors.Is(err, state.ErrRunNotFound) {
-		return n.runs.DeletePause(ctx, p)
+		n.orphan(p)
+		return nil
 	}
 	return err
 }

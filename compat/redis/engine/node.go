@@ -42,6 +42,10 @@ type Config struct {
 	Account     uuid.UUID
 	Environment uuid.UUID
 	Teller      Teller // nil when there is no history
+	// Observer is told what is set aside; Away, when Redis stops doing what it is
+	// asked, and when it does so again. Both may be empty.
+	Observer jobs.Observer
+	Away     func(away bool)
 	Log         *slog.Logger
 }
 
@@ -63,6 +67,10 @@ type Node struct {
 	recent  recent
 	tokens  uint64
 
+	suspicions []suspicion
+	troubled   map[string]bool // partitions that cannot be visited, and were said to be so
+	outage     outage
+
 	kick    chan struct{}
 	stop    context.CancelFunc
 	working sync.WaitGroup
@@ -76,6 +84,8 @@ func Open(c Config) *Node {
 		held: map[string]*held{}, calls: map[uuid.UUID]int{}, due: map[string]time.Time{}, reports: map[ulid.ULID]uint64{},
 		kick: make(chan struct{}, 1), stop: stop,
 	}
+	n.jobs.Observer = c.Observer
+	n.outage.log, n.outage.changed = c.Log, c.Away
 	n.working.Go(func() { n.scan(ctx) })
 	n.working.Go(func() { n.renew(ctx) })
 	n.working.Go(func() { n.scavenge(ctx) })

@@ -38,8 +38,8 @@ func (n *Node) scan(ctx context.Context) {
 		case <-n.kick:
 		}
 		if n.anyWaiting() {
-			if err := n.visitDue(ctx); err != nil && ctx.Err() == nil {
-				n.Log.Error("the queue cannot be read: it is tried again", "error", err)
+			if err := n.visitDue(ctx); ctx.Err() == nil && !sleep(ctx, n.outage.note(triesQueue, err)) {
+				return
 			}
 		}
 		timer.Reset(n.untilNext())
@@ -86,7 +86,7 @@ func (n *Node) visitDue(ctx context.Context) error {
 		if due[i].Queue != "" || due[i].FunctionID == nil {
 			continue // of the system: no run's jobs
 		}
-		if err := n.visit(ctx, &due[i]); err != nil {
+		if err := n.visit(ctx, &due[i]); err != nil && !n.contain(ctx, due[i].ID, err) {
 			return err
 		}
 		if !n.anyWaiting() {
@@ -208,6 +208,10 @@ func ignoreRace(err error) error {
 
 // offer leases an item and hands it to who waits for such a job, if anyone does.
 func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, error) {
+	if defect := Unfit(&e.Item); defect != nil {
+		v.Log.Error("job set aside: it cannot be executed", "partition", e.Item.Partition(), "error", defect)
+		return true, ignoreRace(v.jobs.SetAside(ctx, e, defect))
+	}
 	kind, ok := kindOf(e.Item.Data.Kind)
 	if !ok || !v.wanted(queue.LaneOf(kind), e.Item.FunctionID) {
 		return false, nil
@@ -215,7 +219,7 @@ func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, 
 	job, err := v.jobOf(&e.Item)
 	if err != nil {
 		v.Log.Error("job set aside: it cannot be read", "partition", e.Item.Partition(), "error", err)
-		return true, v.jobs.SetAside(ctx, e, err)
+		return true, ignoreRace(v.jobs.SetAside(ctx, e, err))
 	}
 	capacity, refused, err := v.jobs.Acquire(ctx, jobs.Ask(&e.Item, constraints(&e.Item, v.limits)), now)
 	if err != nil {
@@ -238,6 +242,19 @@ func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, 
 	return true, nil
 }
 
+// sleep waits, if it is for more than nothing; false when the context ends.
+func sleep(ctx context.Context, pause time.Duration) bool {
+	if pause <= 0 {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(pause):
+		return true
+	}
+}
+
 // renew keeps the leases of what is being executed.
 func (n *Node) renew(ctx context.Context) {
 	ticker := time.NewTicker(renewEvery)
@@ -249,44 +266,58 @@ func (n *Node) renew(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for _, h := range n.allHeld() {
-			n.extend(ctx, h)
+			if err := n.extend(ctx, h); ctx.Err() == nil {
+				n.outage.note(triesLeases+" held", err)
+			}
 		}
 	}
 }
 
 // scavenge puts back what others were executing when they died, as long as this
-// process has that role.
+// process has that role, and puts right or aside what is not as it should be.
 func (n *Node) scavenge(ctx context.Context) {
 	ticker := time.NewTicker(capacityEvery)
 	defer ticker.Stop()
-	if _, err := n.jobs.Drain(ctx); err != nil && ctx.Err() == nil {
-		n.Log.Error("backlogs cannot be drained: it is tried again", "error", err)
-	}
-	var lease ulid.ULID
-	asked, last := time.Time{}, time.Now()
-	for {
+	_, err := n.jobs.Drain(ctx)
+	role := scavenger{Node: n, last: time.Now()}
+	for again := n.outage.note(triesBacklogs, err); sleep(ctx, again); {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
 			_, err := n.jobs.ScavengeCapacity(ctx, now)
-			if now.Sub(asked) < roleEvery {
-				continue
+			if err = errors.Join(err, n.judge(ctx, now)); ctx.Err() == nil {
+				again = n.outage.note(triesCapacity, err)
 			}
-			asked = now
-			if err != nil && ctx.Err() == nil {
-				n.Log.Error("capacity that was lost cannot be collected: it is tried again", "error", err)
-			}
-			if lease, err = n.jobs.TakeRole(ctx, format.RoleScavengerKey, lease, now); err == nil && lease != (ulid.ULID{}) &&
-				now.Sub(last) >= scavengeEvery {
-				last = now
-				_, err = n.jobs.Scavenge(ctx, now)
-				_, drainErr := n.jobs.Drain(ctx)
-				err = errors.Join(err, drainErr)
-			}
-			if err != nil && ctx.Err() == nil {
-				n.Log.Error("leases that ended cannot be collected: it is tried again", "error", err)
+			if err == nil && now.Sub(role.asked) >= roleEvery {
+				if err = role.act(ctx, now); ctx.Err() == nil {
+					again = n.outage.note(triesLeases, err)
+				}
 			}
 		}
 	}
+}
+
+// scavenger is the role of one process of all.
+type scavenger struct {
+	*Node
+	lease       ulid.ULID
+	asked, last time.Time
+}
+
+func (s *scavenger) act(ctx context.Context, now time.Time) (err error) {
+	s.asked = now
+	s.lease, err = s.jobs.TakeRole(ctx, format.RoleScavengerKey, s.lease, now)
+	if err != nil || s.lease == (ulid.ULID{}) || now.Sub(s.last) < scavengeEvery {
+		return err
+	}
+	s.last = now
+	_, err = s.jobs.Scavenge(ctx, now)
+	_, drainErr := s.jobs.Drain(ctx)
+	_, sweepErr := s.jobs.Sweep(ctx, now)
+	if err = errors.Join(err, drainErr, sweepErr); jobs.IsDefect(err) {
+		s.Log.Error("items set aside: they cannot be read", "error", err)
+		return nil
+	}
+	return err
 }

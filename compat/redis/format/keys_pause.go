@@ -31,6 +31,10 @@ func PauseExpiresKey(environment uuid.UUID, event string) string {
 	return prefixPauses + "pause-idx:exp:" + environment.String() + ":" + orDash(event)
 }
 
+// PausesAsideKey is the hash of pauses that lead to nothing: id → [Aside]. The
+// original does not have it.
+const PausesAsideKey = prefixPauses + asideName
+
 func orDash(event string) string {
 	if event == "" {
 		return "-"

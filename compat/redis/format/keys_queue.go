@@ -33,9 +33,30 @@ const (
 	RoleLatencyKey     = prefixQueue + "queue:latency"           // lease
 )
 
-// SetAsideKey is the hash of items that could not be read: id → partition, reason
-// and item. The original does not have it.
-const SetAsideKey = prefixQueue + "jetstep:aside"
+// SetAsideKey is the hash of items that cannot be executed: id → [Aside]. The
+// original does not have it.
+const SetAsideKey = prefixQueue + asideName
+
+const asideName = "jetstep:aside"
+
+// Aside is what was set aside, and why: an item in SetAsideKey, or a pause in
+// PausesAsideKey.
+type Aside struct {
+	Partition string `json:"partition"` // of an item
+	Reason    string `json:"reason"`
+	Why       string `json:"why"` // the kind of the reason
+	At        int64  `json:"at"`  // milliseconds; when it was set aside
+	Item      string `json:"item"`
+	Pause     string `json:"pause"`
+	Rest      Rest
+}
+
+// AsideKey is where a key of a wrong type is kept, with the same hash tag; id
+// tells it from others that had the name.
+func AsideKey(key string, id ulid.ULID) string {
+	tag, rest, _ := strings.Cut(key, ":")
+	return tag + ":" + asideName + ":" + id.String() + ":" + rest
+}
 
 // ReadyKey is the sorted set of a partition's items that are not leased, by milliseconds.
 func ReadyKey(partition string) string { return prefixQueue + "queue:sorted:" + partition }

@@ -25,7 +25,7 @@ type Pattern struct {
 	// Template is the key's name with <parts>; ids have the names of what they
 	// are ids of, <...> is any text.
 	Template string
-	Type     Type
+	Type     Type // "" is any
 	// member and value read what stands in a key; nil for what may be anything.
 	// member is of hash fields and of elements of sets and sorted sets.
 	member func(Place, string) error
@@ -152,7 +152,7 @@ func Check(key string, typ Type, e Entry) error {
 	if !ok {
 		return fmt.Errorf("%w: %.200q", ErrUnknownKey, key)
 	}
-	if typ != p.Type {
+	if p.Type != "" && typ != p.Type {
 		return &WrongTypeError{Key: key, Want: p.Type, Got: typ}
 	}
 	at := Place{Key: key, Member: e.Member}

@@ -124,10 +124,12 @@ func builders() map[string]func(key) string {
 		format.PauseIndexKey, format.ItemsKey, format.PartitionsKey, format.PointersKey, format.AccountsKey, format.LeasedKey,
 		format.DebouncesKey, format.DebounceMoving, format.BacklogsKey, format.ShadowsKey, format.ShadowPointersKey,
 		format.ShadowAccountsKey, format.NormalizeKey, format.RoleSequentialKey, format.RoleScavengerKey,
-		format.RoleInstrumentsKey, format.RoleLatencyKey, format.SetAsideKey, format.ConstraintAccountsKey, format.GatewaysKey,
+		format.RoleInstrumentsKey, format.RoleLatencyKey, format.SetAsideKey, format.PausesAsideKey, format.ConstraintAccountsKey, format.GatewaysKey,
 	} {
 		all[name] = fixed(name)
 	}
+	all["{queue}:jetstep:aside:<lease>:<...>"] = func(k key) string { return format.AsideKey("{queue}:"+k.text(), k.ulid("lease")) }
+	all["{estate}:jetstep:aside:<lease>:<...>"] = func(k key) string { return format.AsideKey("{estate}:"+k.text(), k.ulid("lease")) }
 	maps.Copy(all, runBuilders())
 	maps.Copy(all, queueBuilders())
 	maps.Copy(all, limitBuilders())

@@ -54,6 +54,8 @@ func pausePatterns() []*Pattern {
 		{Template: "{estate}:invoke:<environment>", Type: Hash, value: isUUID},
 		{Template: "{estate}:signal:<environment>", Type: Hash, value: isUUID},
 		{Template: "{estate}:pause-block:<pause>", Type: String},
+		{Template: PausesAsideKey, Type: Hash, value: is[Aside]},
+		{Template: "{estate}:jetstep:aside:<lease>:<...>"},
 	}
 }
 
@@ -66,7 +68,8 @@ func queuePatterns() []*Pattern {
 		{Template: "{queue}:accounts:<account>:shadows:sorted", Type: Sorted},
 		{Template: AccountsKey, Type: Sorted, member: isUUID},
 		{Template: LeasedKey, Type: Sorted},
-		{Template: SetAsideKey, Type: Hash, value: isJSON},
+		{Template: SetAsideKey, Type: Hash, value: is[Aside]},
+		{Template: "{queue}:jetstep:aside:<lease>:<...>"},
 		{Template: "{queue}:queue:sorted:<...>", Type: Sorted},
 		{Template: "{queue}:scavenger:<...>:sorted", Type: Sorted},
 		{Template: "{queue}:idx:run:<run>", Type: Sorted},

@@ -39,7 +39,7 @@ func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offse
 	for i, id := range ids {
 		text, there := texts[i].(string)
 		if !there {
-			if err := q.remove(ctx, id, "", partition, ""); err != nil {
+			if _, err := q.remove(ctx, id, "", partition, nil); err != nil {
 				return nil, 0, damaged, err
 			}
 			continue
@@ -47,12 +47,12 @@ func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offse
 		e, err := entryOf(id, text)
 		if err != nil {
 			damaged = errors.Join(damaged, err)
-			if err := q.remove(ctx, id, text, partition, err.Error()); err != nil {
+			if _, err := q.remove(ctx, id, text, partition, err); err != nil {
 				return nil, 0, damaged, err
 			}
 			continue
 		}
-		if format.Leased(e.Item.LeaseID, now.UnixMilli()) {
+		if leased(e.Item.LeaseID, now) {
 			continue
 		}
 		e.score = int64(line[i].Score)
@@ -64,27 +64,15 @@ func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offse
 	return entries, int64(len(line)), damaged, nil
 }
 
-// SetAside takes an item out of the queue that is as it was read, and keeps it with
-// the reason why it cannot be executed.
-func (q *Queue) SetAside(ctx context.Context, e *Entry, reason error) error {
-	return q.remove(ctx, e.Item.ID, e.text, e.Item.Partition(), reason.Error())
-}
-
-// remove takes an item out of its partition: one that is not there, or one that
-// cannot be read, which is set aside.
-func (q *Queue) remove(ctx context.Context, id, text, partition, reason string) error {
-	keys := []string{
-		format.ItemsKey, format.ReadyKey(partition), format.ScavengerKey(partition), format.LeasedKey, format.SetAsideKey,
-	}
-	if err := scriptRemove.Run(ctx, q.redis, keys, id, text, partition, reason).Err(); err != nil {
-		return fmt.Errorf("remove item %s: %w", id, err)
-	}
-	return nil
+// leased tells whether a lease lasts. One that ends in the far future was written
+// by nobody whose clock works.
+func leased(lease *ulid.ULID, now time.Time) bool {
+	return format.Leased(lease, now.UnixMilli()) && !format.Leased(lease, now.Add(FarFuture).UnixMilli())
 }
 
 // Lease leases an item that is as it was read, and that nobody has leased.
 func (q *Queue) Lease(ctx context.Context, e *Entry, now time.Time) (*Entry, error) {
-	if format.Leased(e.Item.LeaseID, now.UnixMilli()) {
+	if leased(e.Item.LeaseID, now) {
 		return nil, fmt.Errorf("lease item %s: %w", e.Item.ID, ErrChanged)
 	}
 	next := *e
@@ -144,7 +132,7 @@ func (q *Queue) TakeRole(ctx context.Context, role string, own ulid.ULID, now ti
 		return ulid.ULID{}, fmt.Errorf("take role %s: %w", role, err)
 	}
 	ended := ""
-	if format.LeaseText(holder) < now.UnixMilli() {
+	if end := format.LeaseText(holder); end < now.UnixMilli() || end > now.Add(FarFuture).UnixMilli() {
 		ended = holder
 	}
 	mine := ""

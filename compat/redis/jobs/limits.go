@@ -214,7 +214,10 @@ func (q *Queue) ScavengeCapacity(ctx context.Context, now time.Time) (int, error
 	for _, name := range accounts {
 		account, err := format.ParseUUID(name)
 		if err != nil {
-			return released, fmt.Errorf("scavenge capacity: %w", err)
+			if err := q.redis.ZRem(ctx, format.ConstraintAccountsKey, name).Err(); err != nil {
+				return released, fmt.Errorf("scavenge capacity: %w", err)
+			}
+			continue // it leads nowhere
 		}
 		leases, err := q.redis.ZRangeByScore(ctx, format.CapacityLeasesKey(account), due).Result()
 		if err != nil {
@@ -246,7 +249,26 @@ func (q *Queue) scavengeLease(ctx context.Context, account uuid.UUID, text strin
 	}
 	c := &Capacity{account: account, lease: lease}
 	c.request, _ = format.ParseULID(request) // one that is damaged asked for nothing
-	return q.ReleaseCapacity(ctx, c, true)
+	err = q.ReleaseCapacity(ctx, c, true)
+	if IsDefect(err) {
+		return q.dropCapacity(ctx, c)
+	}
+	return err
+}
+
+// dropCapacity takes away a capacity lease that cannot be given back, because what
+// was asked for cannot be read: what counts leases sees that it has ended.
+func (q *Queue) dropCapacity(ctx context.Context, c *Capacity) error {
+	_, err := q.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.ZRem(ctx, format.CapacityLeasesKey(c.account), c.lease.String())
+		p.Del(ctx, format.CapacityLeaseKey(c.account, c.lease), format.RequestKey(c.account, c.request))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("drop capacity lease %s: %w", c.lease, err)
+	}
+	q.Observer.putRight("capacity")
+	return nil
 }
 
 // SetSemaphore sets how much there is of a semaphore (redis-state §15).

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 	"github.com/redis/go-redis/v9"
 
@@ -28,7 +29,8 @@ func newLease(end time.Time) ulid.ULID {
 }
 
 // Due lists the partitions that are to be visited now, the most overdue first,
-// but for functions that are being moved (redis-queue §20). A pointer without a partition is removed. A partition that cannot be read is
+// but for functions that are being moved (redis-queue §20). A pointer to nothing is removed; a partition whose data
+// are lost, but not its items, is made again. A partition that cannot be read is
 // taken as new: what matters of it is its name.
 func (q *Queue) Due(ctx context.Context, now time.Time, limit int64) ([]format.Partition, error) {
 	until := (now.Add(lookAhead).UnixMilli() + 999) / 1000
@@ -60,10 +62,10 @@ func (q *Queue) Due(ctx context.Context, now time.Time, limit int64) ([]format.P
 		}
 		text, ok := texts[i].(string)
 		if !ok {
-			if err := q.redis.ZRem(ctx, format.PointersKey, name).Err(); err != nil {
-				return nil, fmt.Errorf("remove the pointer to %s: %w", name, err)
+			if _, err := q.restorePartition(ctx, name); err != nil && !IsDefect(err) {
+				return nil, err
 			}
-			continue
+			continue // if it was made again, it is due the next time
 		}
 		p := readPartition(name, text)
 		if p.ForceAt <= until*1000 {
@@ -71,6 +73,48 @@ func (q *Queue) Due(ctx context.Context, now time.Time, limit int64) ([]format.P
 		}
 	}
 	return due, nil
+}
+
+// restorePartition makes a partition again that has items and no data, from what
+// its first item says, or else removes the pointer to nothing. It tells whether
+// there is one now.
+func (q *Queue) restorePartition(ctx context.Context, name string) (bool, error) {
+	p := readPartition(name, "")
+	first, err := q.redis.ZRange(ctx, format.ReadyKey(name), 0, 0).Result()
+	if err != nil && !IsWrongType(err) {
+		return false, fmt.Errorf("restore partition %s: %w", name, err)
+	}
+	if len(first) > 0 {
+		entries, _, err := q.read(ctx, first)
+		if err != nil {
+			return false, err
+		}
+		if entries[0] != nil {
+			p.AccountID = entries[0].Item.Data.Identifier.AccountID
+		}
+	}
+	fresh, err := freshen(&p)
+	if err != nil {
+		return false, err
+	}
+	keys, _ := pointerKeys(p.AccountID)
+	keys = append(keys, format.ReadyKey(name), format.ScavengerKey(name), format.ShadowKey(name))
+	made, err := scriptRestore.Run(ctx, q.redis, keys, name, fresh).Int()
+	if err != nil {
+		return false, fmt.Errorf("restore partition %s: %w", name, err)
+	}
+	if made == 1 {
+		q.Observer.putRight("partition")
+	}
+	return made == 1, nil
+}
+
+// functionOf is the function of a partition, zero for a system queue.
+func functionOf(p *format.Partition) uuid.UUID {
+	if p.FunctionID == nil {
+		return uuid.Nil
+	}
+	return *p.FunctionID
 }
 
 func readPartition(name, text string) format.Partition {
@@ -114,7 +158,7 @@ func (q *Queue) LeasePartition(ctx context.Context, p *format.Partition, now tim
 	keys, account := pointerKeys(p.AccountID)
 	end := now.Add(PartitionLease)
 	code, err := scriptLeasePartition.Run(ctx, q.redis, keys, p.ID, newLease(end).String(), now.UnixMilli(),
-		end.Unix(), account, fresh).Int()
+		end.Unix(), account, fresh, now.Add(FarFuture).UnixMilli()).Int()
 	if err != nil {
 		return false, fmt.Errorf("lease partition %s: %w", p.ID, err)
 	}

@@ -39,6 +39,8 @@ var (
 	scriptDequeue          = script("earliest", "pointers", "dequeue")
 	scriptRequeue          = script("earliest", "pointers", "requeue")
 	scriptRemove           = script("earliest", "remove")
+	scriptPointBack        = script("earliest", "pointers", "point_back")
+	scriptRestore          = script("earliest", "pointers", "restore_partition")
 	scriptChange           = script("change")
 	scriptDrain            = script("earliest", "pointers", "drain")
 	scriptTakeRole         = script("take_role")
@@ -49,7 +51,11 @@ var (
 )
 
 // Queue is the job queue in one Redis. It is safe for concurrent use.
-type Queue struct{ redis redis.UniversalClient }
+type Queue struct {
+	redis redis.UniversalClient
+	// Observer may be set before the queue is used.
+	Observer Observer
+}
 
 // NewQueue is the queue in that Redis.
 func NewQueue(client redis.UniversalClient) *Queue { return &Queue{redis: client} }

@@ -26,18 +26,21 @@ func (q *Queue) Scavenge(ctx context.Context, now time.Time) (int, error) {
 	var failed error
 	for _, partition := range partitions {
 		ids, err := q.redis.ZRangeByScore(ctx, format.ScavengerKey(partition), due).Result()
+		if IsWrongType(err) {
+			_, err = q.Mend(ctx, partition)
+		}
 		if err != nil {
 			return recovered, fmt.Errorf("scavenge partition %s: %w", partition, err)
 		}
 		for _, id := range ids {
-			done, err := q.recover(ctx, partition, id, now)
+			done, err := q.recover(ctx, partition, id, now, func(end int64) bool { return end > now.UnixMilli() })
 			failed = errors.Join(failed, err)
 			if done {
 				recovered++
 			}
 		}
 		if len(ids) == 0 { // it is not as it should be: nothing in it is due
-			if err := q.remove(ctx, "", "", partition, ""); err != nil {
+			if _, err := q.remove(ctx, "", "", partition, nil); err != nil {
 				return recovered, err
 			}
 		}
@@ -45,19 +48,22 @@ func (q *Queue) Scavenge(ctx context.Context, now time.Time) (int, error) {
 	return recovered, failed
 }
 
-func (q *Queue) recover(ctx context.Context, partition, id string, now time.Time) (bool, error) {
+// recover puts an item back unless its lease, by its end in milliseconds, lasts.
+func (q *Queue) recover(ctx context.Context, partition, id string, now time.Time, lasts func(end int64) bool) (bool, error) {
 	text, err := q.redis.HGet(ctx, format.ItemsKey, id).Result()
 	if errors.Is(err, redis.Nil) {
-		return false, q.remove(ctx, id, "", partition, "")
+		_, err := q.remove(ctx, id, "", partition, nil)
+		return false, err
 	}
 	if err != nil {
 		return false, fmt.Errorf("scavenge item %s: %w", id, err)
 	}
 	e, err := entryOf(id, text)
 	if err != nil {
-		return false, errors.Join(err, q.remove(ctx, id, text, partition, err.Error()))
+		_, removeErr := q.remove(ctx, id, text, partition, err)
+		return false, errors.Join(err, removeErr)
 	}
-	if format.Leased(e.Item.LeaseID, now.UnixMilli()) {
+	if e.Item.LeaseID != nil && lasts(format.LeaseExpiry(*e.Item.LeaseID)) {
 		return false, nil // extended since it was listed
 	}
 	_, err = q.Requeue(ctx, e, now, func(i *format.Item) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
@@ -13,13 +12,14 @@ import (
 	"jetstep/compat/redis/format"
 )
 
+var scriptClaim = script("claim")
+
 // Claim takes an idempotency key for a run, or tells which run has it and
 // whether that one has ended. A value that is no run counts for nothing
 // (redis-state §5.8, "Create run").
 func (s *Store) Claim(ctx context.Context, account uuid.UUID, key string, run ulid.ULID) (format.Claim, error) {
 	name := format.ClaimKey(account, key)
-	text, err := s.redis.SetArgs(ctx, name, format.Claim{RunID: run}.Encode(),
-		redis.SetArgs{Mode: "NX", Get: true, TTL: format.ClaimTTL * time.Second}).Result()
+	text, err := scriptClaim.Run(ctx, s.redis, []string{name}, format.Claim{RunID: run}.Encode(), format.ClaimTTL).Text()
 	if errors.Is(err, redis.Nil) {
 		return format.Claim{RunID: run}, nil
 	}
@@ -33,11 +33,24 @@ func (s *Store) Claim(ctx context.Context, account uuid.UUID, key string, run ul
 	return claim, nil
 }
 
+// Claimed tells which run has an idempotency key; ok is false when none has.
+func (s *Store) Claimed(ctx context.Context, account uuid.UUID, key string) (claim format.Claim, ok bool, err error) {
+	name := format.ClaimKey(account, key)
+	text, err := s.redis.Get(ctx, name).Result()
+	if errors.Is(err, redis.Nil) {
+		return claim, false, nil
+	}
+	if err != nil {
+		return claim, false, fmt.Errorf("read claim %s: %w", key, err)
+	}
+	claim, err = format.DecodeClaim(name, text)
+	return claim, err == nil, nil // a value that is no run counts for nothing
+}
+
 // Finalize takes the right to publish the events about a run's end. Who has it
 // has it still when it asks again with the same token (redis-state §6.2).
 func (s *Store) Finalize(ctx context.Context, account uuid.UUID, key string, token uuid.UUID) (bool, error) {
-	holder, err := s.redis.SetArgs(ctx, format.FinalizeKey(account, key), token.String(),
-		redis.SetArgs{Mode: "NX", Get: true, TTL: format.ClaimTTL * time.Second}).Result()
+	holder, err := scriptClaim.Run(ctx, s.redis, []string{format.FinalizeKey(account, key)}, token.String(), format.ClaimTTL).Text()
 	if errors.Is(err, redis.Nil) {
 		return true, nil
 	}

@@ -6,6 +6,9 @@
 -- the last in order, and when to ask again in ms, the latest.
 local ACCOUNTS, LEASES, DETAILS, REQUEST, CHARGED, CHARGED_KEY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local lease, leaseEnd, nowMS, nowNS = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+if redis.call('EXISTS', DETAILS) == 1 then
+  return {0} -- asked a second time: the answer to the first was lost
+end
 local charged = redis.call('EXISTS', CHARGED) == 1
 local all, exhausted, again = {}, 0, 0
 for n = 1, tonumber(ARGV[10]) do

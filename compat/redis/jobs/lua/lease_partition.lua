@@ -1,5 +1,6 @@
 -- Leases a partition (redis-queue 9.4). KEYS: as pointers.lua. ARGV: partition,
--- lease, now, its end in seconds, account or '', fresh partition.
+-- lease, now, its end in seconds, account or '', fresh partition, the latest ms at
+-- which a lease may end: one beyond it counts for nothing.
 -- 0 leased, -1 not there, -2 leased by another.
 local value = readPartition(ARGV[1], ARGV[6])
 if not value then
@@ -20,7 +21,8 @@ local function leaseEnd(lease)
   end
   return ms
 end
-if leaseEnd(value.leaseID) > tonumber(ARGV[3]) then
+local held = leaseEnd(value.leaseID)
+if held > tonumber(ARGV[3]) and held <= tonumber(ARGV[7]) then
   return -2
 end
 value.leaseID, value.at, value.last = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[3])

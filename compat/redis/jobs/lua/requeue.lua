@@ -9,6 +9,9 @@ if not text then
   return 1
 end
 if text ~= ARGV[2] then
+  if text == ARGV[3] then
+    return 0 -- asked a second time: the answer to the first was lost
+  end
   return 2
 end
 redis.call('HSET', ITEMS, id, ARGV[3])

@@ -2,7 +2,7 @@
 -- present lease or empty, a lease that has ended or empty. 0 taken, 1 held by
 -- another.
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[2] and holder ~= ARGV[3] then
+if holder and holder ~= ARGV[1] and holder ~= ARGV[2] and holder ~= ARGV[3] then
   return 1
 end
 redis.call('SET', KEYS[1], ARGV[1])
