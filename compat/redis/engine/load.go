@@ -96,7 +96,7 @@ func RunOf(s *runs.Run, items []*jobs.Entry, attempts func(uuid.UUID) int) (_ *s
 		run.Jobs = append(run.Jobs, job)
 	}
 	for _, p := range s.Pauses {
-		if wait, ok := waitOf(p); ok {
+		if wait, ok := WaitOf(p); ok {
 			run.Waits = append(run.Waits, wait)
 		} else if p.Cancel {
 			run.Cancels = append(run.Cancels, p.Event)
@@ -117,22 +117,27 @@ func raw(text string) json.RawMessage {
 	return json.RawMessage(text)
 }
 
-// addEvents gives a run its input: what is stored is not canonical, and has no
-// empty "user".
+// CanonicalEvent is an event as runs have it: what is stored is not canonical, and
+// has no empty "user".
+func CanonicalEvent(text json.RawMessage) (json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, err
+	}
+	if _, ok := fields["user"]; !ok {
+		fields["user"] = json.RawMessage("{}")
+	}
+	whole, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	return jcs.Canonicalize(whole)
+}
+
+// addEvents gives a run its input.
 func addEvents(run *state.Run, events []json.RawMessage) error {
 	for i, text := range events {
-		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(text, &fields); err != nil {
-			return fmt.Errorf("event %d: %w", i, err)
-		}
-		if _, ok := fields["user"]; !ok {
-			fields["user"] = json.RawMessage("{}")
-		}
-		whole, err := json.Marshal(fields)
-		if err != nil {
-			return fmt.Errorf("event %d: %w", i, err)
-		}
-		event, err := jcs.Canonicalize(whole)
+		event, err := CanonicalEvent(text)
 		if err != nil {
 			return fmt.Errorf("event %d: %w", i, err)
 		}
@@ -188,8 +193,8 @@ func stepsOf(values []runs.Value) ([]state.Step, error) {
 	return steps, nil
 }
 
-// waitOf reads a pause as a wait; ok is false for one that cancels.
-func waitOf(p *format.Pause) (w state.Wait, ok bool) {
+// WaitOf reads a pause as a wait; ok is false for one that cancels.
+func WaitOf(p *format.Pause) (w state.Wait, ok bool) {
 	w = state.Wait{Step: p.DataKey, Group: p.CoalesceKey, Race: p.ParallelMode == format.ModeRace}
 	switch {
 	case p.Cancel:

@@ -258,7 +258,7 @@ type cause struct {
 // tellEnded tells how a wait ended. What follows from it is done later, again if
 // need be, and so is this.
 func (n *Node) tellEnded(ctx context.Context, p *format.Pause, memo []byte, by cause) {
-	wait, _ := waitOf(p)
+	wait, _ := WaitOf(p)
 	n.tell(ctx, time.Now(),
 		&state.StepEnded{
 			RunID: p.Run.RunID, FunctionID: p.Run.FunctionID, Step: p.DataKey, Kind: wait.Kind, EventID: by.event, ChildRunID: by.child,
