@@ -154,6 +154,7 @@ func (n *Node) letGo(item string) {
 	if !ok {
 		return
 	}
+	n.overElsewhere(h.entry)
 	n.giveCapacity(capacity, false)
 	n.visitAt(h.entry.Item.Partition(), time.Now())
 }
@@ -195,6 +196,7 @@ func (n *Node) Release(lease queue.Lease) {
 	capacity := n.drop(lease.Job.ID)
 	entry, defect := h.entry, h.defect
 	n.mu.Unlock()
+	n.overElsewhere(entry)
 	n.giveCapacity(capacity, true)
 	if defect != nil {
 		n.doubtful(entry, defect)

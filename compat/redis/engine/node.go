@@ -46,7 +46,8 @@ type Config struct {
 	// asked, and when it does so again. Both may be empty.
 	Observer jobs.Observer
 	Away     func(away bool)
-	Log         *slog.Logger
+	Arbiter  Arbiter // nil when all that counts is in Redis
+	Log      *slog.Logger
 }
 
 // Node is one process's part in executing what is in a Redis. It is safe for

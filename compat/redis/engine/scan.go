@@ -134,6 +134,7 @@ type visit struct {
 	started bool
 	// What refused items, and whether it was something that all items need.
 	throttled, concurrency, semaphore, stop bool
+	elsewhere                               bool // some wait for what is executed elsewhere
 }
 
 // next is when to visit the partition again, if nothing is due before, and
@@ -145,6 +146,8 @@ func (v *visit) next(now time.Time) (at time.Time, force bool) {
 		return second.Add(5 * time.Second), true
 	case v.semaphore, v.throttled && !v.started:
 		return second.Add(time.Second), true
+	case v.elsewhere:
+		return now.Add(arbitratedVisit), false
 	}
 	return now.Add(idleVisit + rand.N(idleVisit)), false
 }
@@ -221,21 +224,30 @@ func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, 
 		v.Log.Error("job set aside: it cannot be read", "partition", e.Item.Partition(), "error", err)
 		return true, ignoreRace(v.jobs.SetAside(ctx, e, err))
 	}
+	if v.waitsElsewhere(e) {
+		return false, nil
+	}
 	capacity, refused, err := v.jobs.Acquire(ctx, jobs.Ask(&e.Item, constraints(&e.Item, v.limits)), now)
 	if err != nil {
 		return false, err
 	}
 	if refused != nil {
+		v.overElsewhere(e)
 		v.refused(refused)
 		return false, nil
 	}
+	if !v.mayElsewhere(ctx, e) {
+		return false, v.jobs.ReleaseCapacity(ctx, capacity, true)
+	}
 	leased, err := v.jobs.Lease(ctx, e, now)
 	if err != nil {
+		v.overElsewhere(e)
 		err = errors.Join(ignoreRace(err), v.jobs.ReleaseCapacity(ctx, capacity, true))
 		return false, err
 	}
 	v.started = true
 	if !v.deliver(leased, job, capacity) {
+		v.overElsewhere(e)
 		_, err := v.jobs.Release(ctx, leased, now)
 		return false, errors.Join(err, v.jobs.ReleaseCapacity(ctx, capacity, true))
 	}
