@@ -126,6 +126,9 @@ func (c *commit) storeFlags(ctx context.Context) error {
 		u.ForcePlan = &yes
 		c.run.ForcePlan = true
 	}
+	if err := c.enqueueFinishTimeout(ctx); err != nil {
+		return err
+	}
 	if u != (runs.Update{}) {
 		exists, err := c.runs.Update(ctx, c.RunID, u)
 		if err != nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -11,12 +12,16 @@ import (
 
 // Limits are what a function's configuration allows at present.
 type Limits struct {
+	// Unknown tells that the function is not registered: its jobs stay.
+	Unknown bool
 	// Concurrency is how many steps are executed at once; 0 is not limited.
 	Concurrency int
 	// Keys limit the steps that share the value of a key.
 	Keys []KeyLimit
 	// Throttle delays starts; nil for none.
 	Throttle *Throttle
+	// FinishWithin is how long a run may take from its first call on; 0 for ever.
+	FinishWithin time.Duration
 }
 
 // KeyLimit is a concurrency limit with a key.

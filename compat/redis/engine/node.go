@@ -41,13 +41,13 @@ type Config struct {
 	World       World
 	Account     uuid.UUID
 	Environment uuid.UUID
-	Teller      Teller // nil when there is no history
+	Teller      Teller  // nil when there is no history
+	Arbiter     Arbiter // nil when all that counts is in Redis
+	Log         *slog.Logger
 	// Observer is told what is set aside; Away, when Redis stops doing what it is
 	// asked, and when it does so again. Both may be empty.
 	Observer jobs.Observer
 	Away     func(away bool)
-	Arbiter  Arbiter // nil when all that counts is in Redis
-	Log      *slog.Logger
 }
 
 // Node is one process's part in executing what is in a Redis. It is safe for
@@ -72,6 +72,9 @@ type Node struct {
 	troubled   map[string]bool // partitions that cannot be visited, and were said to be so
 	outage     outage
 
+	system    System
+	attending chan struct{} // as many as jobs of the system are being done
+
 	kick    chan struct{}
 	stop    context.CancelFunc
 	working sync.WaitGroup
@@ -83,7 +86,7 @@ func Open(c Config) *Node {
 	n := &Node{
 		Config: c, runs: runs.NewStore(c.Redis), jobs: jobs.NewQueue(c.Redis),
 		held: map[string]*held{}, calls: map[uuid.UUID]int{}, due: map[string]time.Time{}, reports: map[ulid.ULID]uint64{},
-		kick: make(chan struct{}, 1), stop: stop,
+		attending: make(chan struct{}, attended), kick: make(chan struct{}, 1), stop: stop,
 	}
 	n.jobs.Observer = c.Observer
 	n.outage.log, n.outage.changed = c.Log, c.Away

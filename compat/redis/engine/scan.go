@@ -20,6 +20,7 @@ const (
 	scavengeEvery = 30 * time.Second
 	roleEvery     = 3300 * time.Millisecond
 	capacityEvery = 500 * time.Millisecond
+	unknownVisit  = 2 * time.Second // of a function that is not registered
 	idleVisit     = 30 * time.Second
 	partitions    = 300
 	page          = 50
@@ -37,7 +38,7 @@ func (n *Node) scan(ctx context.Context) {
 		case <-timer.C:
 		case <-n.kick:
 		}
-		if n.anyWaiting() {
+		if n.anyWaiting() || n.attendant() != nil {
 			if err := n.visitDue(ctx); ctx.Err() == nil && !sleep(ctx, n.outage.note(triesQueue, err)) {
 				return
 			}
@@ -83,15 +84,21 @@ func (n *Node) visitDue(ctx context.Context) error {
 		due = append(due, p)
 	}
 	for i := range due {
-		if due[i].Queue != "" || due[i].FunctionID == nil {
-			continue // of the system: no run's jobs
-		}
-		if err := n.visit(ctx, &due[i]); err != nil && !n.contain(ctx, due[i].ID, err) {
+		if err := n.visitOne(ctx, &due[i]); err != nil && !n.contain(ctx, due[i].ID, err) {
 			return err
 		}
-		if !n.anyWaiting() {
-			break
-		}
+	}
+	return nil
+}
+
+// visitOne visits a partition that is due. One of a function waits for somebody
+// who wants its jobs.
+func (n *Node) visitOne(ctx context.Context, p *format.Partition) error {
+	switch {
+	case p.Queue != "" || p.FunctionID == nil:
+		return n.visitSystem(ctx, p)
+	case n.anyWaiting():
+		return n.visit(ctx, p)
 	}
 	return nil
 }
@@ -122,6 +129,9 @@ func (n *Node) visit(ctx context.Context, p *format.Partition) error {
 		return nil
 	}
 	v := visit{Node: n, limits: n.Functions.Limits(*p.FunctionID)}
+	if v.limits.Unknown {
+		return n.jobs.RequeuePartition(ctx, p, now.Add(unknownVisit), true)
+	}
 	visitErr := v.handOut(ctx, p)
 	next, force := v.next(time.Now())
 	return errors.Join(visitErr, n.jobs.RequeuePartition(ctx, p, next, force))
@@ -216,7 +226,10 @@ func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, 
 		return true, ignoreRace(v.jobs.SetAside(ctx, e, defect))
 	}
 	kind, ok := kindOf(e.Item.Data.Kind)
-	if !ok || !v.wanted(queue.LaneOf(kind), e.Item.FunctionID) {
+	if !ok {
+		return v.offerSystem(ctx, e, now)
+	}
+	if !v.wanted(queue.LaneOf(kind), e.Item.FunctionID) {
 		return false, nil
 	}
 	job, err := v.jobOf(&e.Item)

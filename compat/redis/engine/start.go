@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/jobs"
 	"jetstep/compat/redis/runs"
 	"jetstep/function"
 	"jetstep/state"
@@ -17,20 +20,43 @@ import (
 
 // Start is a run to be started.
 type Start struct {
+	// RunID is the run's, zero for a new one.
+	RunID           ulid.ULID
 	FunctionID      uuid.UUID
 	FunctionVersion int
 	Slug            string
 	AppID           uuid.UUID
-	// Source is what makes two starts the same run (redis-state §6.1).
-	Source string
-	// Events are the input as it is stored, with their internal ids.
+	// Source is what makes two starts the same run (redis-state §6.1). Key is
+	// what is made of it (function.IdempotencyKey); one of the two is given.
+	Source, Key string
+	// Events are the input as SDKs see it, with their internal ids.
 	Events   []json.RawMessage
 	EventIDs []ulid.ULID
 	Cron     string
+	// BatchID is of the batch that collected the events, zero for none.
+	BatchID   ulid.ULID
+	Debounced bool // the event was the last of several
+	// Original is the run that is made again, zero for none; Steps are what it
+	// remembers from that one, Inputs new inputs of steps.
+	Original      ulid.ULID
+	Steps, Inputs []state.Step
 	// At is when it is due, in milliseconds; 0 for now.
 	At int64
+	// Flow is what flow control has to know of the run.
+	Flow Flow
 	// Cancels are the events that cancel the run.
 	Cancels []Cancel
+}
+
+// Flow is what limits say of a run, by the values of their keys at its start
+// (redis-queue §10, §11, §15).
+type Flow struct {
+	Priority    int64 // seconds by which it goes before others
+	Concurrency []format.ConcurrencyKey
+	Semaphores  []format.Semaphore
+	Throttle    *format.Throttle
+	Singleton   string        // key that no other run may have, "" for none
+	StartWithin time.Duration // or it is cancelled; 0 for never
 }
 
 // Cancel is an event that cancels a run.
@@ -40,15 +66,15 @@ type Cancel struct {
 	Expires    int64  // milliseconds; 0 is in a year
 }
 
+// ErrSingletonTaken is a start whose singleton's key another run has got: no run
+// is made.
+var ErrSingletonTaken = errors.New("another run has the key of the singleton")
+
 // Start starts a run, or finds the one that the same source has started. It tells
-// whether that one has ended.
+// whether that one has ended. Broken off at any moment, it can be asked again.
 func (n *Node) Start(ctx context.Context, s *Start) (run ulid.ULID, ended bool, err error) {
 	now := time.Now()
-	id := format.Identifier{
-		RunID: ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()), FunctionID: s.FunctionID, Version: s.FunctionVersion,
-		EventID: s.EventIDs[0], EventIDs: s.EventIDs, Key: function.IdempotencyKey(s.FunctionID, s.Source),
-		AccountID: n.Account, EnvironmentID: n.Environment, AppID: s.AppID, Priority: new(int64),
-	}
+	id := n.identifier(s, now)
 	claim, err := n.runs.Claim(ctx, n.Account, id.Key, id.RunID)
 	if err != nil {
 		return run, false, fmt.Errorf("start a run of %s: %w", s.Slug, err)
@@ -58,14 +84,36 @@ func (n *Node) Start(ctx context.Context, s *Start) (run ulid.ULID, ended bool, 
 	}
 	id.RunID = claim.RunID
 	if err := n.begin(ctx, s, id, now); err != nil {
-		return run, false, fmt.Errorf("start run %s of %s: %w", id.RunID, s.Slug, err)
+		return id.RunID, false, fmt.Errorf("start run %s of %s: %w", id.RunID, s.Slug, err)
 	}
 	return id.RunID, false, nil
 }
 
+func (n *Node) identifier(s *Start, now time.Time) format.Identifier {
+	id := format.Identifier{
+		RunID: s.RunID, FunctionID: s.FunctionID, Version: s.FunctionVersion,
+		EventID: s.EventIDs[0], EventIDs: s.EventIDs, Key: s.Key,
+		AccountID: n.Account, EnvironmentID: n.Environment, AppID: s.AppID,
+		Priority: &s.Flow.Priority, Concurrency: s.Flow.Concurrency, Semaphores: s.Flow.Semaphores,
+	}
+	if id.RunID.IsZero() {
+		id.RunID = ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy())
+	}
+	if id.Key == "" {
+		id.Key = function.IdempotencyKey(s.FunctionID, s.Source)
+	}
+	if !s.BatchID.IsZero() {
+		id.BatchID = &s.BatchID
+	}
+	if !s.Original.IsZero() {
+		id.OriginalRun = &s.Original
+	}
+	return id
+}
+
 // begin makes the state of a run and its first job; what is there stays.
 func (n *Node) begin(ctx context.Context, s *Start, id format.Identifier, now time.Time) error {
-	events, err := format.Encode(s.Events)
+	events, err := format.Encode((&state.Run{Events: s.Events}).StoredEvents())
 	if err != nil {
 		return err
 	}
@@ -73,34 +121,68 @@ func (n *Node) begin(ctx context.Context, s *Start, id format.Identifier, now ti
 	if err != nil {
 		return err
 	}
-	debounced := false
-	existed, err := n.runs.Create(ctx, &runs.New{Events: events, Metadata: format.Metadata{
-		ID: id, Status: format.StatusScheduled, Version: 1, RequestVersion: format.RequestUndecided,
-		SpanID: SpanOf(id.RunID),
-		Context: format.Context{
-			FunctionSlug: s.Slug, Cron: s.Cron, Debounce: &debounced, EventMap: names,
+	existed, err := n.runs.Create(ctx, &runs.New{
+		Events: events, Steps: valuesOf(s.Steps), Inputs: valuesOf(s.Inputs),
+		Metadata: format.Metadata{
+			ID: id, Status: format.StatusScheduled, Version: 1, RequestVersion: format.RequestUndecided,
+			SpanID: SpanOf(id.RunID),
+			Context: format.Context{
+				FunctionSlug: s.Slug, Cron: s.Cron, Debounce: &s.Debounced, EventMap: names,
+			},
 		},
-	}})
+	})
 	if err != nil {
 		return err
 	}
 	if err := n.saveCancels(ctx, s, &id, now); err != nil {
 		return err
 	}
-	due := s.At
-	if due == 0 {
-		due = now.UnixMilli()
+	if err := n.enqueueStart(ctx, s, &id, now, existed); err != nil {
+		return err
 	}
-	job := state.Job{ID: function.StartJob(runKey(&id)), Kind: state.JobStart, Due: due}
-	item, err := n.itemOf(&id, job, nil)
+	n.tellBegun(ctx, s, &id, existed, now)
+	return nil
+}
+
+// enqueueStart adds the run's first job and, if it has to start in time, the one
+// that looks whether it has. A run that was there before may have begun long ago:
+// its first job is added only if it has no other. Who loses the singleton's key to
+// another leaves no run.
+func (n *Node) enqueueStart(ctx context.Context, s *Start, id *format.Identifier, now time.Time, existed bool) error {
+	job := state.Job{ID: function.StartJob(runKey(id)), Kind: state.JobStart, Due: max(s.At, now.UnixMilli())}
+	item, err := n.itemOf(id, job, nil)
 	if err != nil {
 		return err
 	}
-	if _, err := n.jobs.Enqueue(ctx, now, item); err != nil {
+	item.Data.Concurrency, item.Data.Semaphores, item.Data.Throttle = s.Flow.Concurrency, s.Flow.Semaphores, s.Flow.Throttle
+	if s.Flow.Singleton != "" {
+		item.Data.Singleton = &format.Singleton{Key: s.Flow.Singleton, Mode: function.SingletonSkip}
+	}
+	batch := n.jobs.Batch(now)
+	if existed {
+		batch.EnqueueAlone(item)
+	} else {
+		batch.Enqueue(item)
+	}
+	if s.Flow.StartWithin > 0 && id.BatchID == nil {
+		from := max(int64(id.RunID.Time()), s.At)
+		timeout, err := TimeoutItem(id, format.CancelStartTimeout, from+s.Flow.StartWithin.Milliseconds())
+		if err != nil {
+			return err
+		}
+		batch.Enqueue(timeout)
+	}
+	codes, err := batch.Exec(ctx)
+	if err != nil {
 		return err
 	}
+	if jobs.Enqueued(codes[0]) == jobs.EnqueuedSingleton {
+		if err := n.runs.Delete(ctx, id); err != nil {
+			return err
+		}
+		return ErrSingletonTaken
+	}
 	n.expectIn(id.FunctionID.String(), job)
-	n.tellBegun(ctx, s, &id, existed, now)
 	return nil
 }
 
@@ -130,13 +212,18 @@ func EventMap(events []json.RawMessage, internals []ulid.ULID) (string, error) {
 			return "", fmt.Errorf("event %d: %w", i, err)
 		}
 		internal := internals[i].String()
-		if about.ID == "" {
-			about.ID = internal
-		}
-		ids[about.ID] = internal
+		ids[cmp.Or(about.ID, internal)] = internal
 	}
 	text, err := json.Marshal(ids)
 	return string(text), err
+}
+
+func valuesOf(steps []state.Step) []runs.Value {
+	values := make([]runs.Value, len(steps))
+	for i, s := range steps {
+		values[i] = runs.Value{Step: s.ID, JSON: string(s.Memo)}
+	}
+	return values
 }
 
 // SpanOf is the id of a run's span.

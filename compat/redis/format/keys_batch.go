@@ -23,8 +23,11 @@ func BatchKeyPointerKey(fn uuid.UUID, key string) string {
 	return BatchPointerKey(fn) + ":" + function.BatchKeyHash(key)
 }
 
+// BatchPrefix is what names of a function's batches begin with.
+func BatchPrefix(fn uuid.UUID) string { return ofBatches(fn, "batches:") }
+
 // BatchKey is the list of [Batched], oldest first.
-func BatchKey(fn uuid.UUID, batch ulid.ULID) string { return ofBatches(fn, "batches:"+batch.String()) }
+func BatchKey(fn uuid.UUID, batch ulid.ULID) string { return BatchPrefix(fn) + batch.String() }
 
 // BatchMetadataKey is the hash with the batch's status.
 func BatchMetadataKey(fn uuid.UUID, batch ulid.ULID) string { return BatchKey(fn, batch) + ":metadata" }

@@ -111,7 +111,11 @@ type CancelPayload struct {
 const (
 	CancelStartTimeout  = "start_timeout"
 	CancelFinishTimeout = "finish_timeout"
+	CancelRun           = "run"
 )
+
+// CauseEvent is the cause of those.
+const CauseEvent = "Event"
 
 // PromotePayload is that of jps.
 type PromotePayload struct {

@@ -22,13 +22,17 @@ var sources embed.FS
 func script(names ...string) *redis.Script {
 	text := ""
 	for _, name := range names {
-		part, err := sources.ReadFile("lua/" + name + ".lua")
-		if err != nil {
-			panic(err)
-		}
-		text += string(part)
+		text += source(name)
 	}
 	return redis.NewScript(text)
+}
+
+func source(name string) string {
+	text, err := sources.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
 }
 
 var (

@@ -1,0 +1,222 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/jobs"
+)
+
+// System does the jobs that are in the queue and are no calls of runs: ends of
+// debounces and batches, ticks, timeouts of runs (redis-queue §5.4).
+type System interface {
+	// Do does what an item says. It may be asked again for one that was done. With
+	// an error it is asked again later, as often as the item may be tried, but for
+	// [ErrUnfit].
+	Do(ctx context.Context, item *format.Item) error
+}
+
+// ErrUnfit is an item that nobody can do: it is set aside.
+var ErrUnfit = errors.New("nobody does such a job")
+
+// Attend lets the jobs of the system be done from now on. Until then they stay.
+func (n *Node) Attend(s System) {
+	n.mu.Lock()
+	n.system = s
+	n.mu.Unlock()
+	n.wake()
+}
+
+// attendant is who does the jobs of the system, nil for nobody.
+func (n *Node) attendant() System {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil
+	}
+	return n.system
+}
+
+const (
+	// attended is how many jobs of the system a process does at once.
+	attended = 32
+	// attendWithin is how long one may take: less than its lease.
+	attendWithin = 20 * time.Second
+)
+
+// visitSystem begins what is due in a partition of the system, in no order.
+func (n *Node) visitSystem(ctx context.Context, p *format.Partition) error {
+	if n.attendant() == nil {
+		return nil
+	}
+	now := time.Now()
+	leased, err := n.jobs.LeasePartition(ctx, p, now)
+	if err != nil {
+		return err
+	}
+	if !leased {
+		n.visitAt(p.ID, now.Add(tick))
+		return nil
+	}
+	v := visit{Node: n}
+	visitErr := v.attendAll(ctx, p)
+	next, force := v.next(time.Now())
+	return errors.Join(visitErr, n.jobs.RequeuePartition(ctx, p, next, force))
+}
+
+func (v *visit) attendAll(ctx context.Context, p *format.Partition) error {
+	now := time.Now()
+	entries, inLine, damaged, err := v.jobs.Peek(ctx, p.ID, now, 0, page)
+	if err != nil {
+		return err
+	}
+	if damaged != nil {
+		v.Log.Error("items set aside: they cannot be read", "partition", p.ID, "error", damaged)
+	}
+	for _, e := range entries {
+		if at := time.UnixMilli(e.Item.At); at.After(now) {
+			v.visitAt(p.ID, at)
+			continue
+		}
+		if begun, err := v.attend(ctx, e, nil, now); err != nil || !begun {
+			return err
+		}
+	}
+	if inLine == page {
+		v.visitAt(p.ID, now) // those were begun: there may be more
+	}
+	return nil
+}
+
+// offerSystem is offer for a job of the system that counts as a function's.
+func (v *visit) offerSystem(ctx context.Context, e *jobs.Entry, now time.Time) (bool, error) {
+	if v.attendant() == nil {
+		return false, nil
+	}
+	capacity, refused, err := v.jobs.Acquire(ctx, jobs.Ask(&e.Item, constraints(&e.Item, v.limits)), now)
+	if err != nil {
+		return false, err
+	}
+	if refused != nil {
+		v.refused(refused)
+		return false, nil
+	}
+	begun, err := v.attend(ctx, e, capacity, now)
+	if !begun {
+		err = errors.Join(err, v.jobs.ReleaseCapacity(ctx, capacity, true))
+	}
+	return begun, err
+}
+
+// attend leases a job of the system and has it done; begun is false when too many
+// are being done, or somebody else was faster.
+func (v *visit) attend(ctx context.Context, e *jobs.Entry, capacity *jobs.Capacity, now time.Time) (begun bool, err error) {
+	system := v.attendant()
+	if system == nil {
+		return false, nil
+	}
+	select {
+	case v.attending <- struct{}{}:
+	default:
+		return false, nil // who has done one looks for more
+	}
+	leased, err := v.jobs.Lease(ctx, e, now)
+	if err != nil {
+		<-v.attending
+		return false, ignoreRace(err)
+	}
+	token := v.hold(leased, capacity)
+	v.working.Go(func() {
+		v.do(system, leased, token)
+		<-v.attending
+		v.visitAt(e.Item.Partition(), time.Now())
+	})
+	return true, nil
+}
+
+// hold keeps the lease of an item until it is let go.
+func (n *Node) hold(e *jobs.Entry, capacity *jobs.Capacity) (token uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tokens++
+	n.drop(e.Item.ID)
+	n.held[e.Item.ID] = &held{
+		entry: e, capacity: capacity, token: n.tokens, function: e.Item.FunctionID,
+		until: time.UnixMilli(format.LeaseExpiry(*e.Item.LeaseID)),
+	}
+	return n.tokens
+}
+
+// do does a job, also when the process is ending, and says so in the queue.
+func (n *Node) do(system System, e *jobs.Entry, token uint64) {
+	defer n.letGo(e.Item.ID)
+	ctx, cancel := context.WithTimeout(context.Background(), attendWithin)
+	defer cancel()
+	item := e.Item
+	failed := system.Do(ctx, &item)
+	if failed != nil {
+		n.Log.Warn("a job of the queue failed", "kind", item.Data.Kind, "item", item.ID, "function_id", item.FunctionID,
+			"attempt", item.Data.Attempt, "error", failed)
+	}
+	if err := n.concludeSystem(ctx, item.ID, token, failed); err != nil {
+		// Its lease runs out, and then it is done again.
+		n.Log.Warn("a job of the queue cannot be concluded", "kind", item.Data.Kind, "item", item.ID, "error", err)
+	}
+}
+
+// concludeSystem takes a job that was done out of the queue, puts one that failed
+// back, or sets it aside.
+func (n *Node) concludeSystem(ctx context.Context, id string, token uint64, failed error) error {
+	for {
+		e := n.heldEntry(id, token)
+		if e == nil {
+			return nil // somebody else has it
+		}
+		now := time.Now()
+		var err error
+		switch {
+		case failed == nil:
+			err = n.jobs.Dequeue(ctx, e)
+		case errors.Is(failed, ErrUnfit), e.Item.Data.Attempt+1 >= e.Item.MaxAttempts():
+			err = n.jobs.SetAside(ctx, e, failed)
+		default:
+			_, err = n.jobs.Requeue(ctx, e, now, func(i *format.Item) {
+				i.At = now.Add(systemBackoff(i.Data.Attempt)).UnixMilli()
+				i.Data.Attempt++
+			})
+		}
+		if !errors.Is(err, jobs.ErrChanged) {
+			return ignoreRace(err)
+		}
+		if n.heldEntry(id, token) == e {
+			return nil // not extended: somebody else has it
+		}
+	}
+}
+
+// heldEntry is a held item as it was last written, nil when it is held no more.
+func (n *Node) heldEntry(id string, token uint64) *jobs.Entry {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h, ok := n.held[id]; ok && h.token == token {
+		return h.entry
+	}
+	return nil
+}
+
+// systemBackoff is how long a job of the system waits after a failed attempt,
+// counted from 0.
+func systemBackoff(attempt int) time.Duration {
+	const first, last = 5 * time.Second, 10 * time.Minute
+	return min(first<<min(attempt, 10), last)
+}
+
+// Expect makes the node look at a partition then: whoever adds something to the
+// queue that is due soon says so.
+func (n *Node) Expect(partition string, at time.Time) {
+	if time.Until(at) < horizon {
+		n.visitAt(partition, at)
+	}
+}

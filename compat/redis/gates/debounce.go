@@ -1,0 +1,184 @@
+package gates
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/jobs"
+	"jetstep/function"
+	"jetstep/jcs"
+	"jetstep/state"
+)
+
+const (
+	// systemAttempts is how often a job of the system may be tried (redis-queue §6.3).
+	systemAttempts = 21
+	// afterPointer is how long after its pointer a debounce ends, in milliseconds
+	// (redis-queue §16).
+	afterPointer = 1050
+	// debounceTries bounds how often others may be faster.
+	debounceTries = 100
+	// invalidKey is what a debounce's key is when its expression fails.
+	invalidKey = "<invalid>"
+
+	displacedInvoke = "invoked function is debounced: a later event took the place of this one"
+)
+
+// debounceKey is the value that events have to share, as names of keys have it.
+func (g *Gates) debounceKey(s *starting) string {
+	if s.Debounce.Key == "" {
+		return s.ID.String()
+	}
+	text, _, err := s.in.KeyText(s.Debounce.Key)
+	g.complain(s.Function, s.Debounce.Key, err)
+	if err != nil {
+		return invalidKey
+	}
+	return text
+}
+
+// debounce makes the start wait until the events of its key pause (flow-control
+// §11). One that waits already gives way, unless its event is later by its own
+// time.
+func (g *Gates) debounce(ctx context.Context, s *starting) error {
+	period, err := s.Debounce.Wait()
+	g.complain(s.Function, s.Debounce.Period, err) // registration refuses it
+	key := g.debounceKey(s)
+	event := &format.Debounced{
+		AccountID: g.Node.Account, EnvironmentID: g.Node.Environment, AppID: s.App, FunctionID: s.ID, FunctionVersion: s.Version,
+		EventID: s.EventIDs[0], Event: stored(s.Events[0]),
+	}
+	for range debounceTries {
+		now := time.Now()
+		was, err := g.jobs.Debounce(ctx, s.ID, key)
+		if err != nil {
+			return err
+		}
+		plan := nextDebounce(was, now, s.in.TS(), period, s.Debounce.Limit())
+		put, displaced := *event, was.Kept
+		if plan.keeps {
+			put, displaced = *was.Kept, event
+			put.Latest = 0
+		}
+		if plan.refused {
+			return g.refuse(ctx, s.Correlations, displacedInvoke)
+		}
+		put.Latest = plan.latest
+		done, err := g.jobs.PutDebounce(ctx, was, &jobs.Debouncing{
+			ID: plan.id, Event: &put, Seconds: plan.seconds, Job: g.debounceJob(s, plan.id, plan.at),
+		}, now)
+		if err != nil {
+			return err
+		}
+		if done {
+			return g.displace(ctx, displaced, plan.fresh && !plan.keeps && was.Job != nil)
+		}
+	}
+	return fmt.Errorf("debounce: others changed it %d times", debounceTries)
+}
+
+// displace answers an invoke whose event gave way to another, unless it starts a
+// run of its own.
+func (g *Gates) displace(ctx context.Context, event *format.Debounced, startsOwn bool) error {
+	if event == nil || startsOwn {
+		return nil
+	}
+	about := readEvent(event.Event)
+	return g.refuse(ctx, []string{about.correlation()}, displacedInvoke)
+}
+
+// debouncePlan is what an event makes of a debounce.
+type debouncePlan struct {
+	id      ulid.ULID
+	fresh   bool  // it is another debounce
+	latest  int64 // milliseconds; 0 for no bound
+	seconds int64 // for which events are waited for
+	at      int64 // when it ends, in milliseconds
+	refused bool  // by its own time the event comes before the one that waits
+	keeps   bool  // as refused, but of that debounce only the event is left
+}
+
+// nextDebounce is what an event with that "ts" makes of a debounce at a moment.
+// One whose job is being done, or is lost, is followed by another; the former
+// starts its run (redis-queue §16).
+func nextDebounce(was *jobs.Debounce, now time.Time, ts int64, period, limit time.Duration) debouncePlan {
+	ms := now.UnixMilli()
+	plan := debouncePlan{id: was.ID, seconds: max(int64(period/time.Second), 1)}
+	earlier := was.Kept != nil && readEvent(was.Kept.Event).TS > ts
+	switch {
+	case was.Job == nil, format.Leased(was.Job.Item.LeaseID, ms):
+		plan.id, plan.fresh = ulid.Make(), true
+		plan.keeps = earlier && was.Job == nil
+		if limit > 0 {
+			plan.latest = ms + limit.Milliseconds()
+			plan.seconds = max(min(plan.seconds, int64(limit.Round(time.Second)/time.Second)), 1)
+		}
+	case earlier:
+		plan.refused = true
+	case was.Kept != nil && was.Kept.Latest > 0:
+		plan.latest = was.Kept.Latest
+		if ms+plan.seconds*1000 > plan.latest {
+			plan.seconds = max((plan.latest-ms)/1000, 1)
+		}
+	}
+	plan.at = ms + plan.seconds*1000 + afterPointer
+	return plan
+}
+
+// debounceJob is the job that ends a debounce. It counts as the function's.
+func (g *Gates) debounceJob(s *starting, id ulid.ULID, at int64) *format.Item {
+	payload, _ := format.Raw(format.DebouncePayload{ // has no raw JSON, which alone could fail
+		DebounceID: id, AccountID: g.Node.Account, EnvironmentID: g.Node.Environment, AppID: s.App, FunctionID: s.ID, FunctionVersion: s.Version,
+	})
+	item := g.item(format.KindDebounce, "", s.ID, s.App, payload)
+	item.ID, item.At, item.Data.GroupID = function.DebounceJob(id.String()), at, ""
+	return item
+}
+
+// EndDebounce starts the run of a debounce by its last event.
+func (g *Gates) EndDebounce(ctx context.Context, p *format.DebouncePayload) error {
+	kept, err := g.jobs.Debounced(ctx, p.DebounceID)
+	if err != nil {
+		var damaged *format.ValueError
+		if errors.As(err, &damaged) {
+			return errors.Join(err, errUnfit)
+		}
+		return err
+	}
+	if kept == nil {
+		return nil
+	}
+	moving, err := g.Redis.HExists(ctx, format.DebounceMoving, p.DebounceID.String()).Result()
+	if err != nil || moving {
+		return err
+	}
+	event, err := jcs.Canonicalize(kept.Event)
+	if err != nil {
+		return errors.Join(fmt.Errorf("event of debounce %s: %w", p.DebounceID, err), errUnfit)
+	}
+	s := startBy(p.FunctionID, event, kept.EventID)
+	s.Idempotency = function.IdempotencyKey(p.FunctionID, kept.EventID.String())
+	key := p.FunctionID.String()
+	_, err = g.pass(ctx, s, func(s *starting) (Result, error) {
+		if s.Debounce != nil {
+			key = g.debounceKey(s)
+		}
+		s.debounced = true
+		return g.create(ctx, s)
+	})
+	if err != nil {
+		return err
+	}
+	return g.jobs.EndDebounce(ctx, p.FunctionID, key, p.DebounceID)
+}
+
+// stored is an event as it is kept: without an empty "user".
+func stored(event json.RawMessage) json.RawMessage {
+	return (&state.Run{Events: []json.RawMessage{event}}).StoredEvents()[0]
+}
