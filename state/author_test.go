@@ -81,6 +81,8 @@ func (a *author) op() Op {
 		return a.gate()
 	case n < 99:
 		return a.endpoint()
+	case a.coin():
+		return a.placed()
 	}
 	return &Owned{a.name("node", 3)}
 }
@@ -209,6 +211,14 @@ func (a *author) endpoint() Op {
 	put := &MetadataPut{RunID: r.ID, Attempt: -1, Items: []Metadata{{Kind: "k", Values: a.json()}}}
 	put.RunSize = r.MetadataSize + put.Size()
 	return put
+}
+
+// placed is what is known of runs of another engine.
+func (a *author) placed() Op {
+	if a.coin() {
+		return &RunPlaced{ulid.ULID{15: byte(a.rng.IntN(4))}, a.rng.IntN(3)}
+	}
+	return &RunForgotten{ulid.ULID{15: byte(a.rng.IntN(4))}}
 }
 
 func (a *author) finishRun() Op {

@@ -18,6 +18,7 @@ import (
 type Carry struct {
 	index   *Index
 	runs    []ulid.ULID
+	placed  []ulid.ULID
 	watch   []string
 	signals []string
 	// debounces and batches are their keys.
@@ -38,6 +39,7 @@ func (x *Index) Carry() *Carry {
 	for id := range x.cold {
 		c.runs = append(c.runs, id)
 	}
+	c.placed = slices.SortedFunc(maps.Keys(x.placed), ulid.ULID.Compare)
 	for id := range x.watches {
 		c.watch = append(c.watch, id)
 	}
@@ -80,6 +82,13 @@ func (c *Carry) next() (Op, int) {
 		c.rates = c.rates[1:]
 		if e, ok := c.index.rates.entries[key]; ok {
 			return &RateCharged{key, e.value, e.expires}, 64
+		}
+	}
+	for len(c.placed) > 0 {
+		id := c.placed[0]
+		c.placed = c.placed[1:]
+		if p, ok := c.index.Placed(id); ok {
+			return &RunPlaced{id, p}, 24
 		}
 	}
 	for len(c.signals) > 0 {

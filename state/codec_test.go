@@ -99,6 +99,8 @@ func filled() []Op {
 			Items:   []Metadata{{Scope: "step", Kind: "userland.x", Op: "set", Values: json.RawMessage(`{"a":1}`)}},
 			RunSize: 7,
 		},
+		&RunPlaced{id, 3},
+		&RunForgotten{id},
 	}
 }
 

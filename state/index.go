@@ -32,6 +32,9 @@ type Index struct {
 	batches    map[GateKey]*Batch
 	singletons map[GateKey]ulid.ULID
 
+	// placed are runs that live in other partitions than their ids name.
+	placed map[ulid.ULID]int32
+
 	size int // bytes of all runs
 }
 
@@ -57,6 +60,8 @@ func NewIndex() *Index {
 		debounces:  map[GateKey]*Debounce{},
 		batches:    map[GateKey]*Batch{},
 		singletons: map[GateKey]ulid.ULID{},
+
+		placed: map[ulid.ULID]int32{},
 	}
 }
 

@@ -23,13 +23,14 @@ const (
 	MessageSignalUnwait                        // stop being it
 	MessageEvent                               // publish an event
 	MessageSignal                              // a signal was sent (command only)
+	MessageForget                              // a run has ended that lives elsewhere than its id says
 )
 
 // Message is what one partition tells another, or publishes. Which fields are
 // set follows from Kind.
 type Message struct {
 	Kind  MessageKind
-	RunID ulid.ULID // Resume, Cancel, Fail, SignalWait, SignalUnwait
+	RunID ulid.ULID // Resume, Cancel, Fail, SignalWait, SignalUnwait, Forget
 	Step  string    // Resume, SignalWait, SignalUnwait
 	Name  string    // signal or error name; id of a watch (Unwatch)
 	Text  string    // error message (Fail)

@@ -51,6 +51,8 @@ const (
 	tagEndpointDetached
 	tagMetadataPut
 	tagRecalled
+	tagRunPlaced
+	tagRunForgotten
 )
 
 func newOp(tag uint8) Op {
@@ -111,6 +113,10 @@ func newOp(tag uint8) Op {
 		return new(MetadataPut)
 	case tagRecalled:
 		return new(Recalled)
+	case tagRunPlaced:
+		return new(RunPlaced)
+	case tagRunForgotten:
+		return new(RunForgotten)
 	}
 	return nil
 }

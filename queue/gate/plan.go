@@ -179,5 +179,5 @@ func (r *rule) value(keys []state.FlowKey) string {
 
 // rateKey is where the state of a throttle is recorded.
 func (k Key) rateKey() state.GateKey {
-	return state.NewGateKey("throttle", k.Function, k.Expr, k.Value)
+	return state.NewValueKey(state.OfThrottle, k.Function, k.Expr, k.Value)
 }

@@ -57,12 +57,12 @@ func (t *tx) collectedBefore(s *starting) bool {
 	if s.ClaimFor == 0 {
 		return false
 	}
-	key := claimKey(s.FunctionID, "batch "+s.EventIDs[0].String())
+	key := state.CollectedKey(s.FunctionID, s.EventIDs[0])
 	if _, taken := t.o.index.Claimed(key, t.now); taken {
 		t.o.log.Debug("event is in a batch already", "function_id", s.fn.Slug, "event_id", s.EventIDs[0])
 		return true
 	}
-	t.do(&state.KeyClaimed{Key: key, RunID: s.RunID, Expires: t.now + claimSeeded.Milliseconds()})
+	t.do(&state.KeyClaimed{Key: key, RunID: s.EventIDs[0], Expires: t.now + claimSeeded.Milliseconds()})
 	return false
 }
 

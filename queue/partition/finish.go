@@ -35,6 +35,9 @@ func (t *tx) end(run *state.Run, f *state.Finish, cancelledBy ulid.ULID) {
 	finished.CancelledBy = cancelledBy
 	correlations := run.Correlations
 	t.do(finished)
+	if named := t.o.node.namedBy(run.ID); named != t.o.id {
+		t.send(named, state.Message{Kind: state.MessageForget, RunID: run.ID})
+	}
 	for _, correlation := range correlations {
 		t.answerInvoke(correlation, answered{memo: state.InvokeMemo(f), event: told[correlation], child: finished.RunID})
 	}

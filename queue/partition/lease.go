@@ -40,9 +40,15 @@ func (n *Node) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error) 
 	}
 }
 
+// newToken is a token for a lease of a job of the partition, which it names: the run
+// may be gone when the lease ends.
+func (n *Node) newToken(partition int) uint64 {
+	return n.leases.Add(1)*uint64(len(n.owners)) + uint64(partition)
+}
+
 // Release implements queue.Queue.
 func (n *Node) Release(lease queue.Lease) {
-	if o, err := n.ownerOf(lease.RunID); err == nil {
+	if o := n.owner(int(lease.Token % uint64(len(n.owners)))); o != nil {
 		o.release(jobRef{Run: lease.RunID, Job: lease.Job.ID}, lease.Token)
 	}
 }
@@ -81,7 +87,7 @@ func (o *Owner) lease(ref jobRef) (queue.Lease, bool) {
 	if !o.inTime(run, job, now) {
 		return queue.Lease{}, false
 	}
-	token := o.node.leases.Add(1)
+	token := o.node.newToken(o.id)
 	o.leased[ref] = leased{token, run.FunctionID, queue.LaneOf(job.Kind), now}
 	if job.Kind == state.JobStart && run.StartedAt == 0 {
 		// Not yet in the log, and only for those who look on.

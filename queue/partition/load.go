@@ -15,6 +15,9 @@ func (o *Owner) load(ctx context.Context) error {
 		o.compact.bytes += len(payload)
 		return state.DecodeState(payload, func(r *state.Record) error {
 			o.index.Apply(r)
+			for _, op := range r.Ops {
+				o.followHomes(op)
+			}
 			o.node.replayed(r)
 			return nil
 		})

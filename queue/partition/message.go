@@ -13,6 +13,9 @@ var ErrNoSignal = errors.New("no signal found")
 
 // handle does what a message asks for.
 func (t *tx) handle(m *state.Message) {
+	if t.passOn(m) {
+		return
+	}
 	switch m.Kind {
 	case state.MessageStart:
 		t.handleStart(m.Start)
@@ -43,6 +46,10 @@ func (t *tx) handle(m *state.Message) {
 	case state.MessageSignal:
 		if s, ok := t.o.index.Signal(m.Name); ok {
 			t.signal(s, m.Memo)
+		}
+	case state.MessageForget:
+		if _, placed := t.o.index.Placed(m.RunID); placed {
+			t.do(&state.RunForgotten{RunID: m.RunID})
 		}
 	default:
 		t.o.log.Error("message of unknown kind set aside", "kind", m.Kind, "run_id", m.RunID)

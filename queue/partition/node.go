@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -83,6 +82,7 @@ type Node struct {
 
 	lanes  [2]*queue.Ready[readyJob] // by queue.Lane; LaneFirst shares one
 	owners []atomic.Pointer[Owner]
+	homes  homes
 	// loading are the partitions that this process has the lease of and does
 	// not serve yet.
 	loading []atomic.Bool
@@ -222,7 +222,7 @@ func (n *Node) reign(ctx context.Context, p int, lease *bus.Lease, opened func()
 	}
 	owner.held = lease.Held
 	n.owners[p].Store(owner)
-	defer n.owners[p].Store(nil)
+	defer n.resign(p)
 	if err = owner.start(ctx); err == nil {
 		opened()
 		select {
@@ -306,8 +306,23 @@ func (n *Node) newID() ulid.ULID {
 
 func (n *Node) partitionOf(key string) int { return bus.PartitionOf(key, len(n.owners)) }
 
-// partitionOfRun reads the partition that a run id carries.
-func (n *Node) partitionOfRun(id ulid.ULID) int { return int(id[6]) % len(n.owners) }
+// partitionOfRun is the partition of a run, or, if this process does not know it,
+// the one that does: that which the run's id names.
+func (n *Node) partitionOfRun(id ulid.ULID) int {
+	if p, ok := n.homes.of(id); ok {
+		return p
+	}
+	return n.namedBy(id)
+}
+
+// namedBy reads the partition that a run id carries.
+func (n *Node) namedBy(id ulid.ULID) int { return int(id[6]) % len(n.owners) }
+
+// resign ends the service of a partition.
+func (n *Node) resign(p int) {
+	n.owners[p].Store(nil)
+	n.homes.keep(func(id ulid.ULID, home int) bool { return n.owner(home) != nil || n.owner(n.namedBy(id)) != nil })
+}
 
 // attempts is how often a step of the function may be tried.
 func (n *Node) attempts(fn uuid.UUID) int {
@@ -315,13 +330,4 @@ func (n *Node) attempts(fn uuid.UUID) int {
 		return found.Retries() + 1
 	}
 	return function.DefaultRetries + 1
-}
-
-// ownerOf finds the owner of a run in this process.
-func (n *Node) ownerOf(id ulid.ULID) (*Owner, error) {
-	p := n.partitionOfRun(id)
-	if o := n.owner(p); o != nil {
-		return o, nil
-	}
-	return nil, fmt.Errorf("run %s: partition %d: %w", id, p, ErrNotOwner)
 }

@@ -45,9 +45,9 @@ func (t *tx) limited(s *starting) bool {
 // rateLimitKey counts apart what different expressions give.
 func rateLimitKey(fn *function.Function, text string) state.GateKey {
 	if fn.RateLimit.Key == "" {
-		return state.NewGateKey("rate limit", fn.ID)
+		return state.NewValueKey(state.OfRateLimit, fn.ID, "", "")
 	}
-	return state.NewGateKey("rate limit", fn.ID, fn.RateLimit.Key, text)
+	return state.NewValueKey(state.OfRateLimit, fn.ID, function.ExpressionHash(fn.RateLimit.Key), function.Hash(text))
 }
 
 // nanoseconds in a millisecond: rate limits count in the former.

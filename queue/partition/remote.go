@@ -30,6 +30,17 @@ type question struct {
 	Foreign    *queue.ForeignReport `json:"foreign,omitempty"`
 }
 
+// run is the run that the question is about, if it is there already.
+func (q *question) run() ulid.ULID {
+	switch {
+	case q.Transition != nil:
+		return q.Transition.RunID
+	case q.Metadata != nil:
+		return q.Metadata.RunID
+	}
+	return q.RunID
+}
+
 // The kinds of questions.
 const (
 	askLoad     = "load"
@@ -45,11 +56,13 @@ const (
 
 // answer is what an owner says; Code names an error that callers know.
 type answer struct {
-	Run     *state.Run `json:"run,omitempty"`
-	RunID   ulid.ULID  `json:"run_id,omitzero"`
-	Granted []string   `json:"granted,omitempty"`
-	Code    string     `json:"code,omitempty"`
-	Error   string     `json:"error,omitempty"`
+	Run *state.Run `json:"run,omitempty"`
+	// Partition is where the run lives that was asked about, with errElsewhere.
+	Partition int       `json:"partition,omitempty"`
+	RunID     ulid.ULID `json:"run_id,omitzero"`
+	Granted   []string  `json:"granted,omitempty"`
+	Code      string    `json:"code,omitempty"`
+	Error     string    `json:"error,omitempty"`
 }
 
 // answerErrors are the errors that keep their identity between processes.
@@ -65,10 +78,20 @@ var answerErrors = map[string]error{
 	"batched":            state.ErrBatched,
 	"skipped":            state.ErrSkipped,
 	"metadata_too_large": state.ErrRunMetadataTooLarge,
+	"elsewhere":          errElsewhere,
 }
 
-// ask puts a question to the owner of a partition elsewhere.
+// ask puts a question to the owner of a partition elsewhere, and once more to
+// the one that it names.
 func (n *Node) ask(ctx context.Context, p int, q question) (answer, error) {
+	a, err := n.askOwner(ctx, p, q)
+	if errors.Is(err, errElsewhere) && a.Partition != p {
+		a, err = n.askOwner(ctx, a.Partition, q)
+	}
+	return a, err
+}
+
+func (n *Node) askOwner(ctx context.Context, p int, q question) (answer, error) {
 	var a answer
 	request, err := jcs.Encode(q)
 	if err != nil {
@@ -118,6 +141,9 @@ func (o *Owner) consider(request []byte) (answer, error) {
 	var q question
 	if err := json.Unmarshal(request, &q); err != nil {
 		return answer{}, fmt.Errorf("question: %w", err)
+	}
+	if p, elsewhere := o.home(q.run()); elsewhere {
+		return answer{Partition: p}, errElsewhere
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
 	defer cancel()

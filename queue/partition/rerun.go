@@ -33,7 +33,7 @@ func (n *Node) NewRunIDFor(fn uuid.UUID, key string) (ulid.ULID, error) {
 	}
 	spread, shared := found.FlowPartitionKey()
 	if !shared {
-		spread = fn.String() + key
+		spread = function.IdempotencyKey(fn, key)
 	}
 	return runID(n.partitionOf(spread), time.UnixMilli(n.now()), fn, n.newID().String()), nil
 }

@@ -3,6 +3,7 @@ package partition
 import (
 	"github.com/oklog/ulid/v2"
 
+	"jetstep/function"
 	"jetstep/state"
 )
 
@@ -18,9 +19,9 @@ func (t *tx) singleton(s *starting) (key *state.GateKey, holder ulid.ULID) {
 	if off {
 		return nil, ulid.ULID{}
 	}
-	found := state.NewGateKey("singleton", s.fn.ID, text)
-	if cfg.Key == "" {
-		found = state.NewGateKey("singleton", s.fn.ID)
+	found := state.NewValueKey(state.OfSingleton, s.fn.ID, "", "")
+	if cfg.Key != "" {
+		found = state.NewValueKey(state.OfSingleton, s.fn.ID, "", function.Hash(text))
 	}
 	holder, held := t.o.index.Singleton(found)
 	if !held {

@@ -44,7 +44,7 @@ func (t *tx) start(fn *function.Function, m *match, correlation string) {
 func (t *tx) sendStart(fn *function.Function, at time.Time, key string, s *state.Start) {
 	spread, shared := fn.FlowPartitionKey()
 	if !shared {
-		spread = fn.ID.String() + key
+		spread = function.IdempotencyKey(fn.ID, key)
 	}
 	to := t.o.node.partitionOf(spread)
 	s.RunID = runID(to, at, fn.ID, key)
@@ -62,7 +62,12 @@ func runID(partition int, at time.Time, fn uuid.UUID, key string) ulid.ULID {
 	return id
 }
 
+// claimKey is what a key of a function is claimed under. An idempotency key names
+// its function itself, and can be told from what it is claimed under.
 func claimKey(fn uuid.UUID, idempotency string) (key [16]byte) {
+	if key, ok := state.ClaimKey(idempotency); ok {
+		return key
+	}
 	sum := sha256.Sum256(append(fn[:], idempotency...))
 	copy(key[:], sum[:])
 	return key

@@ -88,7 +88,7 @@ func TestBulkCancellationOfALateStart(t *testing.T) {
 	s.eventually(func() bool { return s.rec.count(s.rec.events, state.EventCancelled) == 1 })
 	s.load(holder.ID)
 	s.in(0, func(o *Owner) {
-		id, held := o.index.Singleton(state.NewGateKey("singleton", holder.FunctionID))
+		id, held := o.index.Singleton(state.NewValueKey(state.OfSingleton, holder.FunctionID, "", ""))
 		require.True(t, held, "the singleton is still taken")
 		require.Equal(t, holder.ID, id)
 	})

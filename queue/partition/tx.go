@@ -26,6 +26,7 @@ func (t *tx) do(op state.Op) {
 	t.o.index.ApplyOp(op, t.now)
 	t.ops = append(t.ops, op)
 	t.o.followDeadlines(op)
+	t.o.followHomes(op)
 	switch op := op.(type) {
 	case *state.RunChanged:
 		if op.StartedAt != 0 {
