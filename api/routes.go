@@ -26,8 +26,8 @@ const (
 )
 
 // routes lists all routes. Unlike in the original, /invoke needs the signing
-// key, as it starts functions, and so do /dev/traces, GraphQL and MCP
-// (http-api §19 no. 2).
+// key, as it starts functions, and so do /dev/traces, GraphQL, MCP and
+// what is for profiling (http-api §19 no. 2).
 func (s *Server) routes() []route {
 	routes := []route{
 		{http.MethodGet, "/health", open, s.health},
@@ -99,7 +99,7 @@ func (s *Server) routes() []route {
 	for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
 		routes = append(routes, route{method, "/mcp", keyed, mounted(s.cfg.MCP)})
 	}
-	routes = append(routes, s.testRoutes()...)
+	routes = append(append(routes, debugRoutes()...), s.testRoutes()...)
 	return append(routes, laterRoutes()...)
 }
 

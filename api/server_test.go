@@ -68,6 +68,22 @@ func TestMetrics(t *testing.T) {
 		"# TYPE inngest_queue_depth gauge\ninngest_queue_depth 2\n")
 }
 
+// TestProfiles has what Go's profiling tools ask for, for who has the key.
+func TestProfiles(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, inStart)
+	for path, want := range map[string]string{
+		"/debug/pprof/":                  "goroutine",
+		"/debug/pprof/goroutine?debug=1": "goroutine profile: total",
+		"/debug/pprof/cmdline":           "api",
+		"/debug/vars":                    `"memstats"`,
+	} {
+		w := f.do(t, "GET", path, "", "Authorization: Bearer "+testKey)
+		require.Equal(t, 200, w.Code, path)
+		require.Contains(t, w.Body.String(), want)
+	}
+}
+
 // TestTokens is http-api §20 no. 5, and the fallback key.
 func TestTokens(t *testing.T) {
 	t.Parallel()

@@ -63,6 +63,7 @@ func (d *decision) callFact() *state.Called {
 		SDK:        d.answer.SDK,
 		Result:     d.result(),
 		Ops:        d.ops,
+		About:      d.run.About(),
 	}
 	if d.t.Then == state.JobRetry {
 		c.RetryAt = d.t.RetryAt
@@ -102,5 +103,5 @@ func (d *decision) failedOutput() json.RawMessage {
 // ended is what the history is told of the end of a sleep, kind 0, or of a wait
 // that timed out.
 func ended(run *state.Run, step string, kind state.WaitKind) *state.StepEnded {
-	return &state.StepEnded{RunID: run.ID, FunctionID: run.FunctionID, Step: step, Kind: kind, TimedOut: kind != 0}
+	return &state.StepEnded{RunID: run.ID, FunctionID: run.FunctionID, Step: step, Kind: kind, TimedOut: kind != 0, About: run.About()}
 }

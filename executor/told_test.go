@@ -103,6 +103,7 @@ func TestWhatIsToldOfACall(t *testing.T) {
 			}
 			c.want.RunID, c.want.FunctionID, c.want.Job, c.want.RequestID = goldenRun, goldenFn, s.job, "01M8"
 			c.want.LeasedAt, c.want.StartedAt, c.want.EndedAt = at.Add(-time.Second).UnixMilli(), at.UnixMilli()-9, at.UnixMilli()-1
+			c.want.About = s.run.About()
 			require.Equal(t, &c.want, told(s, c.answer))
 		})
 	}
@@ -172,6 +173,7 @@ func TestACallIsTold(t *testing.T) {
 			RunID: goldenRun, FunctionID: goldenFn, Job: startJob, URL: "http://app", Status: 200, Result: state.CallDone,
 			RequestID: request(&situation{run: r.store.run, job: startJob, function: newSituation().function, called: began}).RequestID,
 			LeasedAt:  began.UnixMilli(), StartedAt: began.UnixMilli(), EndedAt: began.UnixMilli() + 3000,
+			About: r.store.run.About(),
 		}, calls[0])
 	})
 }

@@ -24,7 +24,7 @@ func TestWake(t *testing.T) {
 			require.Equal(t, &state.Transition{
 				RunID: goldenRun, Job: "25z2v3tlk7qtb", Saves: []state.Save{{Step: stepZ, Memo: raw(`null`)}},
 				Discoveries: []state.Discovery{next("25z2v3tlk7qtb", state.JobEdge, stepZ, c.always)},
-				Ended:       &state.StepEnded{RunID: goldenRun, FunctionID: goldenFn, Step: stepZ},
+				Ended:       &state.StepEnded{RunID: goldenRun, FunctionID: goldenFn, Step: stepZ, About: run.About()},
 			}, wake(run, c.job, at), "the same job, with attempts of its own")
 		})
 	}
@@ -56,7 +56,7 @@ func TestTimeOut(t *testing.T) {
 			require.Equal(t, &state.Transition{
 				RunID: goldenRun, Job: "w", Saves: []state.Save{{Step: stepW, Memo: raw(c.memo)}}, Unwaits: []string{stepW},
 				Discoveries: []state.Discovery{next(c.id, state.JobEdge, stepW, c.always)},
-				Ended:       &state.StepEnded{RunID: goldenRun, FunctionID: goldenFn, Step: stepW, Kind: c.kind, TimedOut: true},
+				Ended:       &state.StepEnded{RunID: goldenRun, FunctionID: goldenFn, Step: stepW, Kind: c.kind, TimedOut: true, About: run.About()},
 			}, timeOut(run, job, at))
 		})
 	}

@@ -155,6 +155,7 @@ type RunSkipped struct {
 	Reason          SkipReason
 	Existing        ulid.ULID // the run that holds the singleton, zero for other reasons
 	BatchID         ulid.ULID // zero for none
+	Original        ulid.ULID // the run that was to be made again, zero for none
 }
 
 func (o *RunSkipped) tag() uint8 { return tagRunSkipped }
@@ -169,6 +170,7 @@ func (o *RunSkipped) code(c *coder) {
 	c.uint8((*uint8)(&o.Reason))
 	c.ulid(&o.Existing)
 	c.ulid(&o.BatchID)
+	c.rareULID(&o.Original)
 }
 func (o *RunSkipped) apply(*Index, int64) {}
 

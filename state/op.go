@@ -248,7 +248,8 @@ type RunFinished struct {
 	// the id of the bulk cancellation; zero for neither.
 	CancelledBy ulid.ULID
 	// Original is the run of which this was a rerun, zero for none.
-	Original ulid.ULID
+	Original    ulid.ULID
+	Idempotency string // see Run.Key
 }
 
 func (o *RunFinished) tag() uint8 { return tagRunFinished }
@@ -265,6 +266,7 @@ func (o *RunFinished) code(c *coder) {
 	c.bool(&o.HasAI)
 	c.rareULID(&o.CancelledBy)
 	c.rareULID(&o.Original)
+	c.string(&o.Idempotency)
 }
 
 // WatchPut makes the partition of an event name look out for an event.

@@ -37,6 +37,27 @@ type Called struct {
 	// RetryAt is when the job is tried again, in milliseconds; 0 when it is not.
 	RetryAt int64
 	Ops     []CalledOp
+	About   About
+}
+
+// About is what every entry of a history repeats of its run.
+type About struct {
+	EventID     ulid.ULID // internal id of the run's first event, zero for none
+	Idempotency string    // see Run.Key
+}
+
+// About is what the history's entries repeat of the run.
+func (r *Run) About() About {
+	about := About{Idempotency: r.Idempotency}
+	if len(r.EventIDs) > 0 {
+		about.EventID = r.EventIDs[0]
+	}
+	return about
+}
+
+func (a *About) code(c *coder) {
+	c.rareULID(&a.EventID)
+	c.string(&a.Idempotency)
 }
 
 // CallResult is what became of a call.
@@ -93,6 +114,7 @@ type StepEnded struct {
 	EventID ulid.ULID
 	// ChildRunID is the invoked run, zero when unknown.
 	ChildRunID ulid.ULID
+	About      About
 }
 
 // Carried begins a record of state that was known before: what follows
@@ -117,6 +139,7 @@ func (o *Called) code(c *coder) {
 	codeRaw(c, &o.Output)
 	c.int64(&o.RetryAt)
 	list(c, &o.Ops, codeCalledOp)
+	o.About.code(c)
 }
 
 func codeCalledOp(c *coder, o *CalledOp) {
@@ -159,6 +182,7 @@ func (o *StepEnded) code(c *coder) {
 	c.bool(&o.TimedOut)
 	c.rareULID(&o.EventID)
 	c.rareULID(&o.ChildRunID)
+	o.About.code(c)
 }
 
 func (o *Carried) tag() uint8  { return tagCarried }

@@ -97,6 +97,7 @@ func (r *recorder) RunSkipped(op *state.RunSkipped, at time.Time) {
 		Cron:          op.Cron,
 		BatchID:       unlessZero(op.BatchID),
 		ExistingRunID: unlessZero(op.Existing),
+		OriginalRunID: unlessZero(op.Original),
 	})
 	if !isNew || at.Before(r.since) {
 		return // told again, as logs are read after a restart

@@ -69,7 +69,7 @@ func TestRecorderShowsSkippedRuns(t *testing.T) {
 	at := r.since.Add(time.Second)
 	skipped := &state.RunSkipped{
 		RunID: ulid.Make(), FunctionID: uuid.New(), FunctionVersion: 3, Slug: "shop-pay", EventIDs: []ulid.ULID{ulid.Make()},
-		Reason: state.SkipSingleton, Existing: ulid.Make(), Cron: "* * * * *", BatchID: ulid.Make(),
+		Reason: state.SkipSingleton, Existing: ulid.Make(), Cron: "* * * * *", BatchID: ulid.Make(), Original: ulid.Make(),
 	}
 	r.RunSkipped(skipped, at)
 	run, err := memory.Run(t.Context(), skipped.RunID)
@@ -77,7 +77,7 @@ func TestRecorderShowsSkippedRuns(t *testing.T) {
 	require.Equal(t, history.Run{
 		ID: skipped.RunID, FunctionID: skipped.FunctionID, EventIDs: skipped.EventIDs, Status: state.Skipped,
 		QueuedAt: at, EndedAt: at, Reason: "Singleton",
-		Cron: "* * * * *", BatchID: &skipped.BatchID, ExistingRunID: &skipped.Existing,
+		Cron: "* * * * *", BatchID: &skipped.BatchID, ExistingRunID: &skipped.Existing, OriginalRunID: &skipped.Original,
 	}, run)
 	runs, err := memory.EventRuns(t.Context(), skipped.EventIDs[0])
 	require.NoError(t, err)

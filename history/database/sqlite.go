@@ -42,7 +42,8 @@ func (w *liteWriter) transact(ctx context.Context, conn driver.Conn, do func(*li
 		w.conn, w.statements, w.inserts = conn, map[string]driver.Stmt{}, map[insertKey]string{}
 	}
 	tx := &liteTx{writer: w}
-	if err := tx.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+	// Only this may wait for others, and must end with ctx.
+	if err := tx.runUntil(ctx, "BEGIN IMMEDIATE", nil); err != nil {
 		return err
 	}
 	if err := do(tx); err != nil {
@@ -164,7 +165,17 @@ func (l *liteTx) insertAlike(ctx context.Context, t *target, p pattern, group *a
 	return nil
 }
 
+// run executes a statement, unless ctx has ended. The driver would start a
+// goroutine for each statement that can be interrupted.
 func (l *liteTx) run(ctx context.Context, text string, values []any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return l.runUntil(context.WithoutCancel(ctx), text, values)
+}
+
+// runUntil executes a statement until ctx ends.
+func (l *liteTx) runUntil(ctx context.Context, text string, values []any) error {
 	stmt, err := l.writer.prepare(ctx, text)
 	if err != nil {
 		return err

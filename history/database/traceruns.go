@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -10,6 +11,26 @@ import (
 // TraceRun finds the row of a run in trace_runs, or fails with [ErrNotFound].
 func (s *Store) TraceRun(ctx context.Context, id ulid.ULID) (TraceRun, error) {
 	return first(ctx, s, "run", `SELECT `+traceRunColumns+` FROM trace_runs WHERE run_id = ?`, []any{s.enc.ulidText(id)}, scanTraceRun)
+}
+
+// TraceRunsByID finds rows of trace_runs; those that are not there are left out.
+func (s *Store) TraceRunsByID(ctx context.Context, ids []ulid.ULID) (map[ulid.ULID]TraceRun, error) {
+	found := make(map[ulid.ULID]TraceRun, len(ids))
+	for chunk := range slices.Chunk(ids, idChunk) {
+		var texts []any
+		for _, id := range chunk {
+			texts = append(texts, s.enc.ulidText(id))
+		}
+		marks, args := inList(padded(texts))
+		rows, err := collect(ctx, s, "runs", `SELECT `+traceRunColumns+` FROM trace_runs WHERE run_id IN (`+marks+`)`, args, scanTraceRun)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			found[row.RunID] = row
+		}
+	}
+	return found, nil
 }
 
 // TraceRuns lists runs that were queued in [from, until), the latest first, at

@@ -132,9 +132,13 @@ func (v *View) Run(ctx context.Context, id ulid.ULID) (view.Run, error) {
 // Runs lists runs. Where a status is asked for, that of the database counts.
 func (v *View) Runs(ctx context.Context, query view.RunQuery) ([]view.Run, error) {
 	runs, err := v.Reader.Runs(ctx, query)
-	if len(query.Statuses) == 0 {
-		for i := range runs {
-			v.lay(&runs[i])
+	if len(query.Statuses) > 0 {
+		return runs, err
+	}
+	for i := range runs {
+		v.lay(&runs[i])
+		if query.Source == view.FromSpans {
+			runs[i].Output = nil // such a list never has it
 		}
 	}
 	return runs, err

@@ -50,6 +50,19 @@ type run struct {
 	ended    int64
 	last     *state.Called // the call that ended it, nil for none
 	recalled bool          // rows of its beginning may be in the database already
+	// What entries repeat of it, as far as anything in the batch says it.
+	event ulid.ULID
+	key   string
+}
+
+// about notes what entries repeat.
+func (r *run) about(event ulid.ULID, idempotency string) {
+	if r.event.IsZero() {
+		r.event = event
+	}
+	if r.key == "" && idempotency != "" {
+		r.key = r.fn.String() + ":" + idempotency
+	}
 }
 
 // identity is what all rows of a run have in common.

@@ -24,6 +24,7 @@ const statusSomeSteps = 206
 // when the call is over: before that nothing would be shown of them.
 func (b *batch) called(c *call) {
 	c.group = groupOf(c.RunID, c.Job.ID)
+	c.run.about(c.About.EventID, c.About.Idempotency)
 	discovery := derived(c.RunID, ofDiscovery, c.Job.ID, 0)
 	// An attempt after the first one repeats the row, which then is there.
 	a := b.attributes()

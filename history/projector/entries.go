@@ -12,9 +12,7 @@ import (
 	"jetstep/state"
 )
 
-// Entries of the table history (database §8). Of the run's events and its
-// idempotency key only those entries tell that are written in the same batch
-// as the run's first: no reader selects by them.
+// Entries of the table history (database §8).
 
 // edge is how requests are called here: functions have one step.
 const edge = "step"
@@ -23,13 +21,13 @@ const edge = "step"
 func (r *run) entry(kind string, at int64, id string, attempt int) database.HistoryEntry {
 	e := database.HistoryEntry{
 		ID: entryID(r.id, at, kind, id, attempt), CreatedAt: moment(at), RunStartedAt: r.id.Timestamp().UTC(), FunctionID: r.fn,
-		RunID: r.id, Type: kind, Attempt: attempt,
+		RunID: r.id, EventID: r.event, IdempotencyKey: r.key, Type: kind, Attempt: attempt,
 	}
-	if r.functions != nil {
+	switch {
+	case r.begun != nil:
+		e.FunctionVersion = r.begun.FunctionVersion
+	case r.functions != nil:
 		e.FunctionVersion = r.functions.Version
-	}
-	if r.begun != nil {
-		e.FunctionVersion, e.EventID, e.IdempotencyKey = r.begun.FunctionVersion, firstID(r.begun.EventIDs), r.begun.Key()
 	}
 	return e
 }
@@ -155,9 +153,6 @@ func idOrNull(id ulid.ULID) string {
 func (b *batch) finishedEntry(run *run) {
 	o := run.finished
 	e := run.entry("Function"+o.Status.String(), run.ended, "", 0)
-	if e.EventID.IsZero() {
-		e.EventID = firstID(o.EventIDs)
-	}
 	if run.last != nil {
 		e.GroupID = groupOf(run.id, run.last.Job.ID)
 	}

@@ -2,6 +2,7 @@ package projector
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -20,6 +21,11 @@ const (
 	restFrom   = 40 * time.Millisecond
 	// maxLag is how old what waits may be while projecting rests.
 	maxLag = 10 * time.Second
+	// batchDelay is how long a batch waits for more messages. Where the machine is
+	// busy it is batchDelayBusy: a run that begins and ends within a batch has
+	// fewer rows, and a row costs less the more are written together.
+	batchDelay     = 90 * time.Millisecond
+	batchDelayBusy = time.Second
 	// loadEvery is how often the load is asked for.
 	loadEvery = 500 * time.Millisecond
 )
@@ -32,9 +38,10 @@ func restAfter(work, age time.Duration, load float64) time.Duration {
 	return min(restFactor*work, restMost)
 }
 
-// pacer is the pace of all sources of a process.
+// pacer is the pace of all sources of a process. Few of them write at once: more
+// would only make a database on the same machine slow for who reads.
 type pacer struct {
-	turn chan struct{} // holds a token, which is taken while all rest
+	turns chan struct{} // a token for each source that may write
 
 	mu    sync.Mutex
 	asked time.Time
@@ -42,33 +49,43 @@ type pacer struct {
 	load  float64 // 0 … 1, of all processors
 }
 
-func newPacer() *pacer {
-	p := &pacer{turn: make(chan struct{}, 1)}
-	p.turn <- struct{}{}
+// newPacer lets so many sources write at once.
+func newPacer(writers int) *pacer {
+	p := &pacer{turns: make(chan struct{}, writers)}
+	for range writers {
+		p.turns <- struct{}{}
+	}
 	return p
 }
 
-// begin waits while another source makes all rest.
-func (p *pacer) begin(ctx context.Context) {
+// writers is how many sources write at once: half of the processors, for while
+// one writes another translates.
+func writers() int { return max(runtime.GOMAXPROCS(0)/2, 1) }
+
+// delay is how long a batch is collected for.
+func (p *pacer) delay() time.Duration {
+	if p.current(time.Now()) >= busyShare {
+		return batchDelayBusy
+	}
+	return batchDelay
+}
+
+// begin waits for a turn, which end gives back; it fails when ctx ends.
+func (p *pacer) begin(ctx context.Context) error {
 	select {
-	case token := <-p.turn:
-		p.turn <- token
+	case <-p.turns:
+		return nil
 	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
-// end rests if need be, after work that took so long.
+// end keeps the turn for a rest, if need be, after work that took so long.
 func (p *pacer) end(ctx context.Context, work, age time.Duration) {
-	rest := restAfter(work, age, p.current(time.Now()))
-	if rest == 0 {
-		return
-	}
-	select {
-	case token := <-p.turn:
+	if rest := restAfter(work, age, p.current(time.Now())); rest > 0 {
 		pause(ctx, rest)
-		p.turn <- token
-	case <-ctx.Done():
 	}
+	p.turns <- struct{}{}
 }
 
 func (p *pacer) current(now time.Time) float64 {

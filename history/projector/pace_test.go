@@ -1,6 +1,7 @@
 package projector
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,25 +28,37 @@ func TestRestAfter(t *testing.T) {
 	}
 }
 
-// TestAllRest has one source that must rest and another that wants to begin.
-func TestAllRest(t *testing.T) {
+func TestDelayOfABatch(t *testing.T) {
+	t.Parallel()
+	p := newPacer(1)
+	p.asked = time.Now().Add(time.Hour)
+	for load, want := range map[float64]time.Duration{0: batchDelay, 0.5: batchDelay, 0.95: batchDelayBusy} {
+		p.load = load
+		require.Equal(t, want, p.delay(), load)
+	}
+}
+
+// TestTurns has one source that must rest and another that wants to begin.
+func TestTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPacer()
+		p := newPacer(1)
 		p.load, p.asked = 1, time.Now().Add(time.Hour)
 		began := time.Now()
+		require.NoError(t, p.begin(t.Context()))
 		go p.end(t.Context(), time.Second/2, 0)
 		synctest.Wait()
-		waited := make(chan time.Duration, 1)
-		go func() {
-			p.begin(t.Context())
-			waited <- time.Since(began)
-		}()
-		require.Equal(t, 1500*time.Millisecond, <-waited)
-		time.Sleep(time.Second)
-		p.begin(t.Context())
+		require.NoError(t, p.begin(t.Context()))
+		require.Equal(t, 1500*time.Millisecond, time.Since(began))
 		p.load = 0
 		p.end(t.Context(), time.Hour, 0)
-		require.Equal(t, 2500*time.Millisecond, time.Since(began), "an idle machine needs no rest")
+		require.Equal(t, 1500*time.Millisecond, time.Since(began), "an idle machine needs no rest")
+
+		two := newPacer(2)
+		require.NoError(t, two.begin(t.Context()))
+		require.NoError(t, two.begin(t.Context()))
+		ended, end := context.WithCancel(t.Context())
+		end()
+		require.ErrorIs(t, two.begin(ended), context.Canceled, "a third one waits")
 	})
 }

@@ -56,7 +56,7 @@ func New(c Config) (*Projector, error) {
 	if c.Owns == nil {
 		c.Owns = func(int) bool { return true }
 	}
-	p := &Projector{config: c, log: c.Logger, pace: newPacer()}
+	p := &Projector{config: c, log: c.Logger, pace: newPacer(writers())}
 	var err error
 	if p.metrics, err = newMetrics(c.Metrics, p); err != nil {
 		return nil, fmt.Errorf("projector: %w", err)

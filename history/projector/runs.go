@@ -29,6 +29,7 @@ func (b *batch) runPut(r *state.Record, begun *state.Run) {
 		return
 	}
 	run.begun, run.begunAt = begun, r.At
+	run.event, run.key = firstID(begun.EventIDs), begun.Key()
 	if begun.Endpoint != nil {
 		run.app = begun.Endpoint.AppID
 		run.detached = begun.Endpoint.AsyncAt
@@ -100,6 +101,7 @@ func (b *batch) runFinished(r *state.Record, o *state.RunFinished) {
 	if run.finished != nil {
 		return
 	}
+	run.about(firstID(o.EventIDs), o.Idempotency)
 	run.finished, run.ended, run.last = o, r.At, calledIn(r.Ops, o.RunID)
 	if run.last != nil {
 		run.ended = run.last.EndedAt
@@ -124,6 +126,7 @@ func (b *batch) runSkipped(r *state.Record, o *state.RunSkipped) {
 	a.text("event.trigger.name", o.Trigger)
 	a.text("cron.schedule", o.Cron)
 	a.id("batch.id", o.BatchID)
+	a.id("run.replay_original_run_id", o.Original)
 	a.text("function.slug", o.Slug)
 	if run.functions != nil {
 		a.text("function.name", run.functions.Name)

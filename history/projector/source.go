@@ -31,12 +31,11 @@ type message struct {
 	body any
 }
 
-// A batch is written when it has so many rows or bytes, or so long after its
-// first message.
+// A batch is written when it has so many rows or bytes, or some time after its
+// first message (pacer.delay).
 const (
 	batchRows  = 10_000
 	batchBytes = 8 << 20
-	batchDelay = 90 * time.Millisecond
 )
 
 // readAhead is how many messages wait to be translated.
@@ -144,7 +143,7 @@ func (s *source) write(ctx context.Context, messages <-chan message, start place
 func (s *source) collect(ctx context.Context, first message, more <-chan message, again uint64) (b *batch, to uint64) {
 	b = newBatch(s.projector.config.Functions, first.seq <= again || s.projector.config.Instance != "")
 	s.waiting(first.at)
-	delay := time.NewTimer(batchDelay)
+	delay := time.NewTimer(s.projector.pace.delay())
 	defer delay.Stop()
 	for m, bytes := first, 0; ; {
 		if err := s.feed.translate(b, m); err != nil {
@@ -171,7 +170,9 @@ func (s *source) store(ctx context.Context, b *batch, to uint64) error {
 	b.seal()
 	b.rows.Source, b.rows.From, b.rows.To, b.rows.Again = s.name, s.position.Load(), to, b.again || b.recalls
 	for attempt := 0; ; attempt++ {
-		s.projector.pace.begin(ctx)
+		if err := s.projector.pace.begin(ctx); err != nil {
+			return err
+		}
 		began := time.Now()
 		_, _ = s.look(ctx) // only for what is told; check says what is wrong
 		err := s.tryStore(ctx, b, attempt)
@@ -181,6 +182,7 @@ func (s *source) store(ctx context.Context, b *batch, to uint64) error {
 			s.projector.pace.end(ctx, took, age)
 			return nil
 		}
+		s.projector.pace.end(ctx, 0, 0)
 		var position *database.PositionError
 		if errors.As(err, &position) || ctx.Err() != nil {
 			return err

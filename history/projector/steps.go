@@ -267,6 +267,7 @@ func invokeEvent(ops []state.Op, run ulid.ULID, step string) ulid.ULID {
 // stepEnded writes the end of a sleep or wait.
 func (b *batch) stepEnded(r *state.Record, o *state.StepEnded) {
 	run := b.touch(o.RunID, o.FunctionID)
+	run.about(o.About.EventID, o.About.Idempotency)
 	memo, _ := memoIn(r.Ops, o.RunID, o.Step)
 	status := statusCompleted
 	if isError(memo) && !o.TimedOut {

@@ -2,7 +2,6 @@ package reader
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -133,17 +132,20 @@ func (r *Reader) scan(ctx context.Context, page database.RunQuery, query view.Ru
 
 // overlay takes times and outputs from trace_runs, for runs that are there.
 func (r *Reader) overlay(ctx context.Context, runs []view.Run) error {
+	ids := make([]ulid.ULID, len(runs))
 	for i := range runs {
-		row, err := r.store.TraceRun(ctx, runs[i].ID)
-		if errors.Is(err, database.ErrNotFound) {
-			continue
+		ids[i] = runs[i].ID
+	}
+	rows, err := r.store.TraceRunsByID(ctx, ids)
+	if err != nil {
+		return outage(err)
+	}
+	for i := range runs {
+		if row, ok := rows[runs[i].ID]; ok {
+			deferred := runs[i].Deferred
+			runs[i] = fromTraceRun(row)
+			runs[i].Deferred = deferred
 		}
-		if err != nil {
-			return outage(err)
-		}
-		deferred := runs[i].Deferred
-		runs[i] = fromTraceRun(row)
-		runs[i].Deferred = deferred
 	}
 	return nil
 }

@@ -275,7 +275,7 @@ func (t *tx) redrive(run *state.Run) {
 		ID:          function.Hash("redrive-" + t.o.node.newID().String()),
 		Kind:        state.JobEdge,
 		Due:         t.now + redriveDelay,
-		MaxAttempts: t.o.node.attempts(run.FunctionID),
+		MaxAttempts: t.o.node.attempts(run),
 	}
 	if n := len(run.Steps); n > 0 {
 		job.Outgoing = run.Steps[n-1].ID

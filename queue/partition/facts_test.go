@@ -77,7 +77,7 @@ func fnID(slug string) uuid.UUID { return function.FunctionID(slug, slug) }
 
 // finished is the end of the run that e started.
 func finished(run *state.Run, status state.Status, change func(*state.RunFinished)) *state.RunFinished {
-	op := &state.RunFinished{RunID: run.ID, Status: status, FunctionID: run.FunctionID, QueuedAt: 1, EventIDs: run.EventIDs}
+	op := &state.RunFinished{RunID: run.ID, Status: status, FunctionID: run.FunctionID, QueuedAt: 1, EventIDs: run.EventIDs, Idempotency: run.Idempotency}
 	if change != nil {
 		change(op)
 	}
@@ -89,7 +89,7 @@ func cancelledFact(run *state.Run, by ulid.ULID) *state.RunFinished {
 }
 
 func resumed(run *state.Run, kind state.WaitKind, event, child ulid.ULID) *state.StepEnded {
-	return &state.StepEnded{RunID: run.ID, FunctionID: run.FunctionID, Step: "w", Kind: kind, EventID: event, ChildRunID: child}
+	return &state.StepEnded{RunID: run.ID, FunctionID: run.FunctionID, Step: "w", Kind: kind, EventID: event, ChildRunID: child, About: run.About()}
 }
 
 // Whatever makes or ends a run or a step leaves what a trace needs to show it.
@@ -121,6 +121,7 @@ func TestFactsOfSituations(t *testing.T) {
 			s.cancelAll("", time.Time{}, time.Now().Add(time.Hour))
 			e := s.send("begin", `{}`)
 			run := &state.Run{ID: runIDOf(s, "fn", e), FunctionID: fnID("fn"), EventIDs: []ulid.ULID{e.InternalID}}
+			run.Idempotency = function.IdempotencyKey(fnID("fn"), e.InternalID.String())
 			return run.ID, []state.Op{cancelledFact(run, s.bus.Registry().Catalog().AllCancellations()[0].ID)}
 		},
 		"displaced by the next run": func(s *site) (ulid.ULID, []state.Op) {

@@ -64,7 +64,7 @@ func runFinished(run *state.Run, f *state.Finish) *state.RunFinished {
 	op := &state.RunFinished{
 		RunID: run.ID, Status: f.Status, Output: f.Output,
 		FunctionID: run.FunctionID, QueuedAt: run.QueuedAt, StartedAt: run.StartedAt, EventIDs: run.EventIDs,
-		Cron: run.Cron, HasAI: run.HasAI, Original: run.Original,
+		Cron: run.Cron, HasAI: run.HasAI, Original: run.Original, Idempotency: run.Idempotency,
 	}
 	if run.Flow != nil {
 		op.BatchID = run.Flow.BatchID

@@ -158,8 +158,16 @@ func TestAttemptsOfJobs(t *testing.T) {
 	s.register(fn, on("default", "default"))
 	require.Equal(t, 3, s.begin("two").Job.MaxAttempts)
 	require.Equal(t, function.DefaultRetries+1, s.begin("default").Job.MaxAttempts)
-	require.Equal(t, 3, s.node.attempts(function.FunctionID("two", "two")))
-	require.Equal(t, function.DefaultRetries+1, s.node.attempts(function.FunctionID("removed", "removed")))
+	for _, c := range []struct {
+		run  state.Run
+		want int
+	}{
+		{state.Run{FunctionID: function.FunctionID("two", "two")}, 3},
+		{state.Run{FunctionID: function.FunctionID("removed", "removed")}, function.DefaultRetries + 1},
+		{state.Run{FunctionID: function.FunctionID("two", "two"), Endpoint: &state.Endpoint{Attempts: 7}}, 7},
+	} {
+		require.Equal(t, c.want, s.node.attempts(&c.run))
+	}
 }
 
 // Runs of a function with function-wide flow control share a partition.

@@ -75,6 +75,7 @@ func (t *tx) handleResume(m *state.Message) {
 		Unwaits:  []string{m.Step},
 		Ended: &state.StepEnded{
 			RunID: run.ID, FunctionID: run.FunctionID, Step: m.Step, Kind: wait.Kind, EventID: m.Cause, ChildRunID: m.Child,
+			About: run.About(),
 		},
 		Discoveries: []state.Discovery{{
 			Job:    t.discoveryJob(run, function.EventJob(key, m.Step), m.Step, wait.Group, wait.Race),
@@ -88,7 +89,7 @@ func (t *tx) discoveryJob(run *state.Run, id, outgoing, group string, race bool)
 	if group != "" && !race {
 		id = function.CoalescedJob(run.ID.String(), group)
 	}
-	return state.Job{ID: id, Kind: state.JobEdge, Due: t.now, MaxAttempts: t.o.node.attempts(run.FunctionID), Outgoing: outgoing}
+	return state.Job{ID: id, Kind: state.JobEdge, Due: t.now, MaxAttempts: t.o.node.attempts(run), Outgoing: outgoing}
 }
 
 // handleSignalWait makes a step the waiter of a signal name. There is one; a

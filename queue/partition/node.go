@@ -324,9 +324,12 @@ func (n *Node) resign(p int) {
 	n.homes.keep(func(id ulid.ULID, home int) bool { return n.owner(home) != nil || n.owner(n.namedBy(id)) != nil })
 }
 
-// attempts is how often a step of the function may be tried.
-func (n *Node) attempts(fn uuid.UUID) int {
-	if found, ok := n.bus.Registry().Catalog().Function(fn); ok {
+// attempts is how often a step of the run may be tried.
+func (n *Node) attempts(run *state.Run) int {
+	if run.Endpoint != nil {
+		return run.Endpoint.Attempts // its function need not be registered
+	}
+	if found, ok := n.bus.Registry().Catalog().Function(run.FunctionID); ok {
 		return found.Retries() + 1
 	}
 	return function.DefaultRetries + 1

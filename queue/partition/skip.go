@@ -28,7 +28,7 @@ func (t *tx) skip(s *state.Start, fn *function.Function, reason state.SkipReason
 	t.do(&state.RunSkipped{
 		RunID: s.RunID, FunctionID: fn.ID, FunctionVersion: fn.Version, Slug: fn.Slug,
 		EventIDs: s.EventIDs, Trigger: s.Trigger, Cron: s.Cron,
-		Reason: reason, Existing: existing, BatchID: s.BatchID,
+		Reason: reason, Existing: existing, BatchID: s.BatchID, Original: s.Original,
 	})
 	t.o.log.Debug("run skipped", "run_id", s.RunID, "function_id", fn.Slug, "reason", reason.String())
 	t.refuse(s.Correlations, "invoked function is skipped: "+reason.String())
