@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"jetstep/bus"
+	redisengine "jetstep/compat/redis/engine"
+	"jetstep/executor"
+	"jetstep/function"
+	"jetstep/jcs"
+	"jetstep/state"
+	"jetstep/tests/harness"
+)
+
+var (
+	redisOnce   sync.Once
+	redisServer *harness.Redis
+	redisErr    error
+	redisNext   atomic.Int64
+)
+
+// TestMain ends the Redis that tests have started.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if redisServer != nil {
+		_ = redisServer.Close()
+	}
+	os.Exit(code)
+}
+
+// openRedis gives an empty database of a server that all tests share.
+func openRedis(t testing.TB) *redis.Client {
+	t.Helper()
+	redisOnce.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		redisServer, redisErr = harness.StartRedis(ctx)
+	})
+	require.NoError(t, redisErr)
+	options, err := redis.ParseURL(redisServer.URL(int(redisNext.Add(1))))
+	require.NoError(t, err)
+	client := redis.NewClient(options)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// onRedis is an engine on a Redis, with as much of a server around it as the tests
+// need: what is sent is matched, and starts functions by their triggers.
+type onRedis struct {
+	*redisengine.Node
+	t         testing.TB
+	bus       *bus.Bus
+	exec      *executor.Executor
+	functions map[uuid.UUID]*function.Function
+	rec       *recorder
+}
+
+func startOnRedis(t testing.TB, client *redis.Client, b *bus.Bus, s executor.SDK, functions ...function.Function) *onRedis {
+	t.Helper()
+	e := &onRedis{t: t, bus: b, functions: map[uuid.UUID]*function.Function{}, rec: newRecorder()}
+	for _, fn := range functions {
+		fn.ID, fn.Version = function.FunctionID(fn.Slug, fn.Slug), 1
+		if len(fn.Steps) == 0 {
+			fn.Steps = []function.Step{{ID: "step", Name: "step", URI: fn.Slug}}
+		}
+		e.functions[fn.ID] = &fn
+	}
+	e.Node = redisengine.Open(redisengine.Config{
+		Redis: client, Functions: e, World: e, Account: function.AccountID, Environment: function.EnvironmentID,
+		Teller: e, Log: slog.New(slog.DiscardHandler),
+	})
+	e.exec = executor.New(executor.Config{Queue: e, Store: e, SDK: s, Functions: e, RetryInterval: 10 * time.Millisecond})
+	e.exec.Start(context.Background())
+	t.Cleanup(e.stop)
+	return e
+}
+
+func (e *onRedis) stop() {
+	e.StopLeasing()
+	require.NoError(e.t, e.exec.Wait(context.Background()))
+	e.Close()
+}
+
+func (e *onRedis) Attempts(fn uuid.UUID) int           { return e.functions[fn].Retries() + 1 }
+func (e *onRedis) App(uuid.UUID) uuid.UUID             { return function.AppID("app") }
+func (e *onRedis) Limits(uuid.UUID) redisengine.Limits { return redisengine.Limits{} }
+func (e *onRedis) Sync(context.Context) error          { return nil }
+func (e *onRedis) Ended(run *state.Run, f *state.Finish) {
+	e.rec.RunFinished(run.ID, f.Status, f.Output, time.Now())
+}
+func (e *onRedis) Executable(fn uuid.UUID) (*function.Function, uuid.UUID, bool) {
+	found, ok := e.functions[fn]
+	return found, function.AppID("app"), ok
+}
+
+// Tell implements redisengine.Teller: each record is stored by itself.
+func (e *onRedis) Tell(ctx context.Context, r *state.Record) {
+	if e.bus == nil {
+		return
+	}
+	var payload state.Encoder
+	payload.Add(r)
+	if err := e.bus.PublishTold(context.WithoutCancel(ctx), ulid.Make().String(), payload.Bytes()); err != nil {
+		e.t.Error(err)
+	}
+}
+
+// Publish implements redisengine.World.
+func (e *onRedis) Publish(ctx context.Context, events []state.Outgoing) error {
+	for _, out := range events {
+		if err := e.deliver(ctx, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *onRedis) send(name, data string) {
+	e.t.Helper()
+	require.NoError(e.t, e.deliver(context.Background(), state.Outgoing{Name: name, Data: json.RawMessage(data)}))
+}
+
+// deliver does with an event what a server does.
+func (e *onRedis) deliver(ctx context.Context, out state.Outgoing) error {
+	id, err := ulid.ParseStrict(out.ID)
+	if err != nil || out.Name != "inngest/function.invoked" {
+		id = ulid.Make()
+	}
+	whole, err := jcs.Encode(map[string]any{
+		"id": cmp.Or(out.ID, id.String()), "name": out.Name, "data": out.Data, "ts": time.Now().UnixMilli(), "user": struct{}{},
+	})
+	if err == nil {
+		whole, err = jcs.Canonicalize(whole)
+	}
+	if err != nil {
+		return err
+	}
+	var target struct {
+		Inngest struct {
+			Function string `json:"fn_id"`
+		} `json:"_inngest"`
+	}
+	_ = json.Unmarshal(out.Data, &target)
+	for _, fn := range e.functions {
+		triggered := out.Name == fn.Triggers[0].Event || out.Name == "inngest/function.invoked" && target.Inngest.Function == fn.Slug
+		if !triggered {
+			continue
+		}
+		_, _, err := e.Start(ctx, &redisengine.Start{
+			FunctionID: fn.ID, FunctionVersion: fn.Version, Slug: fn.Slug, AppID: function.AppID("app"), Source: cmp.Or(out.ID, id.String()),
+			Events: []json.RawMessage{whole}, EventIDs: []ulid.ULID{id},
+		})
+		if err != nil {
+			return fmt.Errorf("start %s: %w", fn.Slug, err)
+		}
+	}
+	return e.Match(ctx, &redisengine.Event{ID: id, Name: out.Name, JSON: whole})
+}
+
+func (e *onRedis) await(n int) {
+	e.t.Helper()
+	require.Eventually(e.t, func() bool { return e.rec.count() >= n }, time.Minute, 5*time.Millisecond,
+		"%d of %d runs finished", e.rec.count(), n)
+}
