@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,17 +19,31 @@ import (
 // a kill of the server, not of the machine.
 type Redis struct {
 	*Process
-	dir  string
-	port int
+	binary string
+	dir    string
+	port   int
+	more   []string // arguments
 }
 
-// StartRedis makes a new, empty server.
-func StartRedis(ctx context.Context) (*Redis, error) {
+// StartRedis makes a new, empty server; more are arguments beside its own.
+func StartRedis(ctx context.Context, more ...string) (*Redis, error) {
+	return StartRedisServer(ctx, "", more...)
+}
+
+// StartRedisServer is StartRedis with a program of [RedisServers]; "" is the first.
+func StartRedisServer(ctx context.Context, binary string, more ...string) (*Redis, error) {
+	if binary == "" {
+		servers := RedisServers()
+		if len(servers) == 0 {
+			return nil, errors.New("redis-server is missing: run scripts/install-test-tools.sh")
+		}
+		binary = servers[0]
+	}
 	dir, err := os.MkdirTemp("", "jetstep-redis-")
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{dir: dir}
+	r := &Redis{binary: binary, dir: dir, more: more}
 	if r.port, err = FreePort(); err == nil {
 		err = r.Restart(ctx)
 	}
@@ -41,17 +54,13 @@ func StartRedis(ctx context.Context) (*Redis, error) {
 }
 
 // Restart starts the server again after it has ended, on the same port and data.
-func (r *Redis) Restart(ctx context.Context) error {
-	server, err := redisBinary()
-	if err != nil {
-		return err
+func (r *Redis) Restart(ctx context.Context) (err error) {
+	args := []string{
+		"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--databases", "64",
+		"--save", "", "--appendonly", "yes", "--appendfsync", "no",
 	}
 	r.Process, err = Start(Command{
-		Name: "redis", Path: server, Dir: r.dir, Env: Environment(r.dir),
-		Args: []string{
-			"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--databases", "64",
-			"--save", "", "--appendonly", "yes", "--appendfsync", "no",
-		},
+		Name: "redis", Path: r.binary, Dir: r.dir, Env: Environment(r.dir), Args: append(args, r.more...),
 	})
 	if err != nil {
 		return err
@@ -110,13 +119,4 @@ func (r *Redis) Close() error {
 		err = errors.Join(err, r.Kill())
 	}
 	return errors.Join(err, os.RemoveAll(r.dir))
-}
-
-func redisBinary() (string, error) {
-	for _, name := range []string{"redis-server", "valkey-server"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", errors.New("redis-server is missing: run scripts/install-test-tools.sh")
 }

@@ -51,6 +51,6 @@ func TestRedisThatCannotStart(t *testing.T) {
 	first, err := StartRedis(ctx)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, first.Close()) }()
-	second := &Redis{dir: t.TempDir(), port: first.port}
+	second := &Redis{binary: first.binary, dir: t.TempDir(), port: first.port}
 	require.ErrorContains(t, second.Restart(ctx), "has ended")
 }
