@@ -215,7 +215,7 @@ func (n *Node) resume(ctx context.Context, p *format.Pause, memo json.RawMessage
 	case runs.SavedGone:
 		return n.runs.DeletePause(ctx, p)
 	}
-	n.tellEnded(ctx, p, memo, by)
+	n.tellEnded(ctx, m, p, memo, by)
 	follows := !pending || m.RequestVersion < 2 || p.CoalesceKey == "" || p.ParallelMode == format.ModeRace
 	if follows && m.ForcePlan && m.RequestVersion >= 2 {
 		no := false

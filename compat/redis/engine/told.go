@@ -257,11 +257,12 @@ type cause struct {
 
 // tellEnded tells how a wait ended. What follows from it is done later, again if
 // need be, and so is this.
-func (n *Node) tellEnded(ctx context.Context, p *format.Pause, memo []byte, by cause) {
+func (n *Node) tellEnded(ctx context.Context, m *format.Metadata, p *format.Pause, memo []byte, by cause) {
 	wait, _ := WaitOf(p)
 	n.tell(ctx, time.Now(),
 		&state.StepEnded{
 			RunID: p.Run.RunID, FunctionID: p.Run.FunctionID, Step: p.DataKey, Kind: wait.Kind, EventID: by.event, ChildRunID: by.child,
+			About: state.About{EventID: m.ID.EventID, Idempotency: m.ID.Key},
 		},
 		&state.RunChanged{RunID: p.Run.RunID, Steps: []state.Step{{ID: p.DataKey, Memo: memo}}},
 	)
@@ -273,6 +274,7 @@ func endOf(s *stored, f *state.Finish, by string) *state.RunFinished {
 	op := &state.RunFinished{
 		RunID: run.ID, Status: f.Status, Output: f.Output, FunctionID: run.FunctionID, QueuedAt: run.QueuedAt, StartedAt: run.StartedAt,
 		EventIDs: run.EventIDs, Cron: run.Cron, HasAI: run.HasAI, Original: run.Original, CancelledBy: causeOf(by),
+		Idempotency: run.Idempotency,
 	}
 	if batch := s.Metadata.ID.BatchID; batch != nil {
 		op.BatchID = *batch
