@@ -19,6 +19,10 @@ type Difference struct{ Field, Here, There string }
 // an invoke sent, limits that are looked up anew, the names of defers.
 func Compare(here, there *Item) []Difference {
 	a, b := fieldsOf(here), fieldsOf(there)
+	if here.Debounce != nil && there.Debounce != nil && (here.Debounce.Text == nil || there.Debounce.Text == nil) {
+		delete(a, "key")
+		delete(b, "key")
+	}
 	names := maps.Clone(a)
 	maps.Copy(names, b)
 	var all []Difference
@@ -155,11 +159,11 @@ func (f fields) jobs(r *Run) {
 
 func (f fields) waits(r *Run) {
 	for i, w := range r.State.Waits {
-		expression := ""
+		var more Wait
 		if i < len(r.Waits) {
-			expression = r.Waits[i].If
+			more = r.Waits[i]
 		}
-		f.text("wait "+w.Step, fmt.Sprintf("%d for %q if %q, group %q race %t", w.Kind, w.Name, expression, w.Group, w.Race))
+		f.text("wait "+w.Step, fmt.Sprintf("%d for %q if %q, group %q race %t displaced %t", w.Kind, w.Name, more.If, w.Group, w.Race, more.Displaced))
 	}
 	var cancels []string
 	for i, event := range r.State.Cancels {

@@ -106,6 +106,9 @@ type Wait struct {
 	Ignored ulid.ULID
 	// CreatedAt is since when events count, in milliseconds; 0 is not known.
 	CreatedAt int64
+	// Displaced tells that the signal is another run's by now: the wait can only
+	// time out.
+	Displaced bool
 }
 
 // Key is the value of the key of a step limit.

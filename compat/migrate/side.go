@@ -9,7 +9,7 @@ type Source interface {
 	// Busy tells why the storage must not be copied now, "" if it may be: a
 	// process works on it.
 	Busy(ctx context.Context) (string, error)
-	// Estimate is about how many items Each will give.
+	// Estimate is about how many things Each will read; pages say how many they read.
 	Estimate(ctx context.Context) (int64, error)
 	// Each gives all items, page by page, beginning after the position, which is
 	// that of a page given before by a reader of the same storage; "" is the
@@ -33,6 +33,7 @@ type Position string
 type Page struct {
 	Items []Item
 	After Position
+	Read  int64 // of what Estimate counts
 }
 
 // Target is a side that is written. It can be read, to be compared.

@@ -50,7 +50,14 @@ func (b *Batch) SaveDefer(ref Ref, d Defer) { b.add(deferOperation(ref, d)) }
 
 // SavePause is Store.SavePause without taking a signal from others; it answers -2
 // for one that another run waits for, -1 for a pause that was there before.
-func (b *Batch) SavePause(p *format.Pause) { b.add(pauseOperation(p, b.now, false)) }
+// displaced is a pause whose signal another run has taken: it is saved without.
+func (b *Batch) SavePause(p *format.Pause, displaced bool) {
+	o, err := pauseOperation(p, b.now, false)
+	if displaced && err == nil {
+		o.args[argSignal] = ""
+	}
+	b.add(o, err)
+}
 
 // Exec does the operations and gives their answers in order.
 func (b *Batch) Exec(ctx context.Context) ([]int, error) {

@@ -43,6 +43,9 @@ func (s *Store) SavePause(ctx context.Context, p *format.Pause, now time.Time, r
 	return nil
 }
 
+// argSignal is where the arguments of a pause's operation have its signal.
+const argSignal = 6
+
 func pauseOperation(p *format.Pause, now time.Time, replace bool) (o operation, err error) {
 	text, err := format.Encode(p)
 	if err != nil {
