@@ -38,7 +38,7 @@ const slug = "suite"
 type site struct {
 	*engine.Node
 	t      *testing.T
-	client *redis.Client
+	client redis.UniversalClient
 	limits engine.Limits
 
 	mu    sync.Mutex
@@ -48,7 +48,7 @@ type site struct {
 
 func open(t *testing.T) *site { return openOn(t, redistest.Open(t), engine.Limits{}) }
 
-func openOn(t *testing.T, client *redis.Client, limits engine.Limits) *site {
+func openOn(t *testing.T, client redis.UniversalClient, limits engine.Limits) *site {
 	s := &site{t: t, client: client, limits: limits, ended: map[ulid.ULID]*state.Finish{}}
 	s.Node = engine.Open(engine.Config{
 		Redis: client, Functions: s, World: s, Account: account, Environment: environment,

@@ -52,7 +52,7 @@ func (n *Node) stored(ctx context.Context, id ulid.ULID) (*stored, error) {
 	s := &stored{Run: kept, items: items}
 	s.run, damaged, err = RunOf(kept, items, n.Functions.Attempts)
 	if err != nil {
-		return nil, fmt.Errorf("load run %s: %w", id, err)
+		return nil, fmt.Errorf("load run %s: %w", id, &jobs.Defect{Why: jobs.RunUnreadable, Err: err})
 	}
 	if damaged != nil {
 		// Each is set aside when it is due; the run may have others.

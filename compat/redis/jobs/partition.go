@@ -80,18 +80,9 @@ func (q *Queue) Due(ctx context.Context, now time.Time, limit int64) ([]format.P
 // there is one now.
 func (q *Queue) restorePartition(ctx context.Context, name string) (bool, error) {
 	p := readPartition(name, "")
-	first, err := q.redis.ZRange(ctx, format.ReadyKey(name), 0, 0).Result()
-	if err != nil && !IsWrongType(err) {
-		return false, fmt.Errorf("restore partition %s: %w", name, err)
-	}
-	if len(first) > 0 {
-		entries, _, err := q.read(ctx, first)
-		if err != nil {
-			return false, err
-		}
-		if entries[0] != nil {
-			p.AccountID = entries[0].Item.Data.Identifier.AccountID
-		}
+	var err error
+	if p.AccountID, err = q.accountOf(ctx, name); err != nil {
+		return false, err
 	}
 	fresh, err := freshen(&p)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"jetstep/compat/redis/format"
 )
 
-// What no clock of a server that works can have written, counted from now on:
-// leases last seconds, and are renewed.
+// FarFuture is how long no lease lasts that a server with a clock has taken: they
+// last seconds, and are renewed.
 const FarFuture = 10 * time.Minute
 
 // farScore is later than any job is due, in milliseconds: the year 2248. Infinite
@@ -45,9 +45,22 @@ func (q *Queue) Sweep(ctx context.Context, now time.Time) (int, error) {
 			return total, failed
 		}
 		if cursor = next; cursor == 0 {
-			return total, failed
+			n, err := q.sweepCapacity(ctx, now)
+			return total + n, errors.Join(failed, err)
 		}
 	}
+}
+
+// sweepCapacity gives back what leases of the far future hold.
+func (q *Queue) sweepCapacity(ctx context.Context, now time.Time) (int, error) {
+	leases, err := q.FarCapacity(ctx, now)
+	for i, l := range leases {
+		if err := q.EndCapacity(ctx, l); err != nil {
+			return i, err
+		}
+		q.Observer.putRight("capacity")
+	}
+	return len(leases), err
 }
 
 // look is what is asked of a partition.
@@ -129,7 +142,7 @@ func (q *Queue) rescore(ctx context.Context, partition, id string) (bool, error)
 	e, err := entryOf(id, text)
 	if err != nil {
 		_, removeErr := q.remove(ctx, id, text, partition, err)
-		return false, errors.Join(removeErr)
+		return false, removeErr
 	}
 	if e.Item.At >= farScore {
 		return false, nil
@@ -144,6 +157,11 @@ const pointerSlack = 120
 
 // pointBack makes a pointer lead to a partition that has items, when it should.
 func (q *Queue) pointBack(ctx context.Context, name, text string, now time.Time) (bool, error) {
+	return q.pointing(ctx, name, text, now, true)
+}
+
+// pointing tells whether a pointer is wrong, and makes it right if it is to.
+func (q *Queue) pointing(ctx context.Context, name, text string, now time.Time, apply bool) (bool, error) {
 	p := readPartition(name, text)
 	fresh, err := freshen(&p)
 	if err != nil {
@@ -152,7 +170,7 @@ func (q *Queue) pointBack(ctx context.Context, name, text string, now time.Time)
 	keys, account := pointerKeys(p.AccountID)
 	keys = append(keys, format.ReadyKey(name), format.ScavengerKey(name), format.MigrateLockKey(functionOf(&p)))
 	code, err := scriptPointBack.Run(ctx, q.redis, keys, name, account, fresh, now.UnixMilli(), pointerSlack,
-		now.Add(time.Hour).UnixMilli()).Int()
+		now.Add(time.Hour).UnixMilli(), apply).Int()
 	if err != nil {
 		return false, fmt.Errorf("sweep partition %s: %w", name, err)
 	}

@@ -82,7 +82,7 @@ type Key struct {
 }
 
 // Dump is all that a database holds.
-func Dump(t *testing.T, client *redis.Client) map[string]Key {
+func Dump(t *testing.T, client redis.UniversalClient) map[string]Key {
 	t.Helper()
 	names, err := client.Keys(t.Context(), "*").Result()
 	require.NoError(t, err)
@@ -93,7 +93,7 @@ func Dump(t *testing.T, client *redis.Client) map[string]Key {
 	return dump
 }
 
-func read(t *testing.T, client *redis.Client, name string) Key {
+func read(t *testing.T, client redis.UniversalClient, name string) Key {
 	t.Helper()
 	ctx := t.Context()
 	typ, err := client.Type(ctx, name).Result()
@@ -145,7 +145,7 @@ type CapturedKey struct {
 }
 
 // Load puts captured keys into a database, as they were.
-func Load(t *testing.T, client *redis.Client, keys []CapturedKey) {
+func Load(t *testing.T, client redis.UniversalClient, keys []CapturedKey) {
 	t.Helper()
 	ctx := t.Context()
 	for _, k := range keys {

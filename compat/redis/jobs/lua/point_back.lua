@@ -2,7 +2,7 @@
 -- too late for the first of them. KEYS: as pointers.lua, ready, scavenger, the
 -- function's migration lock. ARGV: partition, account or '', fresh partition, now
 -- in ms, seconds by which a pointer may be late, the latest ms to which a visit
--- may be put off. 1 put right, 0 nothing was wrong.
+-- may be put off, 1 to put it right. 1 it is, or was, wrong, 0 nothing is.
 local READY, SCAVENGER, LOCK = KEYS[6], KEYS[7], KEYS[8]
 local partition = ARGV[1]
 local first = earliest(READY)
@@ -21,15 +21,19 @@ local value = readPartition(partition, ARGV[3])
 if not value then
   return 0
 end
-local right = 0
+local wrong = 0
 if type(value.forceAtMS) == 'number' and value.forceAtMS > tonumber(ARGV[6]) then
-  value.forceAtMS = 0
-  writePartition(partition, value)
-  right = 1
+  wrong = 1
+  if ARGV[7] == '1' then
+    value.forceAtMS = 0
+    writePartition(partition, value)
+  end
 end
 local at = redis.call('ZSCORE', POINTERS, partition)
 if not at or tonumber(at) > seconds + tonumber(ARGV[5]) then
-  point(partition, ARGV[2], seconds)
-  right = 1
+  wrong = 1
+  if ARGV[7] == '1' then
+    point(partition, ARGV[2], seconds)
+  end
 end
-return right
+return wrong
