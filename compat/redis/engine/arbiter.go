@@ -22,6 +22,9 @@ type Arbiter interface {
 	May(ctx context.Context, item *format.Item) bool
 	// Over says that an item is executed no more, or not wanted.
 	Over(item string)
+	// Drops tells that jobs of the system of a kind are dropped: they are somebody
+	// else's.
+	Drops(kind string) bool
 }
 
 // arbitratedVisit is after what time a function whose calls wait for others is
@@ -35,6 +38,14 @@ func (n *Node) Visit(function uuid.UUID) { n.visitAt(function.String(), time.Now
 func (n *Node) arbitrated(e *jobs.Entry) bool {
 	kind, _ := kindOf(e.Item.Data.Kind)
 	return n.Arbiter != nil && queue.LaneOf(kind) == queue.LaneCall
+}
+
+// doSystem does a job of the system, unless it is somebody else's.
+func (n *Node) doSystem(ctx context.Context, system System, item *format.Item) error {
+	if n.Arbiter != nil && n.Arbiter.Drops(item.Data.Kind) {
+		return nil
+	}
+	return system.Do(ctx, item)
 }
 
 // waitsElsewhere tells that an item has to wait for what is executed elsewhere.

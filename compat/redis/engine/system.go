@@ -155,7 +155,7 @@ func (n *Node) do(system System, e *jobs.Entry, token uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), attendWithin)
 	defer cancel()
 	item := e.Item
-	failed := system.Do(ctx, &item)
+	failed := n.doSystem(ctx, system, &item)
 	if failed != nil {
 		n.Log.Warn("a job of the queue failed", "kind", item.Data.Kind, "item", item.ID, "function_id", item.FunctionID,
 			"attempt", item.Data.Attempt, "error", failed)

@@ -1,0 +1,205 @@
+package drain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+	"github.com/redis/go-redis/v9"
+
+	"jetstep/compat/redis/format"
+	"jetstep/function"
+)
+
+// Past is what runs of the Redis exclude: starts with the same key, and other runs
+// of their singletons. It is in memory, so that whoever starts runs can ask at any
+// moment, and takes about 50 bytes for each key that was used within a day. It is
+// safe for concurrent use.
+type Past struct {
+	redis   redis.UniversalClient
+	account uuid.UUID
+
+	mu         sync.RWMutex
+	keys       map[string]ulid.ULID // by idempotency key
+	until      time.Time            // keys count no more then
+	singletons map[string]ulid.ULID // by key
+}
+
+// NewPast knows nothing before Load.
+func NewPast(client redis.UniversalClient, account uuid.UUID) *Past {
+	return &Past{redis: client, account: account, keys: map[string]ulid.ULID{}, singletons: map[string]ulid.ULID{}}
+}
+
+// Claimed tells whether a start's key has a run in the Redis, or had one within a
+// day, and which; zero when that is not known.
+func (p *Past) Claimed(_ uuid.UUID, idempotency string) (run ulid.ULID, taken bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	run, taken = p.keys[idempotency]
+	return run, taken
+}
+
+// Singleton is the run that holds a function's singleton for the text of its key,
+// "" without one.
+func (p *Past) Singleton(fn uuid.UUID, text string) (run ulid.ULID, held bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if len(p.singletons) == 0 {
+		return run, false
+	}
+	if text == "" {
+		if run, held = p.singletons[fn.String()]; held {
+			return run, held
+		}
+	}
+	run, held = p.singletons[fn.String()+"-"+function.Hash(text)]
+	return run, held
+}
+
+// Ended says that a run holds nothing any more.
+func (p *Past) Ended(run ulid.ULID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, holder := range p.singletons {
+		if holder == run {
+			delete(p.singletons, key)
+		}
+	}
+}
+
+// prefixes of the keys that are read. What follows is the key.
+const (
+	singletonPrefix = "{queue}:singleton:"
+	finalizeSuffix  = ":finalize"
+)
+
+// Load reads everything from the Redis.
+func (p *Past) Load(ctx context.Context) error {
+	prefix := format.ClaimKey(p.account, "")
+	keys := map[string]ulid.ULID{}
+	err := p.each(ctx, prefix+"*", func(name, text string) {
+		if strings.HasSuffix(name, finalizeSuffix) {
+			return
+		}
+		// What cannot be read is taken, too.
+		claim, _ := format.DecodeClaim(name, text)
+		keys[strings.TrimPrefix(name, prefix)] = claim.RunID
+	})
+	if err != nil {
+		return fmt.Errorf("read the keys of starts: %w", err)
+	}
+	p.mu.Lock()
+	p.keys, p.until = keys, time.Now().Add(format.ClaimTTL*time.Second)
+	p.mu.Unlock()
+	return p.LoadSingletons(ctx)
+}
+
+// LoadSingletons reads again who holds singletons, and forgets keys of starts
+// that count no more.
+func (p *Past) LoadSingletons(ctx context.Context) error {
+	found := map[string]ulid.ULID{}
+	err := p.each(ctx, singletonPrefix+"*", func(name, text string) {
+		if run, err := format.ParseULID(text); err == nil {
+			found[strings.TrimPrefix(name, singletonPrefix)] = run
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read the holders of singletons: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.singletons = found
+	if time.Now().After(p.until) {
+		p.keys = map[string]ulid.ULID{}
+	}
+	return nil
+}
+
+// Refresh asks again about the singletons that are known to be held.
+func (p *Past) Refresh(ctx context.Context) error {
+	p.mu.RLock()
+	held := make(map[string]ulid.ULID, len(p.singletons))
+	for key, run := range p.singletons {
+		held[key] = run
+	}
+	p.mu.RUnlock()
+	for key, run := range held {
+		text, err := p.redis.Get(ctx, format.SingletonKey(key)).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return fmt.Errorf("read the holder of singleton %s: %w", key, err)
+		}
+		holder, _ := format.ParseULID(text)
+		if holder == run {
+			continue
+		}
+		p.mu.Lock()
+		switch {
+		case p.singletons[key] != run:
+		case holder.IsZero():
+			delete(p.singletons, key)
+		default:
+			p.singletons[key] = holder
+		}
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// scanned is how many keys are looked at, and read, at once.
+const scanned = 1000
+
+// each reads all strings whose names match the pattern.
+func (p *Past) each(ctx context.Context, pattern string, fn func(name, text string)) error {
+	return eachName(ctx, p.redis, pattern, func(ctx context.Context, client redis.Cmdable, names []string) error {
+		texts := make([]*redis.StringCmd, len(names))
+		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for i, name := range names {
+				texts[i] = pipe.Get(ctx, name)
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+		for i, name := range names {
+			if text, err := texts[i].Result(); err == nil {
+				fn(name, text)
+			}
+		}
+		return nil
+	})
+}
+
+// eachName calls fn with the names of keys that match the pattern, some at a time,
+// and never twice at once. A name may come twice.
+func eachName(ctx context.Context, client redis.UniversalClient, pattern string, fn func(context.Context, redis.Cmdable, []string) error) error {
+	var one sync.Mutex
+	scan := func(ctx context.Context, master *redis.Client) error {
+		for cursor := uint64(0); ; {
+			names, next, err := master.Scan(ctx, cursor, pattern, scanned).Result()
+			if err != nil {
+				return fmt.Errorf("scan %s: %w", pattern, err)
+			}
+			if len(names) > 0 {
+				one.Lock()
+				err = fn(ctx, master, names)
+				one.Unlock()
+			}
+			if cursor = next; err != nil || cursor == 0 {
+				return err
+			}
+		}
+	}
+	switch c := client.(type) {
+	case *redis.ClusterClient:
+		return c.ForEachMaster(ctx, scan)
+	case *redis.Client:
+		return scan(ctx, c)
+	}
+	return fmt.Errorf("scan %s: %w", pattern, errors.ErrUnsupported)
+}
