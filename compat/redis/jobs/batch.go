@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"jetstep/compat/redis/format"
 )
 
@@ -17,13 +15,6 @@ type Batch struct {
 	now        time.Time
 	operations []operation
 	err        error // of making them
-}
-
-// operation is a script with its arguments.
-type operation struct {
-	script *redis.Script
-	keys   []string
-	args   []any
 }
 
 // Batch is an empty batch.
@@ -73,25 +64,7 @@ func (b *Batch) Exec(ctx context.Context) ([]int, error) {
 	if b.err != nil || len(b.operations) == 0 {
 		return nil, b.err
 	}
-	commands := make([]*redis.Cmd, len(b.operations))
-	// With its text each: within a transaction a script that is not known would
-	// leave out one operation of many.
-	_, err := b.queue.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
-		for i, o := range b.operations {
-			commands[i] = o.script.Eval(ctx, p, o.keys, o.args...)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	codes := make([]int, len(commands))
-	for i, command := range commands {
-		if codes[i], err = command.Int(); err != nil {
-			return nil, err
-		}
-	}
-	return codes, nil
+	return exec(ctx, b.queue.redis, b.operations)
 }
 
 // enqueueOperation enqueues an item; alone, only if its run has no other.

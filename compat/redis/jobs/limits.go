@@ -27,6 +27,10 @@ type Capacity struct {
 	account uuid.UUID
 	lease   ulid.ULID
 	request ulid.ULID
+	// asked is what stands in Redis under request, as far as is known; text is how
+	// it is written there.
+	asked *format.Request
+	text  string
 }
 
 // Refused says which constraint of the request has nothing left.
@@ -89,6 +93,7 @@ func (q *Queue) Acquire(ctx context.Context, a *Asked, now time.Time) (*Capacity
 	if reply[0] > 0 {
 		return nil, &Refused{Constraint: a.Request.Constraints[reply[0]-1], Again: reply[1]}, nil
 	}
+	c.asked, c.text = &a.Request, text
 	return c, nil, nil
 }
 
@@ -169,10 +174,12 @@ func (q *Queue) request(ctx context.Context, c *Capacity) (*format.Request, stri
 // ReleaseCapacity gives capacity back; what is given back when runs end stays
 // taken, unless it is forced. Giving back twice is harmless.
 func (q *Queue) ReleaseCapacity(ctx context.Context, c *Capacity, force bool) error {
-	for {
-		request, text, err := q.request(ctx, c)
-		if err != nil {
-			return err
+	for request, text := c.asked, c.text; ; request = nil {
+		var err error
+		if request == nil {
+			if request, text, err = q.request(ctx, c); err != nil {
+				return err
+			}
 		}
 		left := ""
 		if request.Active > 1 {

@@ -13,7 +13,11 @@ local function pairsTo(put)
     at = at + 2
   end
 end
-pairsTo(function(field, value) redis.call('HSET', KEYS[2], field, value) end)
+local fields = tonumber(ARGV[2])
+if fields > 0 then
+  redis.call('HSET', KEYS[2], unpack(ARGV, 3, 2 + 2 * fields))
+end
+at = 2 + 2 * fields
 pairsTo(function(step, output)
   redis.call('HSET', KEYS[3], step, output)
   redis.call('RPUSH', KEYS[4], step)
