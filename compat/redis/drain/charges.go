@@ -64,9 +64,9 @@ type charge struct {
 	granted   bool // and not begun yet
 }
 
-// part is what a partition was told last. mu keeps its reports in order.
+// part is what a partition was told last.
 type part struct {
-	mu    sync.Mutex
+	turn  chan struct{} // has room for the one report that is under way
 	n     uint64
 	dirty bool // it has not been told the latest
 }
@@ -89,7 +89,7 @@ func (c *Charges) Waits(item *format.Item) (waits, all bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if have := c.jobs[item.ID]; have != nil {
-		if waits = !have.granted && !have.Running; waits {
+		if waits = !have.granted && !have.Running && have.partition != nowhere; waits {
 			have.since = time.Now()
 		}
 		return waits, false
@@ -117,7 +117,7 @@ func (c *Charges) May(ctx context.Context, item *format.Item) bool {
 	p := have.partition
 	if !have.Running && !have.granted && p != nowhere {
 		c.mu.Unlock()
-		c.report(ctx, p)
+		c.report(ctx, p, item.ID)
 		c.mu.Lock()
 	}
 	defer c.mu.Unlock()
@@ -178,7 +178,7 @@ func (c *Charges) note(partition int) {
 	if p == nil {
 		// Numbers go on from those of an earlier part, of which a report may
 		// still be under way.
-		p = &part{n: uint64(time.Now().UnixNano())}
+		p = &part{turn: make(chan struct{}, 1), n: uint64(time.Now().UnixNano())}
 		c.parts[partition] = p
 	}
 	p.dirty = true
@@ -225,7 +225,7 @@ func (c *Charges) Run(ctx context.Context) {
 		}
 		var told sync.WaitGroup
 		for _, p := range c.toTell(all) {
-			told.Go(func() { c.report(ctx, p) })
+			told.Go(func() { c.report(ctx, p, "") })
 		}
 		told.Wait()
 	}
@@ -248,7 +248,7 @@ func (c *Charges) toTell(all bool) []int {
 // changed.
 func (c *Charges) tidy(now time.Time) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	free := map[uuid.UUID]struct{}{}
 	for _, have := range c.jobs {
 		switch waited := now.Sub(have.since); {
 		case have.Running:
@@ -260,25 +260,37 @@ func (c *Charges) tidy(now time.Time) {
 			c.note(have.partition)
 			have.partition = p
 			c.note(p)
+			if p == nowhere && !have.Running {
+				free[have.FunctionID] = struct{}{}
+			}
 		}
+	}
+	c.mu.Unlock()
+	for fn := range free {
+		c.visit(fn)
 	}
 }
 
-// report tells a partition everything, and takes what it grants.
-func (c *Charges) report(ctx context.Context, id int) {
+// report tells a partition everything, and takes what it grants. asking is the job
+// that its caller asks for, "" for none.
+func (c *Charges) report(ctx context.Context, id int, asking string) {
 	c.mu.Lock()
 	p := c.parts[id]
 	c.mu.Unlock()
 	if p == nil {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return
+	}
 	r := c.reportOf(id, p)
 	began := time.Now()
-	asking, cancel := context.WithTimeout(ctx, reportWithin)
+	within, cancel := context.WithTimeout(ctx, reportWithin)
 	defer cancel()
-	granted, err := c.owners.ReportForeign(asking, id, r)
+	granted, err := c.owners.ReportForeign(within, id, r)
 	if err == nil && time.Since(began) > reportWithin {
 		err = context.DeadlineExceeded
 	}
@@ -289,7 +301,10 @@ func (c *Charges) report(ctx context.Context, id int) {
 		c.mu.Unlock()
 		return
 	}
-	c.take(id, p, len(r.Jobs) == 0, granted)
+	c.take(id, p, granted, asking)
+	if len(r.Jobs) == 0 {
+		c.leave(id, p)
+	}
 }
 
 func (c *Charges) reportOf(id int, p *part) *queue.ForeignReport {
@@ -309,9 +324,18 @@ func (c *Charges) reportOf(id int, p *part) *queue.ForeignReport {
 	return r
 }
 
-// take notes what was granted. A partition that was told of nothing needs to hear
-// no more.
-func (c *Charges) take(id int, p *part, empty bool, granted []string) {
+// leave forgets a partition that was told of nothing, unless there is something
+// new.
+func (c *Charges) leave(id int, p *part) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !p.dirty && c.parts[id] == p {
+		delete(c.parts, id)
+	}
+}
+
+// take notes what was granted, and has others look for it than who asked.
+func (c *Charges) take(id int, p *part, granted []string, asking string) {
 	var visits []uuid.UUID
 	c.mu.Lock()
 	for _, item := range granted {
@@ -322,11 +346,10 @@ func (c *Charges) take(id int, p *part, empty bool, granted []string) {
 		}
 		if !have.granted && !have.Running {
 			have.granted, have.since = true, time.Now()
-			visits = append(visits, have.FunctionID)
+			if item != asking {
+				visits = append(visits, have.FunctionID)
+			}
 		}
-	}
-	if empty && !p.dirty && c.parts[id] == p {
-		delete(c.parts, id)
 	}
 	c.mu.Unlock()
 	slices.SortFunc(visits, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })

@@ -75,10 +75,8 @@ func (j *Joint) SetEmpty(empty bool) {
 func (j *Joint) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error) {
 	l := j.lines[lane]
 	defer l.come()()
-	if l.theirTurn() {
-		if lease, ok := l.next(); ok {
-			return j.note(lease, j.there), nil
-		}
+	if lease, ok := l.next(); ok {
+		return j.note(lease, j.there), nil
 	}
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()
@@ -90,10 +88,12 @@ func (j *Joint) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error)
 	case !ok && err != nil:
 		return lease, err
 	case !ok:
+		l.tookHere()
 		return j.note(lease, j.here), nil
 	case err != nil:
 		return j.note(other, j.there), nil
 	}
+	l.tookHere()
 	j.pumps.Go(func() { l.offer(j.ending, other) }) // both came at once
 	return j.note(lease, j.here), nil
 }

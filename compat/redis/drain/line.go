@@ -21,7 +21,7 @@ type line struct {
 	jobs  chan queue.Lease
 
 	mu      sync.Mutex
-	turn    bool          // the next worker takes a job from there first
+	turn    bool          // the next worker looks for a job from there first
 	waiting int           // workers that are waiting
 	came    time.Time     // when the last one came, or went with a job
 	resting bool          // nothing is there
@@ -63,22 +63,27 @@ func (l *line) rest(resting bool) {
 	l.wake()
 }
 
-// theirTurn tells whose turn it is.
-func (l *line) theirTurn() bool {
+// next is a job from there, if it is there's turn and one was taken out.
+func (l *line) next() (queue.Lease, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.turn = !l.turn
-	return l.turn
-}
-
-// next is a job that was taken out, if there is one.
-func (l *line) next() (queue.Lease, bool) {
+	if !l.turn {
+		return queue.Lease{}, false
+	}
 	select {
 	case lease := <-l.jobs:
+		l.turn = false
 		return lease, true
 	default:
 		return queue.Lease{}, false
 	}
+}
+
+// tookHere says that a job from here was taken: it is there's turn.
+func (l *line) tookHere() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn = true
 }
 
 // await takes a job until ctx ends, and calls got when it has one. The channel has
