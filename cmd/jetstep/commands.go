@@ -14,6 +14,6 @@ import (
 // what is known live of a run that has just ended is not all of it.
 func newCommands(e *engine, read *reader.Reader, events *ingest.Ingester, syncer *appsync.Syncer, log *slog.Logger) *command.Commands {
 	return command.New(command.Config{
-		Engine: e.node, Registry: e.bus.Registry(), Reader: read, Events: events, Apps: syncer, Log: log.With("caller", "command"),
+		Engine: e.path, Registry: e.bus.Registry(), Reader: read, Events: events, Apps: syncer, Log: log.With("caller", "command"),
 	})
 }

@@ -61,7 +61,7 @@ func (e endpoints) Report(ctx context.Context, run ulid.ULID, steps []json.RawMe
 
 // Result implements api.Endpoints.
 func (e endpoints) Result(ctx context.Context, id ulid.ULID) (r api.EndpointResult, err error) {
-	_, err = e.engine.node.Load(ctx, id)
+	_, err = e.engine.path.Load(ctx, id)
 	if err == nil {
 		return r, fmt.Errorf("%w: %s", api.ErrRunLive, id)
 	}

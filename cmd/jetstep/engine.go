@@ -21,7 +21,6 @@ import (
 	"jetstep/history/live"
 	"jetstep/history/projector"
 	"jetstep/history/reader"
-	"jetstep/queue/partition"
 	"jetstep/telemetry/export"
 	"jetstep/telemetry/metrics"
 )
@@ -30,8 +29,8 @@ import (
 // the steps of calls that were made again meanwhile.
 const refuseStale = "EXPERIMENTAL_ASYNC_DISPATCH_VALIDATION"
 
-// engine is what executes functions: NATS, the partitions on it, and the
-// executor that calls SDKs.
+// engine is what executes functions: NATS, where runs are kept, and the executor
+// that calls SDKs.
 type engine struct {
 	bus      *bus.Bus
 	history  *live.Overlay
@@ -41,7 +40,7 @@ type engine struct {
 	metrics  *metrics.Engine
 	changes  *runstream.Hub   // told of runs with something new
 	export   *export.Exporter // nil when traces of runs are not exported
-	node     *partition.Node
+	path     path
 	limits   *executor.Limits
 	executor *executor.Executor
 	caller   *driver.Caller
@@ -49,7 +48,7 @@ type engine struct {
 	cancel   context.CancelFunc // of the calls being made
 }
 
-// openEngine opens NATS and begins to take partitions over.
+// openEngine opens NATS and begins to take events and hand out jobs.
 func openEngine(ctx context.Context, opts config.Options, model *readModel, registry prometheus.Registerer, log *slog.Logger) (*engine, error) {
 	b, err := bus.Open(ctx, busConfig(opts, log))
 	if err != nil {
@@ -69,11 +68,11 @@ func openEngine(ctx context.Context, opts config.Options, model *readModel, regi
 		b.Close()
 		return nil, err
 	}
-	e.node = partition.NewNode(partition.Config{
-		Bus: b, Name: nodeName(), History: e.recorder, Projected: e.project.Projected, Logger: log.With("caller", "queue"),
-		Observer: e.metrics.Observer(),
-	})
-	e.history.Serve(e.node)
+	if e.path, err = e.openPath(ctx, opts, log); err != nil {
+		b.Close()
+		return nil, err
+	}
+	e.history.Serve(e.path)
 	e.caller = driver.New(driver.Config{
 		SigningKey:     opts.SigningKey,
 		FallbackKey:    opts.SigningKeyFallback,
@@ -81,15 +80,19 @@ func openEngine(ctx context.Context, opts config.Options, model *readModel, regi
 	})
 	e.realtime = realtime.New(realtime.Config{Broker: b, SigningKeys: signingKeys(opts), Logger: log.With("caller", "realtime")})
 	e.executor = executor.New(executor.Config{
-		Queue: e.node, Store: e.metrics.Store(e.node), SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
+		Queue: e.path, Store: e.metrics.Store(e.path), SDK: e.caller, Functions: b.Registry(), Limits: e.limits,
 		Logger: log.With("caller", "executor"), Workers: opts.QueueWorkers, RetryInterval: opts.RetryInterval, OnTrouble: e.history.RunWaits,
-		Runs: e.node, Patience: opts.EndpointPatience, RefuseStale: os.Getenv(refuseStale) == "true",
+		Runs: e.path, Patience: opts.EndpointPatience, RefuseStale: os.Getenv(refuseStale) == "true",
 		OnCall: e.metrics.Called,
 		Publish: func(run ulid.ULID, to driver.Publish, body json.RawMessage) error {
 			return e.realtime.PublishResponse(run, to.Channel, to.Topic, body)
 		},
 	})
-	e.node.Start(ctx)
+	if err := e.path.Start(ctx); err != nil {
+		e.path.Close()
+		b.Close()
+		return nil, err
+	}
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	e.cancel = cancel
 	e.executor.Start(calls)
@@ -105,7 +108,7 @@ func (e *engine) projection(opts config.Options, model *readModel, metrics prome
 		Retention: projector.Retention{Age: opts.HistoryRetention, Runs: opts.HistoryMaxRuns},
 	}
 	if !opts.SQLite() {
-		cfg.Owns = func(partition int) bool { return e.node.Owns(partition) }
+		cfg.Owns = func(partition int) bool { return e.path.Owns(partition) }
 	}
 	return cfg
 }
@@ -113,7 +116,7 @@ func (e *engine) projection(opts config.Options, model *readModel, metrics prome
 // finish takes no more jobs and waits for the calls being made until ctx ends;
 // those that are left are cut off, and made again after the next start.
 func (e *engine) finish(ctx context.Context) error {
-	e.node.StopLeasing()
+	e.path.StopLeasing()
 	err := e.executor.Wait(ctx)
 	if err == nil {
 		return nil
@@ -127,10 +130,10 @@ func (e *engine) finish(ctx context.Context) error {
 	return err
 }
 
-// close gives up the partitions and closes NATS.
+// close gives up what this process serves and closes NATS.
 func (e *engine) close() {
 	e.cancel()
-	e.node.Close()
+	e.path.Close()
 	e.changes.Close()
 	e.caller.Close()
 	e.bus.Close()

@@ -56,7 +56,7 @@ func TestHelpAndVersion(t *testing.T) {
 		"unknown help topic":    {[]string{"help", "nope"}, 3, "", "No help topic for 'nope'\n"},
 		"unknown flag":          {[]string{"dev", "--bogus"}, 1, "OPTIONS:", "Incorrect Usage: flag provided but not defined: -bogus\n"},
 		"unknown global flag":   {[]string{"--bogus"}, 1, "GLOBAL OPTIONS:", "Incorrect Usage: flag provided but not defined: -bogus\n"},
-		"flag of the other one": {[]string{"dev", "--redis-uri", "x"}, 1, "OPTIONS:", "Incorrect Usage: flag provided but not defined: -redis-uri\n"},
+		"flag of the other one": {[]string{"dev", "--event-key", "x"}, 1, "OPTIONS:", "Incorrect Usage: flag provided but not defined: -event-key\n"},
 		"flag without value":    {[]string{"start", "--port"}, 1, "OPTIONS:", "Incorrect Usage: flag needs an argument: --port\n"},
 		"flag of another type": {[]string{"start", "--port", "x"}, 1, "OPTIONS:",
 			"Incorrect Usage: invalid value \"x\" for flag -port: strconv.ParseInt: parsing \"x\": invalid syntax\n"},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,16 +17,16 @@ func registerMetrics(registry *prometheus.Registry, e *engine) error {
 	return errors.Join(
 		registry.Register(e.recorder.starts),
 		registry.Register(e.recorder.skipped),
-		registry.Register(metrics.Depths{Count: e.node.Depths, Slug: e.slug}),
-		registry.Register(heldJobs{waiting: e.node.Waiting, slug: e.slug}),
-		gauge("jetstep_runs_live", "Runs that have not ended", func() float64 { return float64(e.node.Stats().Runs) }),
-		gauge("jetstep_runs_live_bytes", "Events and memos of live runs", func() float64 { return float64(e.node.Stats().Bytes) }),
-		gauge("jetstep_jobs_ready", "Due jobs that wait for a worker", func() float64 { return float64(e.node.Stats().Ready) }),
-		gauge("jetstep_jobs_timers", "Jobs that are due later", func() float64 { return float64(e.node.Stats().Timers) }),
-		gauge("jetstep_jobs_leased", "Jobs being executed", func() float64 { return float64(e.node.Stats().Leased) }),
-		gauge("jetstep_watches", "Waits for events and cancellations", func() float64 { return float64(e.node.Stats().Watches) }),
+		registry.Register(metrics.Depths{Count: e.path.Depths, Slug: e.slug}),
+		registry.Register(heldJobs{waiting: e.path.Waiting, slug: e.slug}),
+		gauge("jetstep_runs_live", "Runs that have not ended", func() float64 { return float64(e.path.Stats().Runs) }),
+		gauge("jetstep_runs_live_bytes", "Events and memos of live runs", func() float64 { return float64(e.path.Stats().Bytes) }),
+		gauge("jetstep_jobs_ready", "Due jobs that wait for a worker", func() float64 { return float64(e.path.Stats().Ready) }),
+		gauge("jetstep_jobs_timers", "Jobs that are due later", func() float64 { return float64(e.path.Stats().Timers) }),
+		gauge("jetstep_jobs_leased", "Jobs being executed", func() float64 { return float64(e.path.Stats().Leased) }),
+		gauge("jetstep_watches", "Waits for events and cancellations", func() float64 { return float64(e.path.Stats().Watches) }),
 		gauge("jetstep_sdk_calls_in_flight", "Calls of SDKs being made", func() float64 { return float64(e.executor.Calls()) }),
-		gauge("jetstep_partitions_unserved", "Partitions without an owner in this process", func() float64 { return float64(len(e.node.Unready())) }),
+		gauge("jetstep_partitions_unserved", "Partitions without an owner in this process", func() float64 { return float64(len(e.path.Unready())) }),
 	)
 }
 
@@ -43,8 +42,5 @@ func (e *engine) notReady() []string {
 	if err := e.bus.StorageError(); err != nil {
 		reasons = append(reasons, err.Error())
 	}
-	for _, p := range e.node.Unready() {
-		reasons = append(reasons, fmt.Sprintf("partition %d is not loaded here", p))
-	}
-	return reasons
+	return append(reasons, e.path.Problems()...)
 }

@@ -27,7 +27,7 @@ var (
 
 // Cancel implements api.Runs. A run that was cancelled before stays so.
 func (r runs) Cancel(ctx context.Context, id ulid.ULID) error {
-	err := r.engine.node.Cancel(ctx, id)
+	err := r.engine.path.Cancel(ctx, id)
 	if !errors.Is(err, state.ErrRunNotFound) {
 		return err
 	}
@@ -42,7 +42,7 @@ func (r runs) Cancel(ctx context.Context, id ulid.ULID) error {
 }
 
 func (r runs) load(ctx context.Context, id ulid.ULID) (*state.Run, error) {
-	run, err := r.engine.node.Load(ctx, id)
+	run, err := r.engine.path.Load(ctx, id)
 	if errors.Is(err, state.ErrRunNotFound) {
 		return nil, fmt.Errorf("%w: %w", api.ErrRunNotFound, err)
 	}
@@ -83,7 +83,7 @@ func (r runs) Jobs(ctx context.Context, id ulid.ULID) ([]api.Job, error) {
 		return nil, err
 	}
 	var jobs []api.Job
-	held := r.engine.node.HeldJobs(id)
+	held := r.engine.path.HeldJobs(id)
 	for i, j := range run.Jobs {
 		raw, err := json.Marshal(j)
 		if err != nil {
@@ -98,10 +98,10 @@ func (r runs) Jobs(ctx context.Context, id ulid.ULID) ([]api.Job, error) {
 }
 
 // Loading implements api.Runs.
-func (r runs) Loading(id ulid.ULID) bool { return r.engine.node.Loading(id) }
+func (r runs) Loading(id ulid.ULID) bool { return r.engine.path.Loading(id) }
 
 // WaitingFor implements api.Runs.
-func (r runs) WaitingFor(id ulid.ULID) (limit string, ok bool) { return r.engine.node.Held(id) }
+func (r runs) WaitingFor(id ulid.ULID) (limit string, ok bool) { return r.engine.path.Held(id) }
 
 // Checkpoint implements api.Runs.
 func (r runs) Checkpoint(ctx context.Context, req api.CheckpointRequest) error {
@@ -125,7 +125,7 @@ type signals struct{ engine *engine }
 
 // Send implements api.Signals.
 func (s signals) Send(ctx context.Context, name string, data json.RawMessage) (ulid.ULID, error) {
-	id, err := s.engine.node.Signal(ctx, name, data)
+	id, err := s.engine.path.Signal(ctx, name, data)
 	if errors.Is(err, partition.ErrNoSignal) {
 		return id, fmt.Errorf("%w: %w", api.ErrNoSignal, err)
 	}

@@ -95,7 +95,7 @@ func (s *services) open(ctx context.Context, opts config.Options, listener net.L
 	if apiCfg.Traces, err = otlp.New(otlp.Config{Publisher: s.engine.bus, Logger: log.With("caller", "traces"), Metrics: metrics}); err != nil {
 		return err
 	}
-	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.engine.view, newCommands(s.engine, reader.New(s.model.store), events, syncer, log), s.engine.node, log)
+	apiCfg.GraphQL, apiCfg.V2 = readAPIs(opts, s.engine.view, newCommands(s.engine, reader.New(s.model.store), events, syncer, log), s.engine.path, log)
 	if err := s.liveAPIs(&apiCfg, opts, events, log); err != nil {
 		return err
 	}
@@ -264,11 +264,11 @@ func apiConfig(opts config.Options, e *engine, events *ingest.Ingester, syncer *
 		Signals:      signals{e},
 		Limits:       e.limits,
 		Endpoints:    endpoints{engine: e, syncer: syncer, log: log.With("caller", "api")},
-		Metadata:     e.node,
+		Metadata:     e.path,
 		Testing:      testRoutes(e, log),
 		NotReady:     e.notReady,
 		Projection:   e.projected,
-		QueueDepth:   func() float64 { return float64(e.node.Stats().Depth()) },
+		QueueDepth:   func() float64 { return float64(e.path.Stats().Depth()) },
 		Metrics:      metrics,
 		Logger:       log.With("caller", "api"),
 	}

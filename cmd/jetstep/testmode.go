@@ -31,7 +31,7 @@ func testRoutes(e *engine, log *slog.Logger) api.Testing {
 }
 
 // QueueSize implements api.Testing.
-func (t testMeans) QueueSize(fn uuid.UUID) int { return t.engine.node.QueueSize(fn) }
+func (t testMeans) QueueSize(fn uuid.UUID) int { return t.engine.path.QueueSize(fn) }
 
 // Reset implements api.Testing: the runs of all functions are cancelled.
 func (t testMeans) Reset(ctx context.Context) error {

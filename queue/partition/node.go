@@ -266,19 +266,22 @@ func (n *Node) durable(o *Owner, r *state.Record) {
 }
 
 // replayed tells the history what a record said.
-func (n *Node) replayed(r *state.Record) {
+func (n *Node) replayed(r *state.Record) { Retell(n.history, r) }
+
+// Retell tells a recorder what a record said of runs.
+func Retell(to Recorder, r *state.Record) {
 	for _, op := range r.Ops {
 		switch op := op.(type) {
 		case *state.RunPut:
-			n.history.RunScheduled(&op.Run)
+			to.RunScheduled(&op.Run)
 		case *state.RunChanged:
 			if op.StartedAt != 0 {
-				n.history.RunStarted(op.RunID, time.UnixMilli(op.StartedAt))
+				to.RunStarted(op.RunID, time.UnixMilli(op.StartedAt))
 			}
 		case *state.RunFinished:
-			n.history.RunFinished(op.RunID, op.Status, op.Output, time.UnixMilli(r.At))
+			to.RunFinished(op.RunID, op.Status, op.Output, time.UnixMilli(r.At))
 		case *state.RunSkipped:
-			n.history.RunSkipped(op, time.UnixMilli(r.At))
+			to.RunSkipped(op, time.UnixMilli(r.At))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -91,6 +92,10 @@ func goApp(dir string) func() (string, []string, error) {
 	}
 }
 
+// onRedis tells that runs are kept in a Redis, one for each deployment, instead
+// of in NATS.
+var onRedis = os.Getenv("JETSTEP_TEST_ENGINE") == "redis"
+
 // deploymentConfig says how to run a server for the apps.
 type deploymentConfig struct {
 	mode       harness.Mode
@@ -105,6 +110,7 @@ type deploymentConfig struct {
 type deployment struct {
 	config deploymentConfig
 	server *harness.Server
+	redis  *harness.Redis // nil unless runs are kept there
 	ports  map[string]int // by sdk name
 	apps   map[string]func() (*harness.App, error)
 
@@ -140,10 +146,20 @@ func deploy(c deploymentConfig) (*deployment, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
+	args := c.args
+	if onRedis {
+		if d.redis, err = harness.StartRedis(ctx); err != nil {
+			return nil, err
+		}
+		args = append(slices.Clone(args), "--engine", "redis", "--redis-uri", d.redis.URL(0))
+	}
 	d.server, err = harness.StartServer(ctx, harness.ServerConfig{
 		Binary: binary, Mode: c.mode, Dir: c.dir, SDKURLs: urls,
-		SigningKey: c.signingKey, EventKey: c.eventKey, Args: c.args,
+		SigningKey: c.signingKey, EventKey: c.eventKey, Args: args,
 	})
+	if err != nil && d.redis != nil {
+		err = errors.Join(err, d.redis.Close())
+	}
 	return d, err
 }
 
@@ -197,6 +213,9 @@ func (d *deployment) stop() {
 	defer d.mu.Unlock()
 	for _, app := range d.running {
 		_ = app.Kill()
+	}
+	if d.redis != nil {
+		_ = d.redis.Close()
 	}
 }
 

@@ -23,6 +23,7 @@ type held struct {
 	token    uint64
 	function uuid.UUID
 	call     bool
+	since    time.Time
 	until    time.Time
 	defect   *jobs.Defect // why it cannot be executed, nil as far as is known
 }
@@ -107,7 +108,7 @@ func (n *Node) deliver(e *jobs.Entry, job state.Job, capacity *jobs.Capacity) bo
 	n.tokens++
 	h := &held{
 		entry: e, capacity: capacity, token: n.tokens, function: e.Item.FunctionID, call: lane == queue.LaneCall,
-		until: time.UnixMilli(format.LeaseExpiry(*e.Item.LeaseID)),
+		since: time.Now(), until: time.UnixMilli(format.LeaseExpiry(*e.Item.LeaseID)),
 	}
 	n.drop(e.Item.ID)
 	n.held[e.Item.ID] = h

@@ -78,6 +78,7 @@ func (l *layers) assemble() Options {
 		HistoryRetention: l.duration("history-retention"),
 		HistoryMaxRuns:   l.integer("history-max-runs"),
 
+		Engine:      Engine(l.text("engine")),
 		Fsync:       Fsync(l.text("fsync")),
 		Partitions:  l.integer("partitions"),
 		NATS:        l.nats(),
@@ -163,10 +164,16 @@ func (l *layers) original() Original {
 	}
 }
 
+// ineffective are the options without effect that were given. A Redis that is
+// not used is one: whoever names it may think that it is.
 func (l *layers) ineffective() []string {
+	unused := ""
+	if Engine(l.text("engine")) != EngineRedis {
+		unused = "redis-uri"
+	}
 	var names []string
 	for _, o := range OptionsOf(l.mode) {
-		if _, place := l.find(o.Name); o.Inert && place != "" {
+		if _, place := l.find(o.Name); (o.Inert || o.Name == unused) && place != "" {
 			names = append(names, o.Name)
 		}
 	}

@@ -79,7 +79,7 @@ func TestDefaults(t *testing.T) {
 		PostgresMaxIdleConns: 10, PostgresMaxOpenConns: 100,
 		PostgresMaxIdleTime: 5 * time.Minute, PostgresMaxLifetime: 30 * time.Minute}
 	common := Options{Host: "0.0.0.0", Port: 8288, UI: true, QueueWorkers: 100, EndpointPatience: 15 * time.Minute, ShutdownTimeout: 30 * time.Second,
-		PollInterval: 5 * time.Second, Fsync: FsyncInterval, SDKURLs: []string{}, EventKeys: []string{},
+		PollInterval: 5 * time.Second, Engine: EngineNATS, Fsync: FsyncInterval, SDKURLs: []string{}, EventKeys: []string{},
 		NATS: NATS{Replicas: 1, ListenHost: "127.0.0.1", URLs: []string{}, PlacementTags: []string{}}}
 
 	dev := common
@@ -225,7 +225,7 @@ func TestIneffectiveAndUnknown(t *testing.T) {
 	dir := write(t, "jetstep.yml", "tick: 100\nprot: 1\napi-host: x\npersist: true\nbogus: 2\n")
 	opts, err := Load(Start, keys(Given{"redis-uri": "redis://h"}), Surroundings{Dir: dir})
 	require.NoError(t, err)
-	require.Equal(t, []string{"tick", "redis-uri"}, opts.Ineffective)
+	require.Equal(t, []string{"redis-uri", "tick"}, opts.Ineffective, "a Redis that is not used is one")
 	require.Equal(t, []string{"bogus", "prot"}, opts.UnknownKeys)
 	require.Equal(t, 100*time.Millisecond, opts.Original.Tick)
 }

@@ -88,7 +88,7 @@ func optionOf(mode Mode, name string) (Option, bool) {
 
 // options is the one list of options; flags, variables and file keys follow
 // from it. Those of the original are in cli-config §5 and §6; data-dir, fsync,
-// partitions, endpoint-patience, shutdown-timeout, otlp-endpoint, signing-key-fallback and nats-* are Jetstep's.
+// partitions, engine, endpoint-patience, shutdown-timeout, otlp-endpoint, signing-key-fallback and nats-* are Jetstep's.
 var options = []Option{
 	{Name: "config", Kind: String, Modes: both, Category: catServer,
 		Usage: "config `FILE`; otherwise jetstep.json|yaml|yml or inngest.json|yaml|yml is searched in this directory, its parents and ~/.config"},
@@ -132,6 +132,10 @@ var options = []Option{
 		Usage: "keep what is stored, in ./.jetstep"},
 	{Name: "nats-store-dir", Kind: String, Modes: both, Category: catStorage,
 		Usage: "directory of the embedded NATS (default <data-dir>/nats)"},
+	{Name: "engine", Kind: String, Default: string(EngineNATS), Modes: both, Category: catStorage,
+		Usage: "where runs and their jobs are kept: nats, or redis, as the original keeps them"},
+	{Name: "redis-uri", Kind: String, Modes: both, HiddenIn: Dev, Category: catStorage,
+		Usage: "Redis of --engine redis, redis://…; runs that the original left there go on"},
 	{Name: "history-retention", Kind: Duration, Default: "0s", Modes: both, Category: catStorage,
 		Usage: "how long events and ended runs are shown, such as 720h; 0 keeps them for ever"},
 	{Name: "history-max-runs", Kind: Int, Default: "0", Modes: both, Category: catStorage,
@@ -178,7 +182,6 @@ var options = []Option{
 	inert(Int, "connect-executor-grpc-port", "50053", both, 0, "gRPC port of the executor"),
 	inert(String, "connect-gateway-grpc-ip", "127.0.0.1", both, 0, "advertised IP of the gateway"),
 	inert(String, "connect-executor-grpc-ip", "127.0.0.1", both, 0, "advertised IP of the executor"),
-	inert(String, "redis-uri", "", Start, 0, "Redis for queue and state"),
 	inert(Int, "debug-api-port", "7777", Dev, Dev, "gRPC port of the debug API"),
 	inert(String, "system-trace-endpoint", "", Dev, Dev, "OTLP endpoint of internal traces"),
 	inert(String, "system-trace-url-path", "", Dev, Dev, "OTLP path of internal traces"),

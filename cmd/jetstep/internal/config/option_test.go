@@ -24,7 +24,7 @@ func TestOptionNames(t *testing.T) {
 			require.True(t, ok, "%s --%s", mode, name)
 		}
 	}
-	for _, name := range []string{"redis-uri", "signing-key", "event-key", "no-ui"} {
+	for _, name := range []string{"signing-key", "event-key", "no-ui"} {
 		_, ok := optionOf(Dev, name)
 		require.False(t, ok, "dev --%s", name)
 	}

@@ -47,6 +47,7 @@ type Options struct {
 	// leaves it to the environment.
 	OTLPEndpoint string
 
+	Engine     Engine
 	Fsync      Fsync
 	Partitions int // of a new installation; 0 means the default
 	NATS       NATS
@@ -64,6 +65,16 @@ type Options struct {
 
 // SQLite tells whether the history is in a file of this process.
 func (o Options) SQLite() bool { return o.Original.PostgresURI == "" }
+
+// Engine says where runs and their jobs are kept.
+type Engine string
+
+// With EngineNATS they are in JetStream; with EngineRedis in Original.RedisURI,
+// as the original keeps them.
+const (
+	EngineNATS  Engine = "nats"
+	EngineRedis Engine = "redis"
+)
 
 // Fsync says when the embedded NATS syncs its files.
 type Fsync string

@@ -24,7 +24,7 @@ func invalid(option, format string, args ...any) *InvalidError {
 
 // validate checks in the order of cli-config §6, then what is Jetstep's own.
 func (o Options) validate() error {
-	checks := []func() error{o.checkKeys, o.checkPools, o.checkAddresses, o.checkNumbers, o.NATS.check}
+	checks := []func() error{o.checkKeys, o.checkPools, o.checkAddresses, o.checkNumbers, o.checkEngine, o.NATS.check}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
@@ -77,7 +77,8 @@ func (o Options) checkAddresses() error {
 	if uri := o.Original.PostgresURI; uri != "" && !hasScheme(uri, "postgres", "postgresql") {
 		return fmt.Errorf("unsupported database URL: %s", redact(uri))
 	}
-	if uri := o.Original.RedisURI; uri != "" && !hasScheme(uri, "redis", "rediss", "unix") {
+	used := o.Mode == Start || o.Engine == EngineRedis // dev of the original knows no such option
+	if uri := o.Original.RedisURI; uri != "" && used && !hasScheme(uri, "redis", "rediss", "unix") {
 		return errors.New("error parsing redis uri: invalid format")
 	}
 	return nil
@@ -133,6 +134,16 @@ func (o Options) checkNumbers() error {
 		return invalid("partitions", "(%d) must be between 0 and %d", o.Partitions, maxPartitions)
 	case o.Fsync != FsyncInterval && o.Fsync != FsyncAlways:
 		return invalid("fsync", "must be %s or %s, not %q", FsyncInterval, FsyncAlways, o.Fsync)
+	}
+	return nil
+}
+
+func (o Options) checkEngine() error {
+	switch {
+	case o.Engine != EngineNATS && o.Engine != EngineRedis:
+		return invalid("engine", "must be %s or %s, not %q", EngineNATS, EngineRedis, o.Engine)
+	case o.Engine == EngineRedis && o.Original.RedisURI == "":
+		return invalid("engine", "%s needs redis-uri", EngineRedis)
 	}
 	return nil
 }
