@@ -2,11 +2,9 @@ package engine_test
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,54 +17,6 @@ import (
 	"jetstep/queue"
 	"jetstep/state"
 )
-
-// faults lets one command of many fail: before it reached Redis, or after it took
-// effect there, when nobody learns of it. Only commands of marked contexts count.
-type faults struct {
-	left  atomic.Int64
-	after bool
-}
-
-type faulty struct{}
-
-var errFault = errors.New("the connection is lost")
-
-func marked(ctx context.Context) context.Context { return context.WithValue(ctx, faulty{}, true) }
-
-// hits tells whether this command is the one that fails.
-func (f *faults) hits(ctx context.Context) bool {
-	return ctx.Value(faulty{}) != nil && f.left.Add(-1) == -1
-}
-
-func (f *faults) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (f *faults) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if !f.hits(ctx) {
-			return next(ctx, cmd)
-		}
-		if f.after {
-			_ = next(ctx, cmd)
-		}
-		cmd.SetErr(errFault)
-		return errFault
-	}
-}
-
-func (f *faults) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if !f.hits(ctx) {
-			return next(ctx, cmds)
-		}
-		if f.after {
-			_ = next(ctx, cmds)
-		}
-		for _, cmd := range cmds {
-			cmd.SetErr(errFault)
-		}
-		return errFault
-	}
-}
 
 // outcome is what counts of a run, in an order.
 type outcome struct {
@@ -173,8 +123,7 @@ func interrupted(t *testing.T, database *redis.Client, make func(*state.Run, *st
 	require.NoError(t, database.FlushDB(t.Context()).Err())
 	client := redis.NewClient(database.Options())
 	defer func() { _ = client.Close() }()
-	f := &faults{after: after}
-	f.left.Store(1 << 40)
+	f := redistest.NewFaults(after)
 	client.AddHook(f)
 	s := openOn(t, client, engine.Limits{})
 	defer s.Close()
@@ -185,16 +134,16 @@ func interrupted(t *testing.T, database *redis.Client, make func(*state.Run, *st
 	tr := concluded(lease)
 	make(run, tr)
 	if at >= 0 {
-		f.left.Store(int64(at))
+		f.Arm(at)
 		// The error may be the process's alone: some answers are not waited for.
-		_ = s.Commit(marked(t.Context()), tr)
+		_ = s.Commit(redistest.Marked(t.Context()), tr)
 	}
-	f.left.Store(1 << 40)
-	err = s.Commit(marked(t.Context()), tr)
+	f.Arm(-1)
+	err = s.Commit(redistest.Marked(t.Context()), tr)
 	if tr.Finish == nil {
 		require.NoError(t, err)
 	} else if err != nil {
 		require.ErrorIs(t, err, state.ErrRunNotFound)
 	}
-	return s.outcome(lease), int(1<<40 - f.left.Load())
+	return s.outcome(lease), f.Commands()
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
 
 	"jetstep/compat/redis/format"
 	"jetstep/state"
@@ -78,7 +79,12 @@ func (n *Node) remove(ctx context.Context, id *format.Identifier) error {
 	if err := n.runs.Delete(ctx, id); err != nil {
 		return err
 	}
-	entries, _, err := n.jobs.OfRun(ctx, id.RunID)
+	return n.dropJobs(ctx, id.RunID)
+}
+
+// dropJobs takes the jobs of a run that is gone out of the queue.
+func (n *Node) dropJobs(ctx context.Context, run ulid.ULID) error {
+	entries, _, err := n.jobs.OfRun(ctx, run)
 	if err != nil {
 		return err
 	}

@@ -272,6 +272,12 @@ func (n *Node) cancel(ctx context.Context, p *format.Pause, e *Event) error {
 // Cancel ends a run as cancelled; by says on whose behalf.
 func (n *Node) Cancel(ctx context.Context, run ulid.ULID, by string) error {
 	s, err := n.stored(ctx, run)
+	if errors.Is(err, state.ErrRunNotFound) {
+		// The end of it may have broken off.
+		if err := n.dropJobs(ctx, run); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}

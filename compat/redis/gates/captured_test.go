@@ -184,6 +184,9 @@ func masked(t *testing.T, dump map[string]redistest.Key) []string {
 			name == format.RoleInstrumentsKey {
 			continue
 		}
+		if strings.HasSuffix(name, ":finalize") {
+			k.Text = "<uuid>"
+		}
 		name = maskText(name, hashes)
 		if k.TTL > 0 {
 			name += fmt.Sprintf(" (%d min)", int((k.TTL+30*time.Second)/time.Minute))
@@ -250,12 +253,12 @@ func maskText(text string, hashes map[string]string) string {
 	}
 	text = ulids.ReplaceAllString(text, "<ulid>")
 	text = eventText.ReplaceAllString(text, "<time>")
-	text = times.ReplaceAllString(text, "<time>")
 	text = uuids.ReplaceAllStringFunc(text, func(id string) string {
 		if strings.HasPrefix(id, "00000000-0000-") || id[14] == '5' {
 			return id
 		}
 		return "<uuid>"
 	})
+	text = times.ReplaceAllString(text, "<time>")
 	return text
 }

@@ -31,12 +31,21 @@ func (g *Gates) create(ctx context.Context, s *starting) (Result, error) {
 		return Result{Outcome: Skipped}, g.skip(ctx, s, state.SkipSingleton, holder)
 	case held:
 		// It ends first, which frees the key: broken off here, it is done again.
-		err := g.Node.Cancel(ctx, holder, "singleton:"+s.EventIDs[0].String())
-		if err != nil && !errors.Is(err, state.ErrRunNotFound) {
+		if err := g.cancel(ctx, holder, "singleton:"+s.EventIDs[0].String()); err != nil {
 			return Result{}, err
 		}
 	}
 	return g.make(ctx, s, key)
+}
+
+// cancel cancels a run that may have ended. What is left of one whose end broke off
+// goes.
+func (g *Gates) cancel(ctx context.Context, run ulid.ULID, by string) error {
+	err := g.Node.Cancel(ctx, run, by)
+	if errors.Is(err, state.ErrRunNotFound) {
+		return nil
+	}
+	return err
 }
 
 // singletonKey is the key that the run has to hold, "" for none (flow-control
@@ -57,8 +66,9 @@ func (s *starting) singletonKey(g *Gates) string {
 	return function.FunctionValueKey(s.ID, text)
 }
 
-// holder is the run that holds the key of a singleton. One that is gone, as after
-// its state was deleted by hand, holds nothing.
+// holder is the run that holds the key of a singleton. One that is gone, because
+// its end broke off or its state was deleted by hand, holds nothing: what is left
+// of it goes.
 func (g *Gates) holder(ctx context.Context, key string) (run ulid.ULID, held bool, err error) {
 	run, held, err = g.jobs.Singleton(ctx, key)
 	if err != nil || !held {
@@ -68,8 +78,13 @@ func (g *Gates) holder(ctx context.Context, key string) (run ulid.ULID, held boo
 	if !errors.Is(err, format.ErrNoRun) {
 		return run, err == nil, err
 	}
-	freed, err := g.jobs.FreeSingleton(ctx, key, run)
-	return run, !freed, err
+	if err := g.cancel(ctx, run, "gone"); err != nil {
+		return run, false, err
+	}
+	if _, err := g.jobs.FreeSingleton(ctx, key, run); err != nil {
+		return run, false, err
+	}
+	return g.jobs.Singleton(ctx, key)
 }
 
 // make makes the run, and cancels it at once if it is cancelled in bulk already.
@@ -89,8 +104,7 @@ func (g *Gates) make(ctx context.Context, s *starting, singleton string) (Result
 		return Result{Outcome: Idempotency, Run: run}, nil
 	}
 	if c := s.cancelledInBulk(run); c != nil {
-		err := g.Node.Cancel(ctx, run, "cancellation:"+c.ID.String())
-		if err != nil && !errors.Is(err, state.ErrRunNotFound) {
+		if err := g.cancel(ctx, run, "cancellation:"+c.ID.String()); err != nil {
 			return Result{}, err
 		}
 	}

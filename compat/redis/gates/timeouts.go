@@ -12,7 +12,6 @@ import (
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
 	"jetstep/function"
-	"jetstep/state"
 )
 
 // cancelLate cancels a run that has not started, or not finished, in time, by
@@ -38,7 +37,7 @@ func (g *Gates) cancelLate(ctx context.Context, item *format.Item, p *format.Can
 	}
 	switch {
 	case errors.Is(err, format.ErrNoRun):
-		return nil
+		return g.cancel(ctx, run, p.Kind)
 	case err != nil:
 		return err
 	case due.IsZero():
@@ -47,10 +46,7 @@ func (g *Gates) cancelLate(ctx context.Context, item *format.Item, p *format.Can
 		return g.lookAgain(ctx, item, again, due)
 	}
 	g.Log.Info("run is cancelled", "run_id", run, "function_id", p.FunctionID, "kind", p.Kind)
-	if err := g.Node.Cancel(ctx, run, p.Kind); err != nil && !errors.Is(err, state.ErrRunNotFound) {
-		return err
-	}
-	return nil
+	return g.cancel(ctx, run, p.Kind)
 }
 
 // timeouts are those of a function at present.
