@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -57,6 +58,18 @@ func (b *Bus) EventAt(ctx context.Context, seq uint64) (*Event, error) {
 		return nil, fmt.Errorf("event at sequence %d: %w", seq, err)
 	}
 	return d.Event()
+}
+
+// HasEventAfter tells whether EVENTS holds an event of a partition above a sequence.
+func (b *Bus) HasEventAfter(ctx context.Context, partition int, seq uint64) (bool, error) {
+	_, err := b.storedMessage(ctx, eventsStream, eventPrefix+strconv.Itoa(partition)+".>", seq+1)
+	if errors.Is(err, errNoMessage) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("events of partition %d after %d: %w", partition, seq, err)
+	}
+	return true, nil
 }
 
 // LastEventSequence asks the leader for the end of EVENTS: owners compare it

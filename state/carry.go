@@ -57,6 +57,15 @@ func (x *Index) Carry() *Carry {
 	return c
 }
 
+// After leaves out of the walk all but the runs whose ids are greater.
+func (c *Carry) After(run ulid.ULID) {
+	i, found := slices.BinarySearchFunc(c.runs, run, ulid.ULID.Compare)
+	if found {
+		i++
+	}
+	*c = Carry{index: c.index, runs: c.runs[i:]}
+}
+
 // Next returns ops of about limit bytes, nil when the walk is over.
 func (c *Carry) Next(limit int) []Op {
 	var ops []Op

@@ -435,7 +435,7 @@ func TestWhatIsToldChangesNoIndex(t *testing.T) {
 			told = append(told, op)
 		}
 	}
-	require.Len(t, told, 4)
+	require.Len(t, told, 5)
 	for seed := range uint64(20) {
 		all, rest := NewIndex(), NewIndex()
 		var e Encoder

@@ -21,6 +21,12 @@ const (
 	OfSingleton = "singleton" // its key expression is not part of the key
 )
 
+// What a NewGateKey is for; the text is that of the key's value.
+const (
+	OfDebounce = "debounce"
+	OfBatch    = "batch"
+)
+
 // NewValueKey is the key of what a kind of gate keeps for the value of a function's
 // key expression. expr and value are hashes (function.Hash), "" for none.
 func NewValueKey(kind string, fn uuid.UUID, expr, value string) GateKey {

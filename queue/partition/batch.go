@@ -33,7 +33,7 @@ func (t *tx) collect(s *starting) {
 	cfg := s.fn.EventBatch
 	text, _, err := s.in.keyText(cfg.Key)
 	t.complain(s.fn, cfg.Key, err)
-	key := state.NewGateKey("batch", s.fn.ID, text)
+	key := state.NewGateKey(state.OfBatch, s.fn.ID, text)
 	batch, ok := t.o.index.Batch(key)
 	if ok && batch.Due <= t.now {
 		t.endBatch(batch) // its time was over when the event came

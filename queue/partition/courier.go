@@ -238,7 +238,7 @@ func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
 	for len(messages) > 0 {
 		// What is too early for an owner here may wait in its command stream for
 		// something before it: the message has to go the same way.
-		if owner := c.o.node.owner(to); owner != nil && !owner.receive(c.o.id, &messages[0]) {
+		if owner := c.o.node.owner(to); owner != nil && !c.o.handOver(owner, &messages[0]) {
 			messages = messages[1:]
 			continue
 		}

@@ -14,7 +14,7 @@ func (t *tx) debounce(s *starting) {
 	cfg := s.fn.Debounce
 	text, _, err := s.in.keyText(cfg.Key)
 	t.complain(s.fn, cfg.Key, err)
-	key := state.NewGateKey("debounce", s.fn.ID, text)
+	key := state.NewGateKey(state.OfDebounce, s.fn.ID, text)
 	waiting, ok := t.o.index.Debounce(key)
 	if ok && waiting.Due <= t.now {
 		// Its time was over when the event came, only nobody had looked yet.

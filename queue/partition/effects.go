@@ -12,12 +12,17 @@ import (
 // become due, its messages may be sent. mu is held.
 func (o *Owner) effects(r *state.Record) {
 	for _, op := range r.Ops {
+		if o.node.atRest {
+			o.effectAtRest(op)
+			continue
+		}
 		switch op := op.(type) {
 		case *state.RunPut:
 			// A run may have ended since: what nobody ends any more must not
 			// take a place among the runs of its function.
 			if o.index.Live(op.Run.ID) {
 				o.scheduleAll(&op.Run, op.Run.Jobs, r.At)
+				o.settle(&op.Run, r.At)
 			}
 		case *state.RunChanged:
 			if run, ok := o.index.Run(op.RunID); ok {

@@ -117,17 +117,28 @@ func (t *tx) signal(s state.SignalPut, data json.RawMessage) {
 	})
 }
 
+// handOver gives a message to an owner in this process. Numbers leap where an owner
+// took over; then the receiver is told that all before is delivered, if it is.
+func (o *Owner) handOver(to *Owner, sent *state.Sent) (early bool) {
+	if !to.receive(o.id, sent, false, 0) {
+		return false
+	}
+	next, delivered := o.nextFor(sent.To)
+	return next != sent.N || to.receive(o.id, sent, true, delivered)
+}
+
 // receive takes a message of another partition. Only the next in order is
 // taken: what was taken before is confirmed again, and what comes too early
-// will be sent again after its predecessors. early tells of the latter.
-func (o *Owner) receive(from int, sent *state.Sent) (early bool) {
+// will be sent again after its predecessors. early tells of the latter. next and
+// after are as inTurn has them.
+func (o *Owner) receive(from int, sent *state.Sent, next bool, after uint64) (early bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.failed != nil || o.closing {
 		return false
 	}
 	t := o.begin()
-	if o.take(t, from, sent, false, 0) {
+	if o.take(t, from, sent, next, after) {
 		n := sent.N
 		t.commit(func(err error) {
 			if err == nil {

@@ -58,7 +58,7 @@ func TestMessagesAreTakenOnceInOrder(t *testing.T) {
 			c := state.Command{From: source, Sent: *message(n)}
 			require.NoError(t, s.bus.SendCommand(t.Context(), 1, "message", fmt.Sprint(i), c.Marshal()))
 		} else {
-			s.node.owner(1).receive(source, message(n))
+			s.node.owner(1).receive(source, message(n), false, 0)
 		}
 		if i%100 == 99 {
 			s.replaceOwner(1)
@@ -176,7 +176,7 @@ func TestMessageThatFailsARun(t *testing.T) {
 		s.in(p, func(o *Owner) { n = o.received(1-p) + 1 })
 		require.False(t, s.node.owner(p).receive(1-p, &state.Sent{To: p, N: n, Message: state.Message{
 			Kind: state.MessageFail, RunID: lease.RunID, Name: "N", Text: "why",
-		}}))
+		}}, false, 0))
 		require.Equal(t, ending{state.Failed, `{"message":"why","name":"N"}`, 1}, s.ended(lease.RunID))
 	}
 	s.settled()
@@ -238,7 +238,7 @@ func TestNumbersDoNotComeAgain(t *testing.T) {
 	s.register(on("fn", "begin"))
 	before := s.node.owner(0).firstNumber
 	for n := range uint64(5) {
-		s.node.owner(1).receive(0, &state.Sent{To: 1, N: before + n + 1, Message: state.Message{Kind: state.MessageUnwatch}})
+		s.node.owner(1).receive(0, &state.Sent{To: 1, N: before + n + 1, Message: state.Message{Kind: state.MessageUnwatch}}, false, 0)
 	}
 	s.in(1, func(o *Owner) { require.Zero(t, o.received(0), "what is too early waits") })
 	c := state.Command{From: 0, Sent: state.Sent{To: 1, N: before + 5, Message: state.Message{Kind: state.MessageUnwatch}}, Next: true}

@@ -66,6 +66,10 @@ type Config struct {
 	// Foreign, if set, is another queue whose runs end beside those of this one:
 	// limits count both.
 	Foreign Foreign
+	// AtRest makes owners that let nothing happen: no event is matched, nothing
+	// becomes due, no job is handed out. What they have can be read (Walk, Find), and
+	// added to (TakeOver).
+	AtRest bool
 }
 
 // Node runs the owners of this process. It is a queue.Queue and a state.Store.
@@ -78,6 +82,7 @@ type Node struct {
 	projected    func(partition int) uint64 // nil: all
 	observer     Observer
 	foreign      Foreign
+	atRest       bool
 	eventLimit   int // bytes of data that an event may have to be publishable
 
 	lanes  [2]*queue.Ready[readyJob] // by queue.Lane; LaneFirst shares one
@@ -122,6 +127,7 @@ func NewNode(cfg Config) *Node {
 		bus: cfg.Bus, name: cfg.Name, history: cfg.History, log: cfg.Logger, compactBytes: cfg.CompactBytes,
 		projected:  cfg.Projected,
 		observer:   cfg.Observer,
+		atRest:     cfg.AtRest,
 		foreign:    cfg.Foreign,
 		eventLimit: cfg.Bus.MaxPayload() - eventRoom,
 		lanes:      [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
@@ -257,7 +263,7 @@ func (n *Node) durable(o *Owner, r *state.Record) {
 		}
 		if !state.IsEvents(sent.To) {
 			// What is too early has to go the way of what is before it.
-			if to := n.owner(sent.To); to != nil && !to.receive(o.id, sent) {
+			if to := n.owner(sent.To); to != nil && !o.handOver(to, sent) {
 				continue
 			}
 		}

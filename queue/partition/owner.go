@@ -126,6 +126,10 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 // start lets the owner act: due jobs, undelivered messages, events, commands.
 func (o *Owner) start(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if o.node.atRest {
+		o.rest(ctx, cancel)
+		return nil
+	}
 	o.mu.Lock()
 	o.cancel = cancel
 	now := o.node.now()
@@ -289,15 +293,17 @@ func (o *Owner) tick(ctx context.Context) time.Duration {
 	if o.failed != nil || o.closing {
 		return idleTick
 	}
+	if o.node.atRest {
+		o.writeMarks()
+		return idleTick
+	}
 	now := o.node.now()
 	o.refreshLimits()
 	o.foreign.expire(now)
 	o.fireTimers(now)
 	dues := [...]int64{o.fireCrons(now), o.fireDeadlines(now), o.fireTimeouts(now)}
 	sweeping := o.sweepSome()
-	if !o.marks.empty() && o.writer.idle() {
-		o.begin().commit(nil)
-	}
+	o.writeMarks()
 	o.compactSome(ctx)
 	o.admit()
 	o.tellWaiting(now)
@@ -321,6 +327,13 @@ func (o *Owner) tick(ctx context.Context) time.Duration {
 	}
 	o.wakes = next
 	return time.Duration(max(next-now, 0)) * time.Millisecond
+}
+
+// writeMarks records what was consumed if nothing else is about to.
+func (o *Owner) writeMarks() {
+	if !o.marks.empty() && o.writer.idle() {
+		o.begin().commit(nil)
+	}
 }
 
 // wakeBy makes the loop look at its timers at that time, in milliseconds, at

@@ -28,6 +28,7 @@ type question struct {
 	Beginning  *state.Beginning     `json:"beginning,omitempty"`
 	Metadata   *state.MetadataPut   `json:"metadata,omitempty"`
 	Foreign    *queue.ForeignReport `json:"foreign,omitempty"`
+	Moved      []byte               `json:"moved,omitempty"` // state.MarshalMoved
 }
 
 // run is the run that the question is about, if it is there already.
@@ -51,6 +52,8 @@ const (
 	askClaim    = "claim"
 	askBegin    = "begin"
 	askMetadata = "metadata"
+	askTake     = "take"
+	askFind     = "find"
 	askForeign  = "foreign"
 )
 
@@ -61,8 +64,11 @@ type answer struct {
 	Partition int       `json:"partition,omitempty"`
 	RunID     ulid.ULID `json:"run_id,omitzero"`
 	Granted   []string  `json:"granted,omitempty"`
-	Code      string    `json:"code,omitempty"`
-	Error     string    `json:"error,omitempty"`
+	// Of what was to be taken over, or was looked for.
+	Outcomes []state.TakeOutcome `json:"outcomes,omitempty"`
+	Moved    []byte              `json:"moved,omitempty"`
+	Code     string              `json:"code,omitempty"`
+	Error    string              `json:"error,omitempty"`
 }
 
 // answerErrors are the errors that keep their identity between processes.
@@ -175,6 +181,8 @@ func (o *Owner) consider(request []byte) (answer, error) {
 			return answer{}, o.claimFor(ctx, q.Beginning)
 		}
 		return answer{}, o.beginRun(ctx, q.Beginning)
+	case askTake, askFind:
+		return o.considerMoved(ctx, &q)
 	case askMetadata:
 		if q.Metadata == nil {
 			return answer{}, errors.New("question without metadata")
