@@ -169,6 +169,9 @@ func (i *inspection) call(ctx context.Context, run *runs.Run) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if err := i.cleanIndex(ctx, id.RunID); err != nil {
+		return false, err
+	}
 	b := i.jobs.Batch(now)
 	b.EnqueueAlone(item)
 	codes, err := b.Exec(ctx)
@@ -176,4 +179,27 @@ func (i *inspection) call(ctx context.Context, run *runs.Run) (bool, error) {
 		return false, err
 	}
 	return jobs.Enqueued(codes[0]) == jobs.EnqueuedNow, nil
+}
+
+// cleanIndex takes out of a run's index what is no item any more: as long as it is
+// there the run seems to go on.
+func (i *inspection) cleanIndex(ctx context.Context, id ulid.ULID) error {
+	ids, err := i.Redis.ZRange(ctx, format.RunIndexKey(id), 0, -1).Result()
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	items, err := i.Redis.HMGet(ctx, format.ItemsKey, ids...).Result()
+	if err != nil {
+		return fmt.Errorf("read jobs of run %s: %w", id, err)
+	}
+	var gone []any
+	for n, item := range items {
+		if item == nil {
+			gone = append(gone, ids[n])
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	return i.Redis.ZRem(ctx, format.RunIndexKey(id), gone...).Err()
 }
