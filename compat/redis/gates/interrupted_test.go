@@ -98,6 +98,16 @@ func (s *site) last(fn *function.Function, kind string) func(context.Context) er
 // item is the job of a kind that is in the queue.
 func (s *site) item(kind string) *format.Item {
 	s.t.Helper()
+	item := s.find(kind)
+	if item == nil {
+		s.t.Fatalf("there is no job of kind %s", kind)
+	}
+	return item
+}
+
+// find is item, nil when there is none.
+func (s *site) find(kind string) *format.Item {
+	s.t.Helper()
 	for id, text := range s.client.HGetAll(s.t.Context(), format.ItemsKey).Val() {
 		item, err := format.Decode[format.Item](format.Place{Key: format.ItemsKey, Member: id}, text)
 		require.NoError(s.t, err)
@@ -105,6 +115,5 @@ func (s *site) item(kind string) *format.Item {
 			return &item
 		}
 	}
-	s.t.Fatalf("there is no job of kind %s", kind)
 	return nil
 }

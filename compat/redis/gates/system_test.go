@@ -1,0 +1,430 @@
+package gates_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+
+	"jetstep/compat/redis/engine"
+	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/gates"
+	"jetstep/compat/redis/jobs"
+	"jetstep/compat/redis/redistest"
+	"jetstep/function"
+	"jetstep/queue"
+	"jetstep/state"
+)
+
+// numbers are the data.n of a run's events.
+func numbers(t *testing.T, run *state.Run) (all []int) {
+	t.Helper()
+	for _, e := range run.Events {
+		var event struct{ Data struct{ N int } }
+		require.NoError(t, json.Unmarshal(e, &event))
+		all = append(all, event.Data.N)
+	}
+	return all
+}
+
+// TestDebounce: one run by the event that is the last by its own time, and nothing
+// is left of the debounce.
+func TestDebounce(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"debounce":{"period":"1s","key":"event.data.k"}}`)
+	s := open(t, fn)
+	early := time.Now().Add(-time.Minute).UnixMilli()
+	for n := range 4 {
+		fields := []any{}
+		if n == 3 {
+			fields = []any{"ts", early}
+		}
+		r := s.event(fn, newEvent(t, "e", map[string]any{"k": "x", "n": n}, fields...))
+		require.ErrorIs(t, r.Refusal(), state.ErrDebounced)
+	}
+	require.Zero(t, s.live())
+	run := s.run()
+	require.Equal(t, []int{2}, numbers(t, run))
+	require.Equal(t, function.IdempotencyKey(fn.ID, run.EventIDs[0].String()), run.Idempotency)
+	s.eventually(func() bool {
+		return s.client.Exists(t.Context(), format.DebouncesKey, format.DebouncePointerKey(fn.ID, "x")).Val() == 0
+	})
+	require.Equal(t, 1, s.live())
+}
+
+// TestDebounceWhileItEnds: an event that comes while the run is being started
+// begins another debounce.
+func TestDebounceWhileItEnds(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"debounce":{"period":"1h"}}`)
+	s := open(t, fn)
+	s.event(fn, newEvent(t, "e", map[string]any{"n": 1}))
+	q := jobs.NewQueue(s.client)
+	entry, err := q.Get(t.Context(), s.item(format.KindDebounce).ID)
+	require.NoError(t, err)
+	_, err = q.Lease(t.Context(), entry, time.Now())
+	require.NoError(t, err)
+	s.event(fn, newEvent(t, "e", map[string]any{"n": 2}))
+	require.EqualValues(t, 2, s.client.HLen(t.Context(), format.DebouncesKey).Val())
+	require.NoError(t, s.Do(t.Context(), &entry.Item))
+	require.NoError(t, s.Do(t.Context(), &entry.Item), "done again, it does nothing")
+	require.Equal(t, []int{1}, numbers(t, s.run()))
+	pointer := s.client.Get(t.Context(), format.DebouncePointerKey(fn.ID, fn.ID.String())).Val()
+	require.True(t, s.client.HExists(t.Context(), format.DebouncesKey, pointer).Val())
+}
+
+// TestDebounceWithoutJob: the job of a debounce was lost; the next event brings
+// another, and the later event counts.
+func TestDebounceWithoutJob(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"debounce":{"period":"1s"}}`)
+	s := open(t, fn)
+	s.event(fn, newEvent(t, "e", map[string]any{"n": 1}, "ts", time.Now().Add(time.Minute).UnixMilli()))
+	entry, err := jobs.NewQueue(s.client).Get(t.Context(), s.item(format.KindDebounce).ID)
+	require.NoError(t, err)
+	require.NoError(t, jobs.NewQueue(s.client).Drop(t.Context(), entry))
+	s.event(fn, newEvent(t, "e", map[string]any{"n": 2}))
+	require.EqualValues(t, 1, s.client.HLen(t.Context(), format.DebouncesKey).Val())
+	go func() { _, _ = s.Node.Lease(t.Context(), queue.LaneWake) }() // partitions of functions are visited for somebody
+	s.eventually(func() bool { return s.find(format.KindStart) != nil })
+	run, err := s.Node.Load(t.Context(), s.item(format.KindStart).Data.Identifier.RunID)
+	require.NoError(t, err)
+	require.Equal(t, []int{1}, numbers(t, run))
+}
+
+// TestInvokesDebouncedAway: whoever invoked a function whose start gives way to
+// another is told.
+func TestInvokesDebouncedAway(t *testing.T) {
+	t.Parallel()
+	caller, fn := newFunction(t, `{}`), newFunction(t, `{"debounce":{"period":"1h"}}`)
+	s := open(t, caller, fn)
+	s.event(caller, newEvent(t, "e", nil))
+	lease := s.lease()
+	run, err := s.Node.Load(t.Context(), lease.RunID)
+	require.NoError(t, err)
+	invoke := &state.Transition{
+		RunID: run.ID, Job: lease.Job.ID, Kind: lease.Job.Kind, Generation: lease.Job.Generation,
+		Waits: []state.NewWait{{
+			Wait: state.Wait{Kind: state.WaitInvoke, Step: "i", Name: fn.Slug}, Invoke: &state.Outgoing{Name: "inngest/function.invoked"},
+			Timeout: state.Job{ID: function.PauseTimeoutJob(run.Key(), "i"), Kind: state.JobPause, Due: time.Now().Add(time.Hour).UnixMilli(), Step: "i"},
+		}},
+	}
+	require.NoError(t, s.Node.Commit(t.Context(), invoke))
+	s.event(fn, newEvent(t, "inngest/function.invoked", map[string]any{"_inngest": map[string]any{
+		"fn_id": fn.Slug, "correlation_id": function.CorrelationID(run.ID.String(), "i"),
+	}}))
+	s.event(fn, newEvent(t, "e", nil))
+	next := s.run()
+	require.Equal(t, run.ID, next.ID)
+	require.Contains(t, string(next.Steps[0].Memo), "invoked function is debounced")
+}
+
+// TestBatch: a full batch starts at once, another when its time is over; what comes
+// twice is added once, what does not fit starts by itself.
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"batchEvents":{"maxSize":3,"timeout":"2s","key":"event.data.k","if":"event.data.n != 99"}}`)
+	s := open(t, fn)
+	collect := func(k string, n int) *engine.Event {
+		e := newEvent(t, "e", map[string]any{"k": k, "n": n})
+		require.ErrorIs(t, s.event(fn, e).Refusal(), state.ErrBatched)
+		return e
+	}
+	began := time.Now()
+	for n := range 3 {
+		e := collect("x", n)
+		require.Equal(t, gates.Batched, s.event(fn, e).Outcome)
+	}
+	full := s.run()
+	require.Equal(t, []int{0, 1, 2}, numbers(t, full))
+	collect("y", 4)
+	rest := s.run()
+	require.Equal(t, []int{4}, numbers(t, rest))
+	require.GreaterOrEqual(t, time.Since(began), 2*time.Second)
+	require.Equal(t, gates.Success, s.event(fn, newEvent(t, "e", map[string]any{"n": 99})).Outcome)
+	s.eventually(func() bool {
+		keys, err := s.client.Keys(t.Context(), "{queue:*").Result()
+		require.NoError(t, err)
+		for _, key := range keys {
+			if s.client.TTL(t.Context(), key).Val() < 0 {
+				return false
+			}
+		}
+		return true
+	}, "only what keeps events from being added twice is left")
+}
+
+// TestBatchOnce: two processes take the job of a batch; it starts once.
+func TestBatchOnce(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"batchEvents":{"maxSize":50,"timeout":"1s"}}`)
+	a := open(t, fn)
+	b := openOn(t, a.client, a.registry)
+	var wg sync.WaitGroup
+	for n := range 40 {
+		s, e := []*site{a, b}[n%2], newEvent(t, "e", map[string]any{"n": n})
+		wg.Go(func() {
+			if _, err := s.Event(t.Context(), fn.ID, e); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[int]int{}
+	for len(seen) < 40 {
+		for _, n := range numbers(t, a.run()) {
+			seen[n]++
+		}
+	}
+	for n, times := range seen {
+		require.Equal(t, 1, times, n)
+	}
+}
+
+// TestSchedule: each tick starts one run, though two processes look after it, and
+// its event is accepted; a schedule that was changed has no more ticks.
+func TestSchedule(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"triggers":[{"cron":"@every 1s"}]}`)
+	a := open(t, fn)
+	b := openOn(t, a.client, a.registry)
+	for _, s := range []*site{a, b} {
+		require.NoError(t, s.Sync(t.Context(), s.registry.all()))
+	}
+	ticks := map[string]int{}
+	var last time.Time
+	for range 3 {
+		run := a.run()
+		var event struct {
+			ID   string
+			Data struct{ Cron, ScheduledAt, FireAt string }
+		}
+		require.NoError(t, json.Unmarshal(run.Events[0], &event))
+		require.Equal(t, "@every 1s", event.Data.Cron)
+		require.Equal(t, "@every 1s", run.Cron)
+		require.Equal(t, event.ID, event.Data.ScheduledAt)
+		require.Equal(t, function.IdempotencyKey(fn.ID, event.ID), run.Idempotency)
+		at, err := time.Parse(time.RFC3339, event.ID)
+		require.NoError(t, err)
+		if !last.IsZero() {
+			require.Equal(t, time.Second, at.Sub(last))
+		}
+		last = at
+		ticks[event.ID]++
+	}
+	require.Len(t, ticks, 3)
+
+	changed := newFunction(t, `{"triggers":[{"cron":"0 0 1 1 *"}]}`)
+	changed.ID, changed.Version = fn.ID, 2
+	a.registry.put(gates.Known{Function: changed, App: app})
+	require.NoError(t, a.Sync(t.Context(), a.registry.all()))
+	a.eventually(func() bool {
+		return a.client.ZCard(t.Context(), format.ReadyKey(format.QueueCron(function.EnvironmentID))).Val() == 1
+	})
+	require.Contains(t, string(a.item(format.KindCron).Data.Payload), `"fnV":2,"expr":"0 0 1 1 *"`)
+	a.registry.remove(fn.ID)
+	require.NoError(t, a.Do(t.Context(), a.item(format.KindCron)))
+}
+
+// TestMissedTicks: ticks of the last minutes are made up for, older ones are not;
+// what the original's servers ask for is done.
+func TestMissedTicks(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"triggers":[{"cron":"* * * * *","jitter":"30s"}]}`)
+	s := open(t, fn)
+	missed := func(ago time.Duration, op string) *format.CronPayload {
+		at := time.Now().Add(-ago).Truncate(time.Minute)
+		return &format.CronPayload{
+			ID: ulid.MustNew(ulid.Timestamp(at), ulid.DefaultEntropy()), FunctionID: fn.ID, FunctionVersion: 1, Expression: "* * * * *",
+			JobID: fmt.Sprint(at), Op: op,
+		}
+	}
+	require.NoError(t, s.Tick(t.Context(), missed(time.Hour, format.CronProcess)))
+	require.Empty(t, s.accepted)
+	require.NoError(t, s.Tick(t.Context(), missed(5*time.Minute, format.CronProcess)))
+	require.NotEmpty(t, s.accepted)
+	payload, err := format.Raw(missed(time.Minute, format.CronInit))
+	require.NoError(t, err)
+	require.NoError(t, s.Do(t.Context(), &format.Item{Data: format.ItemData{Kind: format.KindCronSync, Payload: payload}}))
+	s.eventually(func() bool { return s.live() >= 5 }, "all ticks since")
+}
+
+// TestStartTimeout: a run that is not called in time is cancelled; one that is
+// being called is not, nor one whose function has more time now.
+func TestStartTimeout(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"timeouts":{"start":"1s"}}`)
+	s := open(t, fn)
+	late := s.event(fn, newEvent(t, "e", nil))
+	called := s.event(fn, newEvent(t, "e", nil))
+	first := s.lease()
+	if first.RunID == called.Run {
+		late, called = called, late
+	}
+	s.eventually(func() bool { return s.finishOf(called.Run) != nil || s.finishOf(late.Run) != nil })
+	require.Nil(t, s.finishOf(first.RunID))
+
+	longer := newFunction(t, `{"timeouts":{"start":"1h"}}`)
+	longer.ID = fn.ID
+	s.registry.put(gates.Known{Function: longer, App: app})
+	next := s.event(fn, newEvent(t, "e", nil))
+	item := s.timeoutOf(next.Run)
+	item.At = time.Now().UnixMilli()
+	require.NoError(t, s.Do(t.Context(), item))
+	require.True(t, s.client.HExists(t.Context(), format.ItemsKey, function.Hash("start-timeout-extended:"+item.ID)).Val())
+	require.Nil(t, s.finishOf(next.Run))
+
+	longer.Timeouts = nil
+	require.NoError(t, s.Do(t.Context(), item))
+	require.NoError(t, s.Node.Cancel(t.Context(), next.Run, "somebody"))
+	longer.Timeouts = &function.Timeouts{Start: "1s"}
+	require.NoError(t, s.Do(t.Context(), item), "the run is gone")
+}
+
+// timeoutOf is the job that looks whether a run is late.
+func (s *site) timeoutOf(run ulid.ULID) *format.Item {
+	s.t.Helper()
+	for id, text := range s.client.HGetAll(s.t.Context(), format.ItemsKey).Val() {
+		item, err := format.Decode[format.Item](format.Place{Key: format.ItemsKey, Member: id}, text)
+		require.NoError(s.t, err)
+		if item.Data.Kind != format.KindCancel {
+			continue
+		}
+		p, err := format.PayloadOf[format.CancelPayload](format.Place{}, &item)
+		require.NoError(s.t, err)
+		if p.TargetID == run.String() {
+			return &item
+		}
+	}
+	s.t.Fatalf("nothing looks after run %s", run)
+	return nil
+}
+
+// TestFinishTimeout: a run that takes too long is cancelled.
+func TestFinishTimeout(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"timeouts":{"finish":"1s"}}`)
+	s := open(t, fn)
+	s.event(fn, newEvent(t, "e", nil))
+	lease := s.lease()
+	run, err := s.Node.Load(t.Context(), lease.RunID)
+	require.NoError(t, err)
+	require.NoError(t, s.Node.Commit(t.Context(), &state.Transition{
+		RunID: run.ID, Job: lease.Job.ID, Kind: lease.Job.Kind, Generation: lease.Job.Generation, StartedAt: time.Now().UnixMilli(),
+		Jobs: []state.Job{{
+			ID: function.SleepJob(run.Key(), "s"), Kind: state.JobSleep, Due: time.Now().Add(time.Hour).UnixMilli(), Step: "s", MaxAttempts: 5,
+		}},
+	}))
+	require.Contains(t, string(s.timeoutOf(run.ID).Data.Payload), `"kind":"finish_timeout","cause":"Event"`)
+	s.eventually(func() bool { return s.finishOf(run.ID) != nil })
+	require.Equal(t, state.Cancelled, s.finishOf(run.ID).Status)
+	require.Zero(t, s.live())
+}
+
+// TestCancelJob: a job that cancels a run does.
+func TestCancelJob(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{}`)
+	s := open(t, fn)
+	r := s.event(fn, newEvent(t, "e", nil))
+	for kind, want := range map[string]error{"bulk_run": engine.ErrUnfit, "backlog": engine.ErrUnfit, format.CancelRun: nil} {
+		payload, err := format.Raw(format.CancelPayload{Kind: kind, TargetID: r.Run.String(), Cause: "API"})
+		require.NoError(t, err)
+		item := &format.Item{FunctionID: fn.ID, Data: format.ItemData{Kind: format.KindCancel, Payload: payload}}
+		require.ErrorIs(t, s.Do(t.Context(), item), want, kind)
+	}
+	require.Equal(t, state.Cancelled, s.finishOf(r.Run).Status)
+}
+
+// TestUnfit: what nobody can do is set aside with the reason; what failed is tried
+// again.
+func TestUnfit(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{}`)
+	s := open(t, fn)
+	q, now := jobs.NewQueue(s.client), time.Now()
+	item := func(kind, queue, payload string) *format.Item {
+		return &format.Item{
+			ID: function.Hash(kind + queue + payload), At: now.UnixMilli(), FunctionID: fn.ID, Environment: function.EnvironmentID, Queue: queue,
+			Data: format.ItemData{
+				Kind: kind, Queue: queue, Environment: function.EnvironmentID, Payload: json.RawMessage(payload),
+				Identifier: format.Identifier{FunctionID: fn.ID, AccountID: function.AccountID, EnvironmentID: function.EnvironmentID},
+			},
+		}
+	}
+	hints := []*format.Item{item(format.KindPromote, "job-promote:"+fn.ID.String(), `{"sjid":"a","su":1}`)}
+	bad := []*format.Item{
+		item(format.KindFlush, format.QueueFlush, `{"e":"x"}`), item(format.KindBatch, format.QueueBatch, `{"batchID":"?"}`),
+		item(format.KindCancel, format.QueueCancel, `{"kind":"start_timeout","target_id":"?"}`),
+	}
+	_, err := q.Enqueue(t.Context(), now, append(hints, bad...)...)
+	require.NoError(t, err)
+	s.eventually(func() bool { return s.client.HLen(t.Context(), format.ItemsKey).Val() == 0 })
+	aside := s.client.HGetAll(t.Context(), format.SetAsideKey).Val()
+	require.Len(t, aside, len(bad))
+	require.Contains(t, aside[bad[0].ID], "pbf")
+}
+
+// TestTriedAgain: a job that fails is done later, in whichever process; until then
+// it is there.
+func TestTriedAgain(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"triggers":[{"cron":"@every 1s"}]}`)
+	s := open(t, fn)
+	s.fail(errors.New("away"))
+	require.NoError(t, s.Sync(t.Context(), s.registry.all()))
+	s.eventually(func() bool { return s.item(format.KindCron).Data.Attempt == 1 })
+	require.Equal(t, 2, s.item(format.KindCron).Generation)
+	s.fail(nil)
+	run := s.run()
+	require.Equal(t, "@every 1s", run.Cron)
+}
+
+// TestUnregistered: jobs of functions that are gone end.
+func TestUnregistered(t *testing.T) {
+	t.Parallel()
+	fn := newFunction(t, `{"debounce":{"period":"1h"}}`)
+	s := open(t, fn)
+	s.event(fn, newEvent(t, "e", nil))
+	s.registry.remove(fn.ID)
+	require.NoError(t, s.Do(t.Context(), s.item(format.KindDebounce)))
+	require.Zero(t, s.client.HLen(t.Context(), format.DebouncesKey).Val())
+	require.Equal(t, 1, s.count(gates.Unknown))
+}
+
+// TestContinueCaptured: jobs of the system that the original left, all of them
+// overdue, are done: debounces and batches start their runs.
+func TestContinueCaptured(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string][][]int{
+		"redis-queue/e08-debounce":         {{1}},
+		"redis-queue/e09-debounce-updated": {{2}},
+		"redis-queue/e10-batch":            {{1, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := readIndex(t)
+			slug := x.meta[name[len("redis-queue/"):]].Functions[0]
+			client := redistest.Open(t)
+			redistest.Load(t, client, redistest.Captured(t, name))
+			s := openOn(t, client, newRegistry(x.function(t, slug)))
+			for _, events := range want {
+				require.Equal(t, events, numbers(t, s.run()))
+			}
+			s.eventually(func() bool {
+				for _, text := range client.HGetAll(t.Context(), format.ItemsKey).Val() {
+					item, err := format.Decode[format.Item](format.Place{}, text)
+					if err != nil || item.Data.Kind != format.KindStart {
+						return false
+					}
+				}
+				return true
+			})
+		})
+	}
+}
