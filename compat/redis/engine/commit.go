@@ -40,6 +40,10 @@ type commit struct {
 
 // Commit implements state.Store.
 func (n *Node) Commit(ctx context.Context, t *state.Transition) error {
+	return n.persist(ctx, t, func() error { return n.commitOnce(ctx, t) })
+}
+
+func (n *Node) commitOnce(ctx context.Context, t *state.Transition) error {
 	for {
 		s, err := n.stored(ctx, t.RunID)
 		if err != nil {

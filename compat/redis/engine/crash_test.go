@@ -103,7 +103,9 @@ func TestRedisRestarts(t *testing.T) {
 	require.NoError(t, server.Kill())
 	tr := concluded(lease)
 	tr.Finish = &state.Finish{Status: state.Completed, Output: json.RawMessage("1")}
-	require.Error(t, s.Commit(ctx, tr))
+	soon, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
+	require.Error(t, s.Commit(soon, tr))
 	_, err = s.Load(ctx, first)
 	require.Error(t, err)
 	require.NotErrorIs(t, err, state.ErrRunNotFound)

@@ -247,13 +247,5 @@ func (n *Node) contain(ctx context.Context, partition string, err error) bool {
 // does nothing for anybody at present.
 func ofScript(err error) bool {
 	var reply redis.Error
-	if !errors.As(err, &reply) || !strings.Contains(reply.Error(), "user_script") {
-		return false
-	}
-	for _, state := range []string{"OOM", "READONLY", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOPERM", "BUSY"} {
-		if strings.Contains(reply.Error(), state) {
-			return false
-		}
-	}
-	return true
+	return errors.As(err, &reply) && strings.Contains(reply.Error(), "user_script") && !ofServer(reply.Error())
 }
