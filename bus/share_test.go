@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -48,7 +50,7 @@ func TestShareEvents(t *testing.T) {
 	}
 	var stops []func()
 	for range 2 {
-		stop, err := b.ShareEvents(t.Context(), "readers", 3, record)
+		stop, err := b.ShareEvents(t.Context(), Share{Name: "readers", Parallel: 3, Handle: record})
 		require.NoError(t, err)
 		stops = append(stops, stop)
 	}
@@ -65,7 +67,7 @@ func TestShareEvents(t *testing.T) {
 	}
 	publishNames(t, b, "meanwhile")
 	want["meanwhile"] = 1
-	stop, err := b.ShareEvents(t.Context(), "readers", 3, record)
+	stop, err := b.ShareEvents(t.Context(), Share{Name: "readers", Parallel: 3, Handle: record})
 	require.NoError(t, err)
 	defer stop()
 	require.Eventually(t, arrived, patience, time.Millisecond)
@@ -77,12 +79,12 @@ func TestShareEventsAgain(t *testing.T) {
 	t.Parallel()
 	b := openEmbedded(t)
 	var got taken
-	stop, err := b.ShareEvents(t.Context(), "readers", 2, func(_ context.Context, d *Delivery) error {
+	stop, err := b.ShareEvents(t.Context(), Share{Name: "readers", Parallel: 2, Handle: func(_ context.Context, d *Delivery) error {
 		if got.add(d.Name) < 3 && d.Name == "hard" {
 			return errors.New("not yet")
 		}
 		return nil
-	})
+	}})
 	require.NoError(t, err)
 	defer stop()
 	publishNames(t, b, "hard", "easy")
@@ -95,10 +97,10 @@ func TestShareEventsAbroad(t *testing.T) {
 	t.Parallel()
 	b := openEmbedded(t)
 	var got taken
-	stop, err := b.ShareEvents(t.Context(), "readers", 1, func(_ context.Context, d *Delivery) error {
+	stop, err := b.ShareEvents(t.Context(), Share{Name: "readers", Parallel: 1, Handle: func(_ context.Context, d *Delivery) error {
 		got.add(d.Name)
 		return nil
-	})
+	}})
 	require.NoError(t, err)
 	defer stop()
 	_, err = b.control.js.Publish(t.Context(), eventPrefix+"0.%", []byte("x"))
@@ -106,6 +108,51 @@ func TestShareEventsAbroad(t *testing.T) {
 	publishNames(t, b, "after")
 	require.Eventually(t, func() bool { return got.all()["after"] == 1 }, patience, time.Millisecond)
 	require.Equal(t, []string{"after"}, slices.Collect(maps.Keys(got.all())))
+}
+
+// TestShareEventsInLine: those of a line come one after the other, whatever the
+// others do.
+func TestShareEventsInLine(t *testing.T) {
+	t.Parallel()
+	b := openEmbedded(t)
+	const events = 200
+	var mu sync.Mutex
+	var order []int
+	busy := 0
+	stop, err := b.ShareEvents(t.Context(), Share{
+		Name: "readers", Parallel: 8, Line: func(d *Delivery) string { return strings.TrimPrefix(d.Name, "free") },
+		Handle: func(_ context.Context, d *Delivery) error {
+			if d.Name == "free" {
+				return nil
+			}
+			mu.Lock()
+			busy++
+			alone := busy == 1
+			mu.Unlock()
+			runtime.Gosched()
+			mu.Lock()
+			defer mu.Unlock()
+			busy--
+			if !alone {
+				return errors.New("two at once")
+			}
+			order = append(order, number(t, d))
+			return nil
+		},
+	})
+	require.NoError(t, err)
+	defer stop()
+	var sent []*Event
+	for i := range events {
+		sent = append(sent, event("line", i), event("free", i))
+	}
+	require.NoError(t, b.Publish(t.Context(), sent))
+	eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(order) == events
+	}, "all are handled")
+	require.IsIncreasing(t, order)
 }
 
 func TestRetryShared(t *testing.T) {

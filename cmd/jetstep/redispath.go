@@ -64,12 +64,23 @@ func openRedisPath(ctx context.Context, e *engine, opts config.Options, log *slo
 
 // Start implements path.
 func (p *redisPath) Start(ctx context.Context) error {
-	stop, err := p.bus.ShareEvents(ctx, redisConsumer, redisEvents, p.event)
+	stop, err := p.bus.ShareEvents(ctx, bus.Share{Name: redisConsumer, Parallel: redisEvents, Line: p.line, Handle: p.event})
 	if err != nil {
 		return err
 	}
 	p.stop = stop
 	return nil
+}
+
+// line is the line of an event: where limits count the starts of a function, it
+// matters which event is the first.
+func (p *redisPath) line(d *bus.Delivery) string {
+	for _, fn := range p.bus.Registry().Catalog().Triggered(d.Name) {
+		if _, counted := fn.FlowPartitionKey(); counted {
+			return d.Name
+		}
+	}
+	return ""
 }
 
 // lastWords is how long storing what happened last may take.
