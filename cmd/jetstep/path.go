@@ -60,6 +60,9 @@ func (e *engine) openPath(ctx context.Context, opts config.Options, log *slog.Lo
 	if opts.Engine == config.EngineRedis {
 		return openRedisPath(ctx, e, opts, log)
 	}
+	if opts.DrainRedis != "" {
+		return openDrainPath(e, opts, log), nil
+	}
 	return nativePath{partition.NewNode(partition.Config{
 		Bus: e.bus, Name: nodeName(), History: e.recorder, Projected: e.project.Projected, Logger: log.With("caller", "queue"),
 		Observer: e.metrics.Observer(),

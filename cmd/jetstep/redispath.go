@@ -50,16 +50,23 @@ func openRedisPath(ctx context.Context, e *engine, opts config.Options, log *slo
 	if err != nil {
 		return nil, err
 	}
+	return newRedisPath(e, opts, client, func(*server.Config) {}, log), nil
+}
+
+// newRedisPath is the path on a Redis that is there; tune changes how it works.
+func newRedisPath(e *engine, opts config.Options, client redis.UniversalClient, tune func(*server.Config), log *slog.Logger) *redisPath {
 	p := &redisPath{bus: e.bus, recorder: e.recorder, client: client, log: log, stop: func() {}}
 	var projected func() uint64
 	if e.bus.Embedded() || !opts.SQLite() { // else other processes have databases of their own
 		projected = e.project.ToldProjected
 	}
 	p.teller = newTeller(e.bus, projected, func(r *state.Record) { partition.Retell(e.recorder, r) }, log)
-	p.Server = server.Open(server.Config{
+	cfg := server.Config{
 		Redis: client, Registry: redisRegistry{e.bus.Registry()}, World: redisWorld{p}, Teller: p.teller, Log: log,
-	})
-	return p, nil
+	}
+	tune(&cfg)
+	p.Server = server.Open(cfg)
+	return p
 }
 
 // Start implements path.

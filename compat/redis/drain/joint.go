@@ -21,10 +21,11 @@ type Path interface {
 // Joint is two paths as one: here new runs are made, there others end. It is safe
 // for concurrent use.
 type Joint struct {
-	here, there Path
-	lines       [3]*line // of jobs from there, by lane
+	here  Path
+	lines [3]*line // of jobs from there, by lane
 
 	mu     sync.Mutex
+	there  Path                 // nil before Attach
 	leased map[ulid.ULID]leased // runs with leased jobs
 
 	empty  atomic.Bool // nothing is there any more
@@ -44,17 +45,33 @@ var _ Path = (*Joint)(nil)
 // How many jobs from there are taken out at once and handed over, by lane.
 var pumps = [3]int{queue.LaneCall: 16, queue.LaneWake: 8, queue.LaneFirst: 4}
 
-// Join begins to take jobs from both paths.
-func Join(here, there Path) *Joint {
-	j := &Joint{here: here, there: there, leased: map[ulid.ULID]leased{}}
+// Join takes jobs from here, and from another path as soon as there is one.
+func Join(here Path) *Joint {
+	j := &Joint{here: here, leased: map[ulid.ULID]leased{}}
 	j.ending, j.end = context.WithCancel(context.Background())
-	for lane, n := range pumps {
-		j.lines[lane] = newLine(queue.Lane(lane), there)
-		for range n {
-			j.pumps.Go(func() { j.lines[lane].pump(j.ending) })
-		}
+	for lane := range j.lines {
+		j.lines[lane] = newLine(queue.Lane(lane))
 	}
 	return j
+}
+
+// Attach begins to take jobs from there, too.
+func (j *Joint) Attach(there Path) {
+	j.mu.Lock()
+	j.there = there
+	j.mu.Unlock()
+	for lane, n := range pumps {
+		for range n {
+			j.pumps.Go(func() { j.lines[lane].pump(j.ending, there) })
+		}
+	}
+}
+
+// other is the path there, nil before Attach.
+func (j *Joint) other() Path {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.there
 }
 
 // Close ends what was begun. Both paths stay open.
@@ -76,7 +93,7 @@ func (j *Joint) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error)
 	l := j.lines[lane]
 	defer l.come()()
 	if lease, ok := l.next(); ok {
-		return j.note(lease, j.there), nil
+		return j.note(lease, j.other()), nil
 	}
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()
@@ -91,10 +108,10 @@ func (j *Joint) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error)
 		l.tookHere()
 		return j.note(lease, j.here), nil
 	case err != nil:
-		return j.note(other, j.there), nil
+		return j.note(other, j.other()), nil
 	}
 	l.tookHere()
-	j.pumps.Go(func() { l.offer(j.ending, other) }) // both came at once
+	j.pumps.Go(func() { l.offer(j.ending, j.other(), other) }) // both came at once
 	return j.note(lease, j.here), nil
 }
 
@@ -160,17 +177,17 @@ func (j *Joint) Do(ctx context.Context, run ulid.ULID, do func(state.Store) erro
 	if path := j.of(run); path != nil {
 		return do(path)
 	}
-	err := do(j.here)
+	err, there := do(j.here), j.other()
 	switch {
-	case err == nil || j.empty.Load():
+	case err == nil || there == nil || j.empty.Load():
 		return err
 	case errors.Is(err, state.ErrRunNotFound):
-		return do(j.there)
+		return do(there)
 	}
 	// The partition of its id, which says nothing of a run from there, may not be
 	// served now.
-	if _, elsewhere := j.there.Load(ctx, run); elsewhere != nil {
+	if _, elsewhere := there.Load(ctx, run); elsewhere != nil {
 		return err
 	}
-	return do(j.there)
+	return do(there)
 }

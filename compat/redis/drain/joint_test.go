@@ -126,7 +126,10 @@ type joined struct {
 func join(t *testing.T) *joined {
 	t.Helper()
 	j := &joined{T: t, here: newFakePath(), there: newFakePath()}
-	j.Joint = drain.Join(j.here, j.there)
+	j.Joint = drain.Join(j.here)
+	_, err := j.Load(t.Context(), ulid.Make())
+	require.ErrorIs(t, err, state.ErrRunNotFound)
+	j.Attach(j.there)
 	t.Cleanup(func() {
 		j.here.close()
 		j.there.close()

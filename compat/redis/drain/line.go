@@ -16,9 +16,8 @@ const held = 500 * time.Millisecond
 
 // line hands jobs from there to workers of a lane.
 type line struct {
-	lane  queue.Lane
-	there queue.Queue
-	jobs  chan queue.Lease
+	lane queue.Lane
+	jobs chan queue.Lease
 
 	mu      sync.Mutex
 	turn    bool          // the next worker looks for a job from there first
@@ -28,8 +27,8 @@ type line struct {
 	changed chan struct{} // closed when one comes
 }
 
-func newLine(lane queue.Lane, there queue.Queue) *line {
-	return &line{lane: lane, there: there, jobs: make(chan queue.Lease), changed: make(chan struct{})}
+func newLine(lane queue.Lane) *line {
+	return &line{lane: lane, jobs: make(chan queue.Lease), changed: make(chan struct{})}
 }
 
 // come notes a worker that wants a job, until the function is called.
@@ -103,29 +102,29 @@ func (l *line) await(ctx context.Context, got func()) <-chan queue.Lease {
 }
 
 // offer hands a job to a worker, or gives it back.
-func (l *line) offer(ctx context.Context, lease queue.Lease) {
+func (l *line) offer(ctx context.Context, there queue.Queue, lease queue.Lease) {
 	timer := time.NewTimer(held)
 	defer timer.Stop()
 	select {
 	case l.jobs <- lease:
 	case <-timer.C:
-		l.there.Release(lease)
+		there.Release(lease)
 	case <-ctx.Done():
-		l.there.Release(lease)
+		there.Release(lease)
 	}
 }
 
 // pump takes jobs out as long as workers want them, until ctx ends or there are no
 // more.
-func (l *line) pump(ctx context.Context) {
+func (l *line) pump(ctx context.Context, there queue.Queue) {
 	for l.wanted(ctx) {
 		asking, stop := context.WithCancel(ctx)
 		go l.watch(asking, stop)
-		lease, err := l.there.Lease(asking, l.lane)
+		lease, err := there.Lease(asking, l.lane)
 		stop()
 		switch {
 		case err == nil:
-			l.offer(ctx, lease)
+			l.offer(ctx, there, lease)
 		case errors.Is(err, queue.ErrClosed):
 			return
 		}

@@ -50,7 +50,9 @@ type Config struct {
 	Registry Registry
 	World    World
 	Teller   engine.Teller // nil when there is no history
-	Log      *slog.Logger  // nil for none
+	// Arbiter, if set, counts limits elsewhere, too (--drain-redis).
+	Arbiter engine.Arbiter
+	Log     *slog.Logger // nil for none
 }
 
 // Server is one process's part of the work on a Redis. It is a queue.Queue and a
@@ -77,7 +79,7 @@ func Open(c Config) *Server {
 	}
 	s := &Server{cfg: c, changed: make(chan struct{}, 1), unknown: map[uuid.UUID]struct{}{}, swept: map[ulid.ULID]struct{}{}}
 	s.Node = engine.Open(engine.Config{
-		Redis: c.Redis, Functions: functions{s}, World: around{s}, Teller: c.Teller,
+		Redis: c.Redis, Functions: functions{s}, World: around{s}, Teller: c.Teller, Arbiter: c.Arbiter,
 		Account: function.AccountID, Environment: function.EnvironmentID, Log: c.Log,
 	})
 	s.gates = gates.New(gates.Config{Redis: c.Redis, Node: s.Node, Functions: c.Registry, World: around{s}, Log: c.Log})

@@ -79,6 +79,7 @@ func (l *layers) assemble() Options {
 		HistoryMaxRuns:   l.integer("history-max-runs"),
 
 		Engine:      Engine(l.text("engine")),
+		DrainRedis:  l.text("drain-redis"),
 		Fsync:       Fsync(l.text("fsync")),
 		Partitions:  l.integer("partitions"),
 		NATS:        l.nats(),

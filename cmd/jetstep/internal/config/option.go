@@ -88,7 +88,7 @@ func optionOf(mode Mode, name string) (Option, bool) {
 
 // options is the one list of options; flags, variables and file keys follow
 // from it. Those of the original are in cli-config §5 and §6; data-dir, fsync,
-// partitions, engine, endpoint-patience, shutdown-timeout, otlp-endpoint, signing-key-fallback and nats-* are Jetstep's.
+// partitions, engine, drain-redis, endpoint-patience, shutdown-timeout, otlp-endpoint, signing-key-fallback and nats-* are Jetstep's.
 var options = []Option{
 	{Name: "config", Kind: String, Modes: both, Category: catServer,
 		Usage: "config `FILE`; otherwise jetstep.json|yaml|yml or inngest.json|yaml|yml is searched in this directory, its parents and ~/.config"},
@@ -136,6 +136,8 @@ var options = []Option{
 		Usage: "where runs and their jobs are kept: nats, or redis, as the original keeps them"},
 	{Name: "redis-uri", Kind: String, Modes: both, HiddenIn: Dev, Category: catStorage,
 		Usage: "Redis of --engine redis, redis://…; runs that the original left there go on"},
+	{Name: "drain-redis", Kind: String, Modes: both, HiddenIn: Dev, Category: catStorage,
+		Usage: "with --engine nats, a Redis whose runs go on to their end, while new ones start on NATS"},
 	{Name: "history-retention", Kind: Duration, Default: "0s", Modes: both, Category: catStorage,
 		Usage: "how long events and ended runs are shown, such as 720h; 0 keeps them for ever"},
 	{Name: "history-max-runs", Kind: Int, Default: "0", Modes: both, Category: catStorage,

@@ -48,6 +48,7 @@ type Options struct {
 	OTLPEndpoint string
 
 	Engine     Engine
+	DrainRedis string // Redis whose runs end beside those of NATS; "" for none
 	Fsync      Fsync
 	Partitions int // of a new installation; 0 means the default
 	NATS       NATS

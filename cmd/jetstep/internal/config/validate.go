@@ -144,6 +144,10 @@ func (o Options) checkEngine() error {
 		return invalid("engine", "must be %s or %s, not %q", EngineNATS, EngineRedis, o.Engine)
 	case o.Engine == EngineRedis && o.Original.RedisURI == "":
 		return invalid("engine", "%s needs redis-uri", EngineRedis)
+	case o.Engine == EngineRedis && o.DrainRedis != "":
+		return invalid("drain-redis", "needs engine %s: with %s, redis-uri is the one that is worked on", EngineNATS, EngineRedis)
+	case o.DrainRedis != "" && !hasScheme(o.DrainRedis, "redis", "rediss", "unix"):
+		return invalid("drain-redis", "must begin with redis://, rediss:// or unix://")
 	}
 	return nil
 }
