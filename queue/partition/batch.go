@@ -19,7 +19,7 @@ func (t *tx) batches(s *starting) bool {
 	if cfg == nil || cfg.MaxSize <= 1 || s.Cron != "" {
 		return false
 	}
-	fits, err := s.in.holds(cfg.If)
+	fits, err := s.in.Holds(cfg.If)
 	t.complain(s.fn, cfg.If, err)
 	return fits
 }
@@ -31,7 +31,7 @@ func (t *tx) collect(s *starting) {
 		return
 	}
 	cfg := s.fn.EventBatch
-	text, _, err := s.in.keyText(cfg.Key)
+	text, _, err := s.in.KeyText(cfg.Key)
 	t.complain(s.fn, cfg.Key, err)
 	key := state.NewGateKey(state.OfBatch, s.fn.ID, text)
 	batch, ok := t.o.index.Batch(key)

@@ -12,7 +12,7 @@ import (
 // later by its own time.
 func (t *tx) debounce(s *starting) {
 	cfg := s.fn.Debounce
-	text, _, err := s.in.keyText(cfg.Key)
+	text, _, err := s.in.KeyText(cfg.Key)
 	t.complain(s.fn, cfg.Key, err)
 	key := state.NewGateKey(state.OfDebounce, s.fn.ID, text)
 	waiting, ok := t.o.index.Debounce(key)
@@ -23,7 +23,7 @@ func (t *tx) debounce(s *starting) {
 	}
 	period, err := cfg.Wait()
 	t.complain(s.fn, cfg.Period, err) // registration refuses it
-	next, replaces := nextDebounce(waiting, t.now, s.in.ts(), period, cfg.Limit())
+	next, replaces := nextDebounce(waiting, t.now, s.in.TS(), period, cfg.Limit())
 	if !replaces {
 		t.o.log.Debug("debounced away by a later event", "function_id", s.fn.Slug, "event_id", s.EventIDs[0])
 		t.refuse(s.Correlations, displacedInvoke)

@@ -12,7 +12,7 @@ import (
 type starting struct {
 	*state.Start
 	fn *function.Function
-	in inputs // of the first event
+	in function.Inputs // of the first event
 }
 
 // eventID is the internal id of the first event.
@@ -40,7 +40,7 @@ func (t *tx) pass(s *state.Start, through func(*starting) string) (outcome strin
 	catalog := t.o.node.bus.Registry().Catalog()
 	outcome = StartError
 	if fn, ok := catalog.Function(s.FunctionID); ok {
-		outcome = through(&starting{Start: s, fn: fn.Function, in: inputs{event: s.Events[0]}})
+		outcome = through(&starting{Start: s, fn: fn.Function, in: function.Inputs{Event: s.Events[0]}})
 	} else if fn, _, ok := catalog.Executable(s.FunctionID); ok {
 		t.skip(s, fn, state.SkipDrained, ulid.ULID{})
 		outcome = StartSkipped
@@ -156,12 +156,12 @@ func (t *tx) flow(s *starting) *state.Flow {
 	}
 	flow := &state.Flow{BatchID: s.BatchID}
 	if prioritised {
-		factor, err := s.in.priority(fn.Priority.Run)
+		factor, err := s.in.Priority(fn.Priority.Run)
 		t.complain(fn, fn.Priority.Run, err)
 		flow.Priority = factor
 	}
 	for _, key := range keyed(fn) {
-		text, _, err := s.in.keyText(key.text)
+		text, _, err := s.in.KeyText(key.text)
 		t.complain(fn, key.text, err)
 		flow.Keys = append(flow.Keys, state.FlowKey{Expr: key.hash, Value: function.Hash(text)})
 	}

@@ -20,7 +20,7 @@ func (t *tx) limited(s *starting) bool {
 		t.complain(s.fn, cfg.Period, err) // registration refuses it
 		return false
 	}
-	text, off, err := s.in.keyText(cfg.Key)
+	text, off, err := s.in.KeyText(cfg.Key)
 	t.complain(s.fn, cfg.Key, err)
 	if off {
 		return false

@@ -14,7 +14,7 @@ func (t *tx) singleton(s *starting) (key *state.GateKey, holder ulid.ULID) {
 	if cfg == nil {
 		return nil, ulid.ULID{}
 	}
-	text, off, err := s.in.keyText(cfg.Key)
+	text, off, err := s.in.KeyText(cfg.Key)
 	t.complain(s.fn, cfg.Key, err)
 	if off {
 		return nil, ulid.ULID{}

@@ -99,7 +99,7 @@ func TestFlowOfRuns(t *testing.T) {
 		s.in(0, func(o *Owner) {
 			tx := o.begin()
 			start := &state.Start{Events: raws(`{"data":{"c":"x","p":120}}`)}
-			require.Equal(t, c.want, tx.flow(&starting{Start: start, fn: &fn, in: inputs{event: start.Events[0]}}), name)
+			require.Equal(t, c.want, tx.flow(&starting{Start: start, fn: &fn, in: function.Inputs{Event: start.Events[0]}}), name)
 			require.Empty(t, tx.ops)
 		})
 	}

@@ -118,7 +118,7 @@ func (t *tx) armCancels(s *starting, run *state.Run) []*state.Watch {
 		}
 		w := &state.Watch{Event: c.Event, RunID: run.ID, Since: s.Mark, Expires: until.UnixMilli()}
 		if c.If != "" {
-			bound, err := s.in.bind(c.If)
+			bound, err := s.in.Bind(c.If)
 			if err != nil {
 				t.o.log.Warn("cancelOn expression is unusable: it never matches", "function_id", s.fn.Slug, "error", err)
 				continue

@@ -92,7 +92,7 @@ func (o *Owner) sweepSome() (more bool) {
 // as it is, encoded or not.
 func (o *Owner) sweepRun(c *function.Cancellation, id ulid.ULID) {
 	view, live := o.index.View(id)
-	if !live || view.FunctionID != c.FunctionID || !o.cancels(c, &inputs{event: view.Events[0]}) {
+	if !live || view.FunctionID != c.FunctionID || !o.cancels(c, &function.Inputs{Event: view.Events[0]}) {
 		return
 	}
 	if run, live := o.index.Run(id); live {
@@ -103,8 +103,8 @@ func (o *Owner) sweepRun(c *function.Cancellation, id ulid.ULID) {
 }
 
 // cancels tells whether a cancellation is for runs with that event.
-func (o *Owner) cancels(c *function.Cancellation, in *inputs) bool {
-	ok, err := in.holds(c.If)
+func (o *Owner) cancels(c *function.Cancellation, in *function.Inputs) bool {
+	ok, err := in.Holds(c.If)
 	if err != nil {
 		o.log.Debug("cancellation expression failed: the run goes on", "cancellation_id", c.ID, "error", err)
 	}

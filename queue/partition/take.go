@@ -140,7 +140,7 @@ func (t *tx) flowOf(run *state.Run, fn *function.Function) *state.Flow {
 	}
 	flow := t.flow(&starting{
 		Start: &state.Start{FunctionID: fn.ID, Events: run.Events, EventIDs: run.EventIDs, BatchID: known.BatchID},
-		fn:    fn, in: inputs{event: run.Events[0]},
+		fn:    fn, in: function.Inputs{Event: run.Events[0]},
 	})
 	if flow == nil {
 		if known.Singleton == nil {

@@ -17,13 +17,13 @@ func (t *tx) takeDebounce(op *state.DebouncePut) state.TakeOutcome {
 	if problem := t.takenStart(&d.Start); problem != "" {
 		return state.TakeOutcome{Result: state.TakenNot, Reason: problem}
 	}
-	in := inputs{event: d.Start.Events[0]}
+	in := function.Inputs{Event: d.Start.Events[0]}
 	if d.Key == (state.GateKey{}) {
 		fn, _, ok := t.o.node.bus.Registry().Catalog().Executable(d.Start.FunctionID)
 		if !ok || fn.Debounce == nil {
 			return noGate("debounce", d.Start.FunctionID)
 		}
-		text, _, err := in.keyText(fn.Debounce.Key)
+		text, _, err := in.KeyText(fn.Debounce.Key)
 		t.complain(fn, fn.Debounce.Key, err)
 		d.Key = state.NewGateKey(state.OfDebounce, fn.ID, text)
 	}
@@ -31,7 +31,7 @@ func (t *tx) takeDebounce(op *state.DebouncePut) state.TakeOutcome {
 	if outcome, had := t.had(d.ID, waiting && have.ID == d.ID); had {
 		return outcome
 	}
-	d.TS = in.ts()
+	d.TS = in.TS()
 	d.Start.ClaimFor = claimSeeded.Milliseconds()
 	if waiting {
 		if have.TS > d.TS {
@@ -56,8 +56,8 @@ func (t *tx) takeBatch(op *state.BatchPut, apart bool) state.TakeOutcome {
 		if !ok || fn.EventBatch == nil {
 			return noGate("batch", b.Start.FunctionID)
 		}
-		in := inputs{event: b.Start.Events[0]}
-		text, _, err := in.keyText(fn.EventBatch.Key)
+		in := function.Inputs{Event: b.Start.Events[0]}
+		text, _, err := in.KeyText(fn.EventBatch.Key)
 		t.complain(fn, fn.EventBatch.Key, err)
 		b.Key = state.NewGateKey(state.OfBatch, fn.ID, text)
 	}
