@@ -112,7 +112,7 @@ func rootCommand(p process) *cli.Command {
 		Writer:    p.stdout,
 		ErrWriter: p.stderr,
 		Flags:     globalFlags(),
-		Commands:  []*cli.Command{serverCommand(p, config.Dev), serverCommand(p, config.Start), historyCommand(p), benchCommand(p.stdout), versionCommand(p), doctorCommand(p), alphaCommand(p)},
+		Commands:  []*cli.Command{serverCommand(p, config.Dev), serverCommand(p, config.Start), historyCommand(p), migrateCommand(p), benchCommand(p.stdout), versionCommand(p), doctorCommand(p), alphaCommand(p)},
 		// Errors are printed, and turned into codes, by run.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
 	}

@@ -71,6 +71,7 @@ func Copy(ctx context.Context, c Copying) (*Summary, error) {
 // page writes one page, and says so.
 func (c *Copying) page(ctx context.Context, p Page, s *Summary) error {
 	var moving []Item
+	s.Read += p.Read
 	for i := range p.Items {
 		item := &p.Items[i]
 		s.found(item)

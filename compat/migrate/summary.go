@@ -4,6 +4,7 @@ import "maps"
 
 // Summary is what became of the items, by kind.
 type Summary struct {
+	Read  int64 // of what Source.Estimate counts
 	Kinds map[Kind]*Tally
 	// Parts are what runs consist of, by name: steps, jobs, waits, …
 	Parts map[string]int
@@ -83,7 +84,7 @@ func (s *Summary) became(k Kind, r Result) {
 
 // clone is a copy that further counting does not change.
 func (s *Summary) clone() *Summary {
-	c := &Summary{Kinds: map[Kind]*Tally{}, Parts: maps.Clone(s.Parts)}
+	c := &Summary{Read: s.Read, Kinds: map[Kind]*Tally{}, Parts: maps.Clone(s.Parts)}
 	for kind, tally := range s.Kinds {
 		t := *tally
 		c.Kinds[kind] = &t

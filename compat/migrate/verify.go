@@ -19,9 +19,10 @@ type Verifying struct {
 
 // Compared counts a comparison.
 type Compared struct {
-	Items   int // read, of both sides
-	Differ  int // of which differ
-	Skipped int // of kinds that are not compared
+	Items   int   // read, of both sides
+	Differ  int   // of which differ
+	Skipped int   // of kinds that are not compared
+	Read    int64 // of what the sides' estimates count
 }
 
 // Verify compares both sides item by item, in both directions.
@@ -44,6 +45,7 @@ func Verify(ctx context.Context, v Verifying) (Compared, error) {
 // page compares what a page of one side has with the other side; on the way back
 // only what is missing is news.
 func (v *Verifying) page(ctx context.Context, p Page, from, to Source, back bool, c *Compared) error {
+	c.Read += p.Read
 	var items []*Item
 	var ids []ID
 	for i := range p.Items {

@@ -49,6 +49,18 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return nil
 }
 
+// Preview says in words what Migrate would do, and changes nothing
+// ([migrations.Preview]). When the original's tables are as they should be, they
+// can be read from then on.
+func (s *Store) Preview(ctx context.Context) (what string, readable bool, err error) {
+	what, readable, err = migrations.Preview(ctx, s.db, s.enc.dialect)
+	if err != nil {
+		return "", false, outage(err)
+	}
+	s.migrated.Store(readable)
+	return what, readable, nil
+}
+
 // available fails with ErrUnavailable before the first migration.
 func (s *Store) available() error {
 	if s.migrated.Load() {

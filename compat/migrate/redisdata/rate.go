@@ -187,11 +187,13 @@ func (s *Side) putSemaphores(ctx context.Context, items []*migrate.Item) ([]migr
 	}
 	for i, item := range items {
 		m := item.Semaphore
+		of[i] = -1
 		if m.Capacity >= 0 {
+			of[i] = len(writes)
 			text := strconv.Itoa(m.Capacity)
 			writes = append(writes, write{format.SemaphoreCapacityKey(s.Account, m.ID), text, 0, false, there(text)})
 		}
-		if of[i] = -1; m.Used != 0 {
+		if m.Used != 0 {
 			of[i] = len(writes)
 			text := strconv.Itoa(m.Used)
 			writes = append(writes, write{format.SemaphoreUsageKey(s.Account, m.ID, m.Value), text, 0, false, there(text)})

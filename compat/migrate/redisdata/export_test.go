@@ -1,0 +1,15 @@
+package redisdata
+
+import "jetstep/compat/redis/format"
+
+// Templates with what their keys are for the migration.
+func Known(template string) bool {
+	_, ok := parts[template]
+	return ok
+}
+
+// Transient tells whether a key ends by itself.
+func Transient(name string) bool {
+	p, _, ok := format.Identify(name)
+	return ok && parts[p.Template] == isTransient
+}
