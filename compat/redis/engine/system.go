@@ -13,13 +13,19 @@ import (
 // debounces and batches, ticks, timeouts of runs (redis-queue §5.4).
 type System interface {
 	// Do does what an item says. It may be asked again for one that was done. With
-	// an error it is asked again later, as often as the item may be tried, but for
-	// [ErrUnfit].
+	// an error it is asked again later, as often as the item may be tried; see also
+	// [ErrUnfit] and [ErrLater].
 	Do(ctx context.Context, item *format.Item) error
 }
 
-// ErrUnfit is an item that nobody can do: it is set aside.
-var ErrUnfit = errors.New("nobody does such a job")
+// Why an item is not done.
+var (
+	// ErrUnfit is one that nobody can do: it is set aside.
+	ErrUnfit = errors.New("nobody does such a job")
+	// ErrLater is one that cannot be done yet: it is asked again, for as long as that
+	// is so.
+	ErrLater = errors.New("it cannot be done yet")
+)
 
 // Attend lets the jobs of the system be done from now on. Until then they stay.
 func (n *Node) Attend(s System) {
@@ -44,6 +50,8 @@ const (
 	attended = 32
 	// attendWithin is how long one may take: less than its lease.
 	attendWithin = 20 * time.Second
+	// later is after how long one that cannot be done yet is looked at again.
+	later = 10 * time.Second
 )
 
 // visitSystem begins what is due in a partition of the system, in no order.
@@ -156,7 +164,7 @@ func (n *Node) do(system System, e *jobs.Entry, token uint64) {
 	defer cancel()
 	item := e.Item
 	failed := n.doSystem(ctx, system, &item)
-	if failed != nil {
+	if failed != nil && !errors.Is(failed, ErrLater) {
 		n.Log.Warn("a job of the queue failed", "kind", item.Data.Kind, "item", item.ID, "function_id", item.FunctionID,
 			"attempt", item.Data.Attempt, "error", failed)
 	}
@@ -179,6 +187,8 @@ func (n *Node) concludeSystem(ctx context.Context, id string, token uint64, fail
 		switch {
 		case failed == nil:
 			err = n.jobs.Dequeue(ctx, e)
+		case errors.Is(failed, ErrLater):
+			_, err = n.jobs.Requeue(ctx, e, now, func(i *format.Item) { i.At = now.Add(later).UnixMilli() })
 		case errors.Is(failed, ErrUnfit), e.Item.Data.Attempt+1 >= e.Item.MaxAttempts():
 			err = n.jobs.SetAside(ctx, e, failed)
 		default:

@@ -148,7 +148,7 @@ func (g *Gates) StartBatch(ctx context.Context, p *format.BatchPayload) error {
 		if err != nil {
 			return err
 		}
-		if _, err := g.pass(ctx, s, func(s *starting) (Result, error) { return g.create(ctx, s) }); err != nil {
+		if err := g.passKept(ctx, s, func(s *starting) (Result, error) { return g.create(ctx, s) }); err != nil {
 			return fmt.Errorf("start batch %s: %w", p.BatchID, err)
 		}
 	}

@@ -165,7 +165,7 @@ func (g *Gates) EndDebounce(ctx context.Context, p *format.DebouncePayload) erro
 	s := startBy(p.FunctionID, event, kept.EventID)
 	s.Idempotency = function.IdempotencyKey(p.FunctionID, kept.EventID.String())
 	key := p.FunctionID.String()
-	_, err = g.pass(ctx, s, func(s *starting) (Result, error) {
+	err = g.passKept(ctx, s, func(s *starting) (Result, error) {
 		if s.Debounce != nil {
 			key = g.debounceKey(s)
 		}

@@ -191,6 +191,16 @@ func (g *Gates) Start(ctx context.Context, s *state.Start) (Result, error) {
 	return g.pass(ctx, s, func(s *starting) (Result, error) { return g.enter(ctx, s) })
 }
 
+// passKept is pass for a start that comes out of Redis: it waits there until its
+// function is registered.
+func (g *Gates) passKept(ctx context.Context, s *state.Start, through func(*starting) (Result, error)) error {
+	if _, ok := g.Functions.Known(s.FunctionID); !ok {
+		return fmt.Errorf("function %s is not registered: %w", s.FunctionID, engine.ErrLater)
+	}
+	_, err := g.pass(ctx, s, through)
+	return err
+}
+
 func (g *Gates) pass(ctx context.Context, s *state.Start, through func(*starting) (Result, error)) (Result, error) {
 	known, ok := g.Functions.Known(s.FunctionID)
 	var result Result

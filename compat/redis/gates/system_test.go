@@ -385,16 +385,38 @@ func TestTriedAgain(t *testing.T) {
 	require.Equal(t, "@every 1s", run.Cron)
 }
 
-// TestUnregistered: jobs of functions that are gone end.
+// TestUnregistered: jobs of functions that are not registered wait until they are,
+// but for ticks: who registers a schedule adds the next.
 func TestUnregistered(t *testing.T) {
 	t.Parallel()
-	fn := newFunction(t, `{"debounce":{"period":"1h"}}`)
-	s := open(t, fn)
-	s.event(fn, newEvent(t, "e", nil))
-	s.registry.remove(fn.ID)
-	require.NoError(t, s.Do(t.Context(), s.item(format.KindDebounce)))
-	require.Zero(t, s.client.HLen(t.Context(), format.DebouncesKey).Val())
-	require.Equal(t, 1, s.count(gates.Unknown))
+	for kind, config := range map[string]string{
+		format.KindDebounce: `{"debounce":{"period":"1h"}}`, format.KindBatch: `{"batchEvents":{"maxSize":2,"timeout":"1s"}}`,
+		format.KindCancel: `{"timeouts":{"start":"1s"}}`,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			fn := newFunction(t, config)
+			s := open(t, fn)
+			s.event(fn, newEvent(t, "e", map[string]any{"n": 1}))
+			known, _ := s.registry.Known(fn.ID)
+			s.registry.remove(fn.ID)
+			item := s.item(kind)
+			require.ErrorIs(t, s.Do(t.Context(), item), engine.ErrLater)
+			if item.Queue != "" {
+				s.eventually(func() bool { return s.item(kind).Generation > 1 })
+				require.Zero(t, s.item(kind).Data.Attempt)
+			}
+			s.registry.put(known)
+			require.NoError(t, s.Do(t.Context(), item))
+			require.Equal(t, kind != format.KindCancel, s.live() == 1)
+		})
+	}
+	s := open(t)
+	payload, err := format.Raw(format.CronPayload{FunctionID: app, Op: format.CronProcess})
+	require.NoError(t, err)
+	for _, kind := range []string{format.KindCron, format.KindCronSync} {
+		require.NoError(t, s.Do(t.Context(), &format.Item{Data: format.ItemData{Kind: kind, Payload: payload}}))
+	}
 }
 
 // TestContinueCaptured: jobs of the system that the original left, all of them

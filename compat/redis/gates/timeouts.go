@@ -9,6 +9,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"jetstep/compat/redis/engine"
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
 	"jetstep/function"
@@ -21,14 +22,18 @@ func (g *Gates) cancelLate(ctx context.Context, item *format.Item, p *format.Can
 	if err != nil {
 		return errors.Join(err, errUnfit)
 	}
+	fn, ok := g.Functions.Known(item.FunctionID)
+	if !ok {
+		return fmt.Errorf("function %s is not registered: %w", item.FunctionID, engine.ErrLater)
+	}
 	var due time.Time
 	var again string
 	switch p.Kind {
 	case format.CancelStartTimeout:
-		due, err = g.startDeadline(ctx, run, item)
+		due, err = g.startDeadline(ctx, run, fn.Timeouts)
 		again = "start-timeout-extended:"
 	case format.CancelFinishTimeout:
-		due, err = g.finishDeadline(ctx, run, item)
+		due, err = g.finishDeadline(ctx, run, fn.Timeouts, item.EnqueuedAt)
 		again = "finish-timeout-extended:"
 	case format.CancelRun:
 		due = time.Now()
@@ -49,18 +54,9 @@ func (g *Gates) cancelLate(ctx context.Context, item *format.Item, p *format.Can
 	return g.cancel(ctx, run, p.Kind)
 }
 
-// timeouts are those of a function at present.
-func (g *Gates) timeouts(item *format.Item) *function.Timeouts {
-	fn, ok := g.Functions.Known(item.FunctionID)
-	if !ok {
-		return nil
-	}
-	return fn.Timeouts
-}
-
 // startDeadline is when a run must have started, zero for never, or when it has.
-func (g *Gates) startDeadline(ctx context.Context, run ulid.ULID, item *format.Item) (time.Time, error) {
-	within, _ := g.timeouts(item).StartLimit() // one that cannot be read is none
+func (g *Gates) startDeadline(ctx context.Context, run ulid.ULID, cfg *function.Timeouts) (time.Time, error) {
+	within, _ := cfg.StartLimit() // one that cannot be read is none
 	if within <= 0 {
 		return time.Time{}, nil
 	}
@@ -91,9 +87,10 @@ func begun(e *jobs.Entry) bool {
 		format.Leased(e.Item.LeaseID, time.Now().UnixMilli())
 }
 
-// finishDeadline is when a run must have finished, zero for never.
-func (g *Gates) finishDeadline(ctx context.Context, run ulid.ULID, item *format.Item) (time.Time, error) {
-	within, _ := g.timeouts(item).FinishLimit() // one that cannot be read is none
+// finishDeadline is when a run must have finished, zero for never. The job that
+// looks, made at that time, comes before it is noted that the run has started.
+func (g *Gates) finishDeadline(ctx context.Context, run ulid.ULID, cfg *function.Timeouts, made int64) (time.Time, error) {
+	within, _ := cfg.FinishLimit() // one that cannot be read is none
 	if within <= 0 {
 		return time.Time{}, nil
 	}
@@ -101,8 +98,7 @@ func (g *Gates) finishDeadline(ctx context.Context, run ulid.ULID, item *format.
 	if err != nil {
 		return time.Time{}, err
 	}
-	// The job comes before it is noted that the run has started.
-	return time.UnixMilli(cmp.Or(m.StartedAt, item.EnqueuedAt)).Add(within), nil
+	return time.UnixMilli(cmp.Or(m.StartedAt, made)).Add(within), nil
 }
 
 // lookAgain adds a job that looks at another time.

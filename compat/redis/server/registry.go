@@ -68,6 +68,7 @@ func (s *Server) noteUnknown(id uuid.UUID, known bool) {
 // limitsOf are the limits of a function's configuration.
 func limitsOf(fn *function.Function) engine.Limits {
 	var l engine.Limits
+	l.FinishWithin, _ = fn.Timeouts.FinishLimit() // one that cannot be read is none
 	if fn.Concurrency != nil {
 		l.Concurrency = fn.Concurrency.FunctionLimit()
 	}
