@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
 
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
@@ -25,8 +26,11 @@ type held struct {
 	call     bool
 	since    time.Time
 	until    time.Time
+	loaded   *stored      // how its run was read for it, nil before
 	defect   *jobs.Defect // why it cannot be executed, nil as far as is known
 }
+
+func (h *held) run() ulid.ULID { return h.entry.Item.Data.Identifier.RunID }
 
 // Lease implements queue.Queue.
 func (n *Node) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
+	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
@@ -18,15 +19,23 @@ import (
 
 // Load implements state.Store.
 func (n *Node) Load(ctx context.Context, id ulid.ULID) (*state.Run, error) {
-	stored, err := n.stored(ctx, id)
+	s, err := n.stored(ctx, id)
 	if err != nil {
 		n.suspectRun(id, err)
 		return nil, err
 	}
-	return stored.run, nil
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, h := range n.held {
+		if h.run() == id {
+			h.loaded = s
+		}
+	}
+	return s.run, nil
 }
 
-// stored is a run as it is kept and as it is executed.
+// stored is a run as it is kept and as it is executed. Nothing of it is changed
+// once it is loaded but what commit says, so that a later reading may share it.
 type stored struct {
 	*runs.Run
 	run   *state.Run
@@ -35,24 +44,23 @@ type stored struct {
 
 // stored reads a run; state.ErrRunNotFound when it is not there.
 func (n *Node) stored(ctx context.Context, id ulid.ULID) (*stored, error) {
-	kept, err := n.runs.Load(ctx, id)
+	function, entries, before := n.known(id)
+	if function == uuid.Nil {
+		m, err := n.runs.Metadata(ctx, id)
+		if errors.Is(err, format.ErrNoRun) {
+			return nil, state.ErrRunNotFound
+		}
+		if err != nil {
+			return nil, fmt.Errorf("load run %s: %w", id, err)
+		}
+		function = m.ID.FunctionID
+	}
+	s, damaged, err := n.read(ctx, runs.Ref{Run: id, Function: function}, entries, before)
 	if errors.Is(err, format.ErrNoRun) {
 		return nil, state.ErrRunNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load run %s: %w", id, err)
-	}
-	items, damaged, err := n.jobs.OfRun(ctx, id)
-	if err != nil {
-		return nil, fmt.Errorf("load run %s: %w", id, err)
-	}
-	if damaged != nil {
-		n.Log.Error("jobs passed over: they cannot be read", "run_id", id, "error", damaged)
-	}
-	s := &stored{Run: kept, items: items}
-	s.run, damaged, err = RunOf(kept, items, n.Functions.Attempts)
-	if err != nil {
-		return nil, fmt.Errorf("load run %s: %w", id, &jobs.Defect{Why: jobs.RunUnreadable, Err: err})
 	}
 	if damaged != nil {
 		// Each is set aside when it is due; the run may have others.
@@ -61,10 +69,63 @@ func (n *Node) stored(ctx context.Context, id ulid.ULID) (*stored, error) {
 	return s, nil
 }
 
+// known is what this process has of a run of which it executes a job: its function,
+// its items, and how it was read before; all nil when it executes none.
+func (n *Node) known(id ulid.ULID) (function uuid.UUID, entries []*jobs.Entry, before *stored) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, h := range n.held {
+		if h.run() != id {
+			continue
+		}
+		function, entries = h.function, append(entries, h.entry)
+		if h.loaded != nil {
+			before = h.loaded
+		}
+	}
+	if before != nil {
+		entries = append(entries, before.items...)
+	}
+	return function, entries, before
+}
+
+// read reads a run with its jobs in one round trip, unless it has pauses; damaged
+// tells of jobs that cannot be read. What has not changed is not decoded again.
+func (n *Node) read(ctx context.Context, ref runs.Ref, entries []*jobs.Entry, before *stored) (s *stored, damaged, err error) {
+	var state *runs.Reading
+	var items *jobs.Reading
+	// Each command has its own answer.
+	_, _ = n.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+		state, items = n.runs.Read(ctx, p, ref), n.jobs.Read(ctx, p, ref.Run)
+		return nil
+	})
+	var past *runs.Run
+	if before != nil {
+		past = before.Run
+	}
+	s = &stored{}
+	if s.Run, err = state.Run(ctx, past); err != nil {
+		return nil, nil, err
+	}
+	var unread error
+	if s.items, unread, err = items.Entries(ctx, entries...); err != nil {
+		return nil, nil, err
+	}
+	if s.run, damaged, err = runOf(s.Run, s.items, n.Functions.Attempts, before); err != nil {
+		return nil, nil, &jobs.Defect{Why: jobs.RunUnreadable, Err: err}
+	}
+	return s, errors.Join(unread, damaged), nil
+}
+
 // RunOf is a run as it is executed, of what is kept of it and of its jobs'
 // items; attempts is Functions.Attempts. Items that are no jobs of runs, or cannot
 // be read as such, are left out: damaged says why.
 func RunOf(s *runs.Run, items []*jobs.Entry, attempts func(uuid.UUID) int) (_ *state.Run, damaged, err error) {
+	return runOf(s, items, attempts, nil)
+}
+
+// runOf is RunOf of a run that was read before, nil if it was not.
+func runOf(s *runs.Run, items []*jobs.Entry, attempts func(uuid.UUID) int, before *stored) (_ *state.Run, damaged, err error) {
 	m := s.Metadata
 	run := &state.Run{
 		ID: m.ID.RunID, FunctionID: m.ID.FunctionID, FunctionVersion: m.ID.Version, Slug: m.Context.FunctionSlug,
@@ -75,13 +136,23 @@ func RunOf(s *runs.Run, items []*jobs.Entry, attempts func(uuid.UUID) int) (_ *s
 	if m.ID.OriginalRun != nil {
 		run.Original = *m.ID.OriginalRun
 	}
-	if err := addEvents(run, s.Events); err != nil {
+	if before != nil && s.SameInput(before.Run) {
+		run.Events, run.Trigger, run.Correlations = before.run.Events, before.run.Trigger, before.run.Correlations
+	} else if err := addEvents(run, s.Events); err != nil {
 		return nil, nil, err
 	}
-	if run.Steps, err = stepsOf(s.Steps); err != nil {
+	for _, event := range run.Events {
+		run.Size += len(event)
+	}
+	var past []runs.Value
+	var memos []state.Step
+	if before != nil {
+		past, memos = before.Steps, before.run.Steps
+	}
+	if run.Steps, err = stepsOf(s.Steps, past, memos); err != nil {
 		return nil, nil, err
 	}
-	if run.Inputs, err = stepsOf(s.Inputs); err != nil {
+	if run.Inputs, err = stepsOf(s.Inputs, nil, nil); err != nil {
 		return nil, nil, err
 	}
 	for _, step := range run.Steps {
@@ -142,7 +213,6 @@ func addEvents(run *state.Run, events []json.RawMessage) error {
 			return fmt.Errorf("event %d: %w", i, err)
 		}
 		run.Events = append(run.Events, event)
-		run.Size += len(event)
 		about := readEvent(event)
 		if i == 0 {
 			run.Trigger = about.Name
@@ -181,9 +251,15 @@ func readEvent(event json.RawMessage) aboutEvent {
 	return about
 }
 
-func stepsOf(values []runs.Value) ([]state.Step, error) {
+// stepsOf are finished steps with their memos; those that a reading before had in
+// the same places are its.
+func stepsOf(values, past []runs.Value, memos []state.Step) ([]state.Step, error) {
 	var steps []state.Step
-	for _, v := range values {
+	for i, v := range values {
+		if i < len(memos) && i < len(past) && past[i] == v {
+			steps = append(steps, memos[i])
+			continue
+		}
 		memo, err := jcs.Canonicalize(json.RawMessage(v.JSON))
 		if err != nil {
 			return nil, fmt.Errorf("step %s: %w", v.Step, err)

@@ -47,6 +47,7 @@ var (
 	scriptRestore          = script("earliest", "pointers", "restore_partition")
 	scriptChange           = script("change")
 	scriptDrain            = script("earliest", "pointers", "drain")
+	scriptItemsOfRun       = script("items_of_run")
 	scriptTakeRole         = script("take_role")
 	scriptAcquire          = script("limits", "acquire")
 	scriptExtendCapacity   = script("earliest", "limits", "extend_capacity")
@@ -219,22 +220,69 @@ func (q *Queue) Get(ctx context.Context, id string) (*Entry, error) {
 // OfRun reads the items of a run, ready or leased. Those that cannot be read are
 // an error of their own.
 func (q *Queue) OfRun(ctx context.Context, run ulid.ULID) (there []*Entry, damaged, err error) {
-	ids, err := q.redis.ZRangeWithScores(ctx, format.RunIndexKey(run), 0, -1).Result()
+	return entriesOf(run, scriptItemsOfRun.Run(ctx, q.redis, itemsOfRunKeys(run)))
+}
+
+func itemsOfRunKeys(run ulid.ULID) []string {
+	return []string{format.RunIndexKey(run), format.ItemsKey}
+}
+
+// Reading is the items of a run that are being read together with other things.
+type Reading struct {
+	queue   *Queue
+	run     ulid.ULID
+	command *redis.Cmd
+}
+
+// Read makes OfRun part of a pipeline.
+func (q *Queue) Read(ctx context.Context, p redis.Pipeliner, run ulid.ULID) *Reading {
+	return &Reading{q, run, scriptItemsOfRun.EvalSha(ctx, p, itemsOfRunKeys(run))}
+}
+
+// Entries are the items, as OfRun gives them. Of those that are as one that is
+// known, that is given.
+func (r *Reading) Entries(ctx context.Context, known ...*Entry) (there []*Entry, damaged, err error) {
+	if redis.HasErrorPrefix(r.command.Err(), "NOSCRIPT") {
+		return r.queue.OfRun(ctx, r.run)
+	}
+	return entriesOf(r.run, r.command, known...)
+}
+
+// entriesOf reads what the script items_of_run answers: id, score and text of each.
+func entriesOf(run ulid.ULID, command *redis.Cmd, known ...*Entry) (there []*Entry, damaged, err error) {
+	answers, err := command.StringSlice()
 	if err != nil {
 		return nil, nil, fmt.Errorf("list items of run %s: %w", run, err)
 	}
-	names := make([]string, len(ids))
-	for i, z := range ids {
-		names[i] = z.Member.(string)
+	for i := 0; i+2 < len(answers); i += 3 {
+		id, text := answers[i], answers[i+2]
+		if text == "" {
+			continue
+		}
+		e, err := entryAmong(known, id, text)
+		if err != nil {
+			damaged = errors.Join(damaged, err)
+			continue
+		}
+		score, err := strconv.ParseFloat(answers[i+1], 64)
+		if err != nil {
+			return nil, nil, fmt.Errorf("list items of run %s: score of %s: %w", run, id, err)
+		}
+		e.score = int64(score)
+		there = append(there, e)
 	}
-	entries, damaged, err := q.read(ctx, names)
-	for i, e := range entries {
-		if e != nil {
-			e.score = int64(ids[i].Score)
-			there = append(there, e)
+	return there, damaged, nil
+}
+
+// entryAmong reads an item, unless it is known with that text.
+func entryAmong(known []*Entry, id, text string) (*Entry, error) {
+	for _, k := range known {
+		if k != nil && k.Item.ID == id && k.text == text {
+			same := *k
+			return &same, nil
 		}
 	}
-	return there, damaged, err
+	return entryOf(id, text)
 }
 
 // read gives an entry for each id, nil for one that is not there or that cannot

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,6 +24,10 @@ type Run struct {
 	Pending  []string
 	Defers   []Defer // by id
 	Pauses   []*format.Pause
+
+	// As they are stored; empty of a run that was not read.
+	metadata map[string]string
+	events   string
 }
 
 // Defer is a deferred function with what belongs to it.
@@ -106,19 +111,55 @@ func (r *reading) run() (*Run, error) {
 	if r.events.Err() != nil {
 		return nil, fmt.Errorf("read run %s: %w", r.ref.Run, r.events.Err())
 	}
-	run := &Run{Pending: r.pending.Val(), Steps: inOrder(r.stack.Val(), r.actions.Val()), Inputs: byStep(r.inputs.Val())}
-	var err error
-	if run.Metadata, err = format.DecodeMetadata(format.MetadataKey(r.ref.Run), r.metadata.Val()); err != nil {
+	k := kept{
+		metadata: r.metadata.Val(), events: r.events.Val(), stack: r.stack.Val(), actions: r.actions.Val(), inputs: r.inputs.Val(),
+		pending: r.pending.Val(), defers: r.defers.Val(), deferInputs: r.deferInputs.Val(), controls: r.controls.Val(),
+	}
+	return k.run(r.ref, nil)
+}
+
+// kept is a run's state as the keys have it.
+type kept struct {
+	metadata, actions, inputs     map[string]string
+	defers, deferInputs, controls map[string]string
+	events                        string
+	stack, pending                []string
+}
+
+// run decodes the state; before is the run as it was read earlier, nil for none.
+func (k *kept) run(ref Ref, before *Run) (*Run, error) {
+	run := &Run{
+		Pending: k.pending, Steps: inOrder(k.stack, k.actions), Inputs: byStep(k.inputs), metadata: k.metadata, events: k.events,
+	}
+	err := run.decode(ref, before)
+	if err != nil {
 		return nil, err
 	}
-	if run.Events, err = format.DecodeEvents(format.EventsKey(r.ref.Run, r.ref.Function), r.events.Val()); err != nil {
-		return nil, err
-	}
-	if run.Defers, err = readDefers(r.ref, r.defers.Val(), r.deferInputs.Val(), r.controls.Val()); err != nil {
+	if run.Defers, err = readDefers(ref, k.defers, k.deferInputs, k.controls); err != nil {
 		return nil, err
 	}
 	slices.Sort(run.Pending)
 	return run, nil
+}
+
+// decode decodes what has changed of metadata and events.
+func (r *Run) decode(ref Ref, before *Run) (err error) {
+	if before != nil && maps.Equal(r.metadata, before.metadata) {
+		r.Metadata = before.Metadata
+	} else if r.Metadata, err = format.DecodeMetadata(format.MetadataKey(ref.Run), r.metadata); err != nil {
+		return err
+	}
+	if r.SameInput(before) {
+		r.Events = before.Events
+		return nil
+	}
+	r.Events, err = format.DecodeEvents(format.EventsKey(ref.Run, ref.Function), r.events)
+	return err
+}
+
+// SameInput tells whether a run's events are as another reading has them.
+func (r *Run) SameInput(before *Run) bool {
+	return before != nil && r.events != "" && r.events == before.events
 }
 
 // inOrder are the outputs in the order of the stack.

@@ -88,18 +88,34 @@ func (s *Store) PausesOf(ctx context.Context, run ulid.ULID) ([]*format.Pause, e
 	if err != nil {
 		return nil, fmt.Errorf("list pauses of run %s: %w", run, err)
 	}
-	var all []*format.Pause
-	for _, id := range ids {
+	return s.pauses(ctx, run, ids)
+}
+
+// pauses reads the pauses of a run with these ids that are there.
+func (s *Store) pauses(ctx context.Context, run ulid.ULID, ids []string) ([]*format.Pause, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	keys := make([]string, len(ids))
+	for i, id := range ids {
 		parsed, err := format.ParseUUID(id)
 		if err != nil {
 			return nil, &format.ValueError{Place: format.Place{Key: format.RunPausesKey(run), Member: id}, Err: err}
 		}
-		p, err := s.Pause(ctx, parsed)
-		if err != nil {
-			return nil, err
-		}
-		if p != nil {
-			all = append(all, p)
+		keys[i] = format.PauseKey(parsed)
+	}
+	texts, err := s.redis.MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read pauses of run %s: %w", run, err)
+	}
+	var all []*format.Pause
+	for i, text := range texts {
+		if text, there := text.(string); there {
+			p, err := format.Decode[format.Pause](format.Place{Key: keys[i]}, text)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, &p)
 		}
 	}
 	return all, nil
@@ -112,6 +128,13 @@ func (s *Store) DeletePausesOf(ctx context.Context, run ulid.ULID) error {
 	ids, err := s.redis.SMembers(ctx, format.RunPausesKey(run)).Result()
 	if err != nil {
 		return fmt.Errorf("list pauses of run %s: %w", run, err)
+	}
+	return s.deletePauses(ctx, run, ids)
+}
+
+func (s *Store) deletePauses(ctx context.Context, run ulid.ULID, ids []string) error {
+	if len(ids) == 0 {
+		return nil
 	}
 	for _, id := range ids {
 		parsed, err := format.ParseUUID(id)

@@ -215,8 +215,7 @@ func TestWithoutRedis(t *testing.T) {
 		"list pauses of": func() error { _, err := s.PausesOf(ctx, ref.Run); return err },
 		"read pauses":    func() error { return s.EachPauseOf(ctx, environment, "e", nil, nil) },
 		"look up":        func() error { _, err := s.Invoke(ctx, environment, "c"); return err },
-		"mark the key":   func() error { return s.Delete(ctx, &n.Metadata.ID) },
-		"delete run":     func() error { n := newRun().Metadata.ID; n.Key = ""; return s.Delete(ctx, &n) },
+		"delete run":     func() error { return s.Delete(ctx, &n.Metadata.ID) },
 	} {
 		require.ErrorContains(t, do(), name)
 	}

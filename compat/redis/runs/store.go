@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/pipeline"
 )
 
 //go:embed lua/*.lua
@@ -30,6 +31,7 @@ var (
 	scriptSaveStep    = script("save_step")
 	scriptSavePending = script("save_pending")
 	scriptUpdate      = script("update")
+	scriptLoad        = script("load")
 	scriptSaveDefer   = script("save_defer")
 	scriptAbortDefer  = script("abort_defer")
 	scriptSavePause   = script("save_pause")
@@ -180,15 +182,17 @@ func (s *Store) Update(ctx context.Context, run ulid.ULID, u Update) (exists boo
 // Delete takes away the state of a run, once it has ended: what its idempotency
 // key says from then on, its keys, its pauses (redis-state §5.8, "Delete run").
 func (s *Store) Delete(ctx context.Context, id *format.Identifier) error {
-	if id.Key != "" {
-		ended := format.Claim{RunID: id.RunID, Ended: true}.Encode()
-		err := s.redis.SetArgs(ctx, format.ClaimKey(id.AccountID, id.Key), ended, redis.SetArgs{Mode: "XX", KeepTTL: true}).Err()
-		if err != nil && err != redis.Nil {
-			return fmt.Errorf("mark the key of run %s: %w", id.RunID, err)
+	var pauses *redis.StringSliceCmd
+	err := pipeline.Do(ctx, s.redis, func(p redis.Pipeliner) {
+		if id.Key != "" {
+			ended := format.Claim{RunID: id.RunID, Ended: true}.Encode()
+			p.SetArgs(ctx, format.ClaimKey(id.AccountID, id.Key), ended, redis.SetArgs{Mode: "XX", KeepTTL: true})
 		}
-	}
-	if err := s.redis.Del(ctx, format.RunKeys(id.RunID, id.FunctionID)...).Err(); err != nil {
+		p.Del(ctx, format.RunKeys(id.RunID, id.FunctionID)...)
+		pauses = p.SMembers(ctx, format.RunPausesKey(id.RunID))
+	})
+	if err != nil {
 		return fmt.Errorf("delete run %s: %w", id.RunID, err)
 	}
-	return s.DeletePausesOf(ctx, id.RunID)
+	return s.deletePauses(ctx, id.RunID, pauses.Val())
 }
