@@ -42,6 +42,7 @@ type Bus struct {
 
 	partitions int
 	maxPayload int // of a message, bytes
+	created    time.Time // when EVENTS was made
 
 	// lastEvent is the highest sequence of EVENTS this process knows of.
 	lastEvent atomic.Uint64

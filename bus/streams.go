@@ -101,6 +101,7 @@ func (b *Bus) declareStreams(ctx context.Context) error {
 			"replicas", info.Config.Replicas, "configured", b.cfg.Replicas)
 	}
 	b.sawEvent(info.State.LastSeq)
+	b.created = info.Created
 	for p := range b.partitions {
 		for _, want := range []jetstream.StreamConfig{b.cfg.logConfig(p), b.cfg.inConfig(p)} {
 			if err := b.checkStream(ctx, want); err != nil {

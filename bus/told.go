@@ -97,5 +97,9 @@ func (b *Bus) ToldBounds(ctx context.Context) (first, last uint64, err error) {
 // PurgeTold removes what TOLD has up to a sequence, once nobody needs it.
 func (b *Bus) PurgeTold(ctx context.Context, upTo uint64) error { return b.purge(ctx, toldStream, upTo) }
 
+// Installation names the streams of this NATS among those of others: they keep it
+// as long as they are there.
+func (b *Bus) Installation() string { return strconv.FormatInt(b.created.UnixNano(), 36) }
+
 // Embedded tells whether the NATS is this process's own.
 func (b *Bus) Embedded() bool { return b.server != nil }

@@ -109,6 +109,9 @@ func (e *engine) projection(opts config.Options, model *readModel, metrics prome
 	}
 	if !opts.SQLite() {
 		cfg.Owns = func(partition int) bool { return e.path.Owns(partition) }
+		if opts.Engine == config.EngineRedis && e.bus.Embedded() {
+			cfg.Instance = e.bus.Installation() // each process that works on the Redis has streams of its own
+		}
 	}
 	return cfg
 }
