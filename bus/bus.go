@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -41,7 +42,7 @@ type Bus struct {
 	realtime *link
 
 	partitions int
-	maxPayload int // of a message, bytes
+	maxPayload int       // of a message, bytes
 	created    time.Time // when EVENTS was made
 
 	// lastEvent is the highest sequence of EVENTS this process knows of.

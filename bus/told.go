@@ -95,7 +95,9 @@ func (b *Bus) ToldBounds(ctx context.Context) (first, last uint64, err error) {
 }
 
 // PurgeTold removes what TOLD has up to a sequence, once nobody needs it.
-func (b *Bus) PurgeTold(ctx context.Context, upTo uint64) error { return b.purge(ctx, toldStream, upTo) }
+func (b *Bus) PurgeTold(ctx context.Context, upTo uint64) error {
+	return b.purge(ctx, toldStream, upTo)
+}
 
 // Installation names the streams of this NATS among those of others: they keep it
 // as long as they are there.
