@@ -55,53 +55,52 @@ func (g *Gates) debounce(ctx context.Context, s *starting) error {
 		EventID: s.EventIDs[0], Event: stored(s.Events[0]),
 	}
 	for range debounceTries {
-		now := time.Now()
-		was, err := g.jobs.Debounce(ctx, s.ID, key)
-		if err != nil {
-			return err
-		}
-		plan := nextDebounce(was, now, s.in.TS(), period, s.Debounce.Limit())
-		put, displaced := *event, was.Kept
-		if plan.keeps {
-			put, displaced = *was.Kept, event
-			put.Latest = 0
-		}
-		if plan.refused {
-			return g.refuse(ctx, s.Correlations, displacedInvoke)
-		}
-		put.Latest = plan.latest
-		done, err := g.jobs.PutDebounce(ctx, was, &jobs.Debouncing{
-			ID: plan.id, Event: &put, Seconds: plan.seconds, Job: g.debounceJob(s, plan.id, plan.at),
-		}, now)
+		displaced, done, err := g.addToDebounce(ctx, s, key, event, period)
 		if err != nil {
 			return err
 		}
 		if done {
-			return g.displace(ctx, displaced, plan.fresh && !plan.keeps && was.Job != nil)
+			return g.refuse(ctx, []string{displaced.correlation()}, displacedInvoke)
 		}
 	}
 	return fmt.Errorf("debounce: others changed it %d times", debounceTries)
 }
 
-// displace answers an invoke whose event gave way to another, unless it starts a
-// run of its own.
-func (g *Gates) displace(ctx context.Context, event *format.Debounced, startsOwn bool) error {
-	if event == nil || startsOwn {
-		return nil
+// addToDebounce adds an event to the debounce as it is read. It tells which event
+// gave way; done is false when somebody else was faster.
+func (g *Gates) addToDebounce(ctx context.Context, s *starting, key string, event *format.Debounced, period time.Duration) (
+	displaced aboutEvent, done bool, err error) {
+	now := time.Now()
+	was, err := g.jobs.Debounce(ctx, s.ID, key)
+	if err != nil {
+		return displaced, false, err
 	}
-	about := readEvent(event.Event)
-	return g.refuse(ctx, []string{about.correlation()}, displacedInvoke)
+	plan := nextDebounce(was, now, s.in.TS(), period, s.Debounce.Limit())
+	put := *event
+	switch {
+	case plan.refused:
+		return readEvent(event.Event), true, nil
+	case plan.keeps:
+		put, displaced = *was.Kept, readEvent(event.Event)
+	case was.Kept != nil && was.Kept.EventID != event.EventID && !plan.startsFormer:
+		displaced = readEvent(was.Kept.Event)
+	}
+	put.Latest = plan.latest
+	done, err = g.jobs.PutDebounce(ctx, was, &jobs.Debouncing{
+		ID: plan.id, Event: &put, Seconds: plan.seconds, Job: g.debounceJob(s, plan.id, plan.at),
+	}, now)
+	return displaced, done, err
 }
 
 // debouncePlan is what an event makes of a debounce.
 type debouncePlan struct {
-	id      ulid.ULID
-	fresh   bool  // it is another debounce
-	latest  int64 // milliseconds; 0 for no bound
-	seconds int64 // for which events are waited for
-	at      int64 // when it ends, in milliseconds
-	refused bool  // by its own time the event comes before the one that waits
-	keeps   bool  // as refused, but of that debounce only the event is left
+	id           ulid.ULID
+	startsFormer bool  // the one that there was is starting its run: this is another
+	latest       int64 // milliseconds; 0 for no bound
+	seconds      int64 // for which events are waited for
+	at           int64 // when it ends, in milliseconds
+	refused      bool  // by its own time the event comes before the one that waits
+	keeps        bool  // as refused, but of that debounce only the event is left
 }
 
 // nextDebounce is what an event with that "ts" makes of a debounce at a moment.
@@ -113,7 +112,7 @@ func nextDebounce(was *jobs.Debounce, now time.Time, ts int64, period, limit tim
 	earlier := was.Kept != nil && readEvent(was.Kept.Event).TS > ts
 	switch {
 	case was.Job == nil, format.Leased(was.Job.Item.LeaseID, ms):
-		plan.id, plan.fresh = ulid.Make(), true
+		plan.id, plan.startsFormer = ulid.Make(), was.Job != nil
 		plan.keeps = earlier && was.Job == nil
 		if limit > 0 {
 			plan.latest = ms + limit.Milliseconds()

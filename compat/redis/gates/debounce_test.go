@@ -29,12 +29,12 @@ func TestNextDebounce(t *testing.T) {
 		period, limit time.Duration
 		want          debouncePlan
 	}{
-		"the first":          {period: time.Minute, want: debouncePlan{fresh: true, seconds: 60, at: at(60)}},
-		"less than a second": {period: time.Millisecond, want: debouncePlan{fresh: true, seconds: 1, at: at(1)}},
+		"the first":          {period: time.Minute, want: debouncePlan{seconds: 60, at: at(60)}},
+		"less than a second": {period: time.Millisecond, want: debouncePlan{seconds: 1, at: at(1)}},
 		"with a limit": {period: time.Minute, limit: 5 * time.Minute,
-			want: debouncePlan{fresh: true, seconds: 60, at: at(60), latest: now.UnixMilli() + 300_000}},
+			want: debouncePlan{seconds: 60, at: at(60), latest: now.UnixMilli() + 300_000}},
 		"with a limit that is less": {period: time.Minute, limit: 20_600 * time.Millisecond,
-			want: debouncePlan{fresh: true, seconds: 21, at: at(21), latest: now.UnixMilli() + 20_600}},
+			want: debouncePlan{seconds: 21, at: at(21), latest: now.UnixMilli() + 20_600}},
 		"a later event": {was: jobs.Debounce{ID: id, Job: job, Kept: kept("99", "0")}, period: time.Minute,
 			want: debouncePlan{id: id, seconds: 60, at: at(60)}},
 		"a later event near the limit": {was: jobs.Debounce{ID: id, Job: job, Kept: kept("99", "1795645420000")}, period: time.Minute,
@@ -46,16 +46,16 @@ func TestNextDebounce(t *testing.T) {
 		"its event is lost": {was: jobs.Debounce{ID: id, Job: job}, period: time.Minute,
 			want: debouncePlan{id: id, seconds: 60, at: at(60)}},
 		"while it ends": {was: jobs.Debounce{ID: id, Job: leased, Kept: kept("101", "7")}, period: time.Minute,
-			want: debouncePlan{fresh: true, seconds: 60, at: at(60)}},
+			want: debouncePlan{startsFormer: true, seconds: 60, at: at(60)}},
 		"its job is lost": {was: jobs.Debounce{ID: id, Kept: kept("99", "7")}, period: time.Minute,
-			want: debouncePlan{fresh: true, seconds: 60, at: at(60)}},
+			want: debouncePlan{seconds: 60, at: at(60)}},
 		"its job is lost, and its event is later": {was: jobs.Debounce{ID: id, Kept: kept("101", "7")}, period: time.Minute,
-			want: debouncePlan{fresh: true, seconds: 60, at: at(60), keeps: true}},
+			want: debouncePlan{seconds: 60, at: at(60), keeps: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := nextDebounce(&c.was, now, 100, c.period, c.limit)
-			if got.fresh {
+			if c.want.id.IsZero() { // another one
 				require.NotZero(t, got.id)
 				require.NotEqual(t, id, got.id)
 				got.id = ulid.ULID{}
