@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,8 +29,7 @@ func doctorCommand(p process) *cli.Command {
 				"each finding, and one with the summary at last.",
 			HideHelpCommand: true,
 			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "redis-uri", Local: true, Required: true, Usage: "URL of the Redis",
-					Sources: cli.EnvVars("JETSTEP_REDIS_URI", "INNGEST_REDIS_URI")},
+				&cli.StringFlag{Name: "redis-uri", Local: true, Usage: "URL of the Redis; else JETSTEP_REDIS_URI or INNGEST_REDIS_URI"},
 				&cli.BoolFlag{Name: "repair", Local: true, HideDefault: true, Usage: "repair what can be repaired without guessing"},
 				&cli.BoolFlag{Name: "discard", Local: true, HideDefault: true,
 					Usage: "with --repair: delete what was set aside and cannot be executed still"},
@@ -46,9 +46,13 @@ func (p process) doctorRedis(ctx context.Context, cmd *cli.Command) (err error) 
 	if discard && !cmd.Bool("repair") {
 		return errors.New("--discard needs --repair")
 	}
+	uri := cmp.Or(cmd.String("redis-uri"), p.env("JETSTEP_REDIS_URI"), p.env("INNGEST_REDIS_URI"))
+	if uri == "" {
+		return errors.New("--redis-uri is missing: it says where the Redis is")
+	}
 	within, cancel := context.WithTimeout(ctx, cmd.Duration("timeout"))
 	defer cancel()
-	client, err := dial.Await(within, cmd.String("redis-uri"), p.logger(cmd))
+	client, err := dial.Await(within, uri, p.logger(cmd))
 	if err != nil {
 		return err
 	}

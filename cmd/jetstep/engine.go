@@ -38,6 +38,7 @@ type engine struct {
 	project  *projector.Projector
 	recorder *recorder
 	metrics  *metrics.Engine
+	redis    *metrics.Redis   // told of the Redis, if there is one
 	changes  *runstream.Hub   // told of runs with something new
 	export   *export.Exporter // nil when traces of runs are not exported
 	path     path
@@ -58,7 +59,7 @@ func openEngine(ctx context.Context, opts config.Options, model *readModel, regi
 		log.Warn("the number of partitions was fixed when the streams were made", "partitions", b.Partitions(), "configured", opts.Partitions)
 	}
 	past := live.New(live.Config{Past: reader.NewOlder(model.store), Events: b})
-	e := &engine{bus: b, history: past, limits: executor.NewLimits()}
+	e := &engine{bus: b, history: past, limits: executor.NewLimits(), redis: metrics.NewRedis()}
 	e.view = live.NewView(reader.New(model.store), past, b.Registry())
 	if e.project, err = projector.New(e.projection(opts, model, registry)); err != nil {
 		b.Close()

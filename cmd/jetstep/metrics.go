@@ -14,6 +14,11 @@ func registerMetrics(registry *prometheus.Registry, e *engine) error {
 	gauge := func(name, help string, value func() float64) error {
 		return registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
+	if _, native := e.path.(nativePath); !native {
+		if err := registry.Register(e.redis); err != nil {
+			return err
+		}
+	}
 	if p, ok := e.path.(*drainPath); ok {
 		if err := registry.Register(drainMetrics{p}); err != nil {
 			return err

@@ -16,11 +16,13 @@ import (
 	"jetstep/cmd/jetstep/internal/config"
 	"jetstep/compat/redis/dial"
 	redisengine "jetstep/compat/redis/engine"
+	"jetstep/compat/redis/jobs"
 	"jetstep/compat/redis/server"
 	"jetstep/jcs"
 	"jetstep/queue/gate"
 	"jetstep/queue/partition"
 	"jetstep/state"
+	"jetstep/telemetry/metrics"
 )
 
 const (
@@ -63,10 +65,19 @@ func newRedisPath(e *engine, opts config.Options, client redis.UniversalClient, 
 	p.teller = newTeller(e.bus, projected, func(r *state.Record) { partition.Retell(e.recorder, r) }, log)
 	cfg := server.Config{
 		Redis: client, Registry: redisRegistry{e.bus.Registry()}, World: redisWorld{p}, Teller: p.teller, Log: log,
+		Observer: observer(e.redis), Away: e.redis.Away,
 	}
 	tune(&cfg)
 	p.Server = server.Open(cfg)
 	return p
+}
+
+// observer counts what becomes of data that are not as they should be.
+func observer(r *metrics.Redis) jobs.Observer {
+	return jobs.Observer{
+		SetAside: func(kind string, why jobs.Why) { r.SetAside(kind, string(why)) },
+		PutRight: r.PutRight,
+	}
 }
 
 // Start implements path.

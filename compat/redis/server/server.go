@@ -14,6 +14,7 @@ import (
 
 	"jetstep/compat/redis/engine"
 	"jetstep/compat/redis/gates"
+	"jetstep/compat/redis/jobs"
 	"jetstep/function"
 	"jetstep/state"
 )
@@ -53,6 +54,10 @@ type Config struct {
 	// Arbiter, if set, counts limits elsewhere, too (--drain-redis).
 	Arbiter engine.Arbiter
 	Log     *slog.Logger // nil for none
+	// Observer is told what is set aside; Away, when Redis stops doing what it is
+	// asked, and when it does so again. Both may be empty.
+	Observer jobs.Observer
+	Away     func(away bool)
 }
 
 // Server is one process's part of the work on a Redis. It is a queue.Queue and a
@@ -81,6 +86,7 @@ func Open(c Config) *Server {
 	s.Node = engine.Open(engine.Config{
 		Redis: c.Redis, Functions: functions{s}, World: around{s}, Teller: c.Teller, Arbiter: c.Arbiter,
 		Account: function.AccountID, Environment: function.EnvironmentID, Log: c.Log,
+		Observer: c.Observer, Away: c.Away,
 	})
 	s.gates = gates.New(gates.Config{Redis: c.Redis, Node: s.Node, Functions: c.Registry, World: around{s}, Log: c.Log})
 	s.follow()
