@@ -23,6 +23,8 @@ type Options struct {
 	Scenarios []string // by name; empty = all that apply
 	Scale     float64  // of the amounts, default 1
 	Args      []string // further arguments of the started server
+	Engines   []string // each scenario is measured with each; empty = the server's default
+	RedisURI  string   // of the Redis for EngineRedis, "" starts one for each measurement
 }
 
 // Result is one measured figure.
@@ -34,7 +36,7 @@ type Result struct {
 }
 
 func (r Result) String() string {
-	return fmt.Sprintf("%-10s %-38s %12s %s", r.Scenario, r.What, strconv.FormatFloat(r.Value, 'f', decimals(r.Value), 64), r.Unit)
+	return fmt.Sprintf("%-12s %-38s %12s %s", r.Scenario, r.What, strconv.FormatFloat(r.Value, 'f', decimals(r.Value), 64), r.Unit)
 }
 
 func decimals(v float64) int {
@@ -53,6 +55,9 @@ type scenario struct {
 	about string
 	child bool // needs a server it can look into and kill
 	named bool // measured only when asked for by name
+	// nativeOnly is of amounts that no Redis is measured with.
+	nativeOnly bool
+
 	run   func(ctx context.Context, m *measurement) error
 }
 
@@ -63,9 +68,10 @@ var scenarios = []scenario{
 	{name: "three", about: "runs of three steps, end to end", run: func(ctx context.Context, m *measurement) error { return measureRuns(ctx, m, "three", 10_000) }},
 	{name: "latency", about: "event to first call, at 50 events/s", run: measureLatency},
 	{name: "keys", about: "runs of a function with a limit of 1 for each of 1,000 keys", run: measureKeys},
-	{name: "fair", about: "event to first call, behind 100,000 queued runs of another function", run: measureFair},
-	{name: "waits", about: "events resume runs, 100,000 of which wait on one name", child: true, run: measureWaits},
-	{name: "sleep", about: "100,000 sleeping runs: memory, recovery, wake-up", child: true, run: func(ctx context.Context, m *measurement) error { return measureSleep(ctx, m, 100_000) }},
+	{name: "fair", about: "event to first call, behind 100,000 queued runs of another function", nativeOnly: true, run: measureFair},
+	{name: "waits", about: "events resume runs, 100,000 of which wait on one name", child: true, nativeOnly: true, run: measureWaits},
+	{name: "sleep", about: "100,000 sleeping runs: memory, recovery, wake-up", child: true, nativeOnly: true,
+		run: func(ctx context.Context, m *measurement) error { return measureSleep(ctx, m, 100_000) }},
 	{name: "history", about: "1,000,000 runs made, listed and traced (takes minutes: only when named)", named: true, run: measureHistory},
 	{name: "lists", about: "reads a history that the server has (only when named)", named: true, run: measureLists},
 	{name: "million", about: "1,000,000 sleeping runs: memory, recovery, wake-up (takes minutes: only when named)", child: true, named: true,
@@ -114,10 +120,12 @@ func Run(ctx context.Context, opts Options, out io.Writer) ([]Result, error) {
 		if !wanted || s.child && opts.URL != "" {
 			continue
 		}
-		got, err := runScenario(ctx, opts, s, out)
-		results = append(results, got...)
-		if err != nil {
-			return results, fmt.Errorf("scenario %s: %w", s.name, err)
+		for _, engine := range opts.engines(s) {
+			got, err := runScenario(ctx, opts, s, engine, out)
+			results = append(results, got...)
+			if err != nil {
+				return results, fmt.Errorf("scenario %s: %w", title(s.name, engine), err)
+			}
 		}
 	}
 	return results, nil
@@ -132,8 +140,8 @@ func known(names []string) error {
 	return nil
 }
 
-func runScenario(ctx context.Context, opts Options, s scenario, out io.Writer) ([]Result, error) {
-	m := &measurement{scenario: s.name, scale: opts.Scale, out: out}
+func runScenario(ctx context.Context, opts Options, s scenario, engine string, out io.Writer) ([]Result, error) {
+	m := &measurement{scenario: title(s.name, engine), scale: opts.Scale, out: out}
 	if opts.URL != "" {
 		m.target = &Target{URL: strings.TrimSuffix(opts.URL, "/"), EventKey: opts.EventKey, Bearer: opts.Bearer}
 	} else {
@@ -142,7 +150,12 @@ func runScenario(ctx context.Context, opts Options, s scenario, out io.Writer) (
 			return nil, err
 		}
 		defer os.RemoveAll(dir)
-		target, cold, err := StartTarget(ctx, opts.Binary, dir, opts.Args...)
+		args, stop, err := opts.withEngine(ctx, engine, dir)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+		target, cold, err := StartTarget(ctx, opts.Binary, dir, args...)
 		if err != nil {
 			return nil, err
 		}

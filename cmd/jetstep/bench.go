@@ -50,6 +50,11 @@ func benchOptions(args []string, out io.Writer) (bench.Options, error) {
 		opts.Scenarios = append(opts.Scenarios, strings.Split(names, ",")...)
 		return nil
 	})
+	flags.Func("engine", "measure the server with this `engine`, nats or redis (repeatable)", func(names string) error {
+		opts.Engines = append(opts.Engines, strings.Split(names, ",")...)
+		return nil
+	})
+	flags.StringVar(&opts.RedisURI, "redis-uri", "", "`URI` of an empty Redis for the engine redis instead of starting one")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
