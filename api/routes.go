@@ -96,6 +96,9 @@ func (s *Server) routes() []route {
 		routes = append(routes,
 			route{method, "/v2/*", keyed, reading(mounted(s.cfg.V2))}, route{method, "/api/v2/*", keyed, reading(mounted(s.cfg.V2))})
 	}
+	for _, path := range []string{"/v2/operations", "/api/v2/operations"} {
+		routes = append(routes, route{http.MethodGet, path, open, mounted(s.cfg.V2)})
+	}
 	for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
 		routes = append(routes, route{method, "/mcp", keyed, mounted(s.cfg.MCP)})
 	}

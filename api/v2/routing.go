@@ -18,6 +18,7 @@ type route struct {
 func (s *server) table() []route {
 	return append([]route{
 		{http.MethodGet, "/health", s.health},
+		{http.MethodGet, "/operations", listOperations},
 		{http.MethodGet, "/account", s.account},
 		{http.MethodGet, "/envs", s.environments},
 		{http.MethodGet, "/keys/signing", s.keys(s.Keys.Signing)},
