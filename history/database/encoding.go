@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
@@ -22,24 +23,65 @@ type encoding struct {
 	time func(time.Time) any
 	// ulidText is a ULID in a CHAR(26) column.
 	ulidText func(ulid.ULID) any
+	// The next are alike in both dialects: a UUID or a ULID as text, a ULID as
+	// bytes.
+	uuid func(uuid.UUID) any
+	text func(ulid.ULID) any
+	raw  func(ulid.ULID) any
 	// rebind turns the placeholders ? of a statement into the dialect's own.
 	rebind func(string) string
 }
 
 func encodingOf(d migrations.Dialect) encoding {
-	if d == migrations.SQLite {
-		return encoding{
-			dialect:  d,
-			time:     func(t time.Time) any { return goTimeText(t) },
-			ulidText: func(id ulid.ULID) any { return id.Bytes() },
-			rebind:   func(text string) string { return text },
-		}
+	e := encoding{
+		dialect: d,
+		uuid:    func(id uuid.UUID) any { return id.String() },
+		text:    func(id ulid.ULID) any { return id.String() },
+		raw:     func(id ulid.ULID) any { return id.Bytes() },
 	}
-	return encoding{
-		dialect:  d,
-		time:     func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
-		ulidText: func(id ulid.ULID) any { return id.String() },
-		rebind:   numbered,
+	if d == migrations.SQLite {
+		e.time = func(t time.Time) any { return goTimeText(t) }
+		e.ulidText = e.raw
+		e.rebind = func(text string) string { return text }
+		return e
+	}
+	e.time = func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) }
+	e.ulidText = e.text
+	e.rebind = numbered
+	return e
+}
+
+// remembering makes the values that rows next to each other share once: most
+// repeat ids and times. It is for one transaction.
+func (e encoding) remembering() encoding {
+	type instant struct {
+		seconds     int64
+		nanoseconds int
+	}
+	encode := e.time
+	times := remember(func(at instant) int { return at.nanoseconds >> 20 }, func(at instant) any {
+		return encode(time.Unix(at.seconds, int64(at.nanoseconds)))
+	})
+	e.time = func(t time.Time) any { return times(instant{t.Unix(), t.Nanosecond()}) }
+	e.uuid = remember(func(id uuid.UUID) int { return int(id[0] ^ id[15]) }, e.uuid)
+	last := func(id ulid.ULID) int { return int(id[7] ^ id[15]) }
+	e.text, e.raw = remember(last, e.text), remember(last, e.raw)
+	return e
+}
+
+// remember keeps the latest values of a function, few and each in the place that
+// slot gives its key: looking for one must cost less than making it.
+func remember[K comparable](slot func(K) int, encode func(K) any) func(K) any {
+	var known [64]struct {
+		key   K
+		value any
+	}
+	return func(k K) any {
+		at := &known[slot(k)%len(known)]
+		if at.value == nil || at.key != k {
+			at.key, at.value = k, encode(k)
+		}
+		return at.value
 	}
 }
 
@@ -205,11 +247,23 @@ func uuidOrNull(id uuid.UUID) any {
 	return id.String()
 }
 
+func (e encoding) uuidOrNull(id uuid.UUID) any {
+	if id == uuid.Nil {
+		return nil
+	}
+	return e.uuid(id)
+}
+
+// uncopied is JSON as text. Rows do not change while they are written.
+func uncopied(value json.RawMessage) string {
+	return unsafe.String(unsafe.SliceData(value), len(value))
+}
+
 func jsonOrNull(value json.RawMessage) any {
 	if value == nil {
 		return nil
 	}
-	return string(value)
+	return uncopied(value)
 }
 
 // jsonText is for columns that say "null" as JSON.
@@ -217,7 +271,7 @@ func jsonText(value json.RawMessage) string {
 	if value == nil {
 		return "null"
 	}
-	return string(value)
+	return uncopied(value)
 }
 
 func (e encoding) timeOrNull(t time.Time) any {

@@ -31,24 +31,26 @@ type table[R any] struct {
 type usual struct{}
 
 // The usual account and environment (database §1), and ids.
-const (
-	usualAccount     = "00000000-0000-4000-a000-000000000000"
-	usualEnvironment = "00000000-0000-4000-b000-000000000000"
+var (
+	usualAccount     = uuid.MustParse("00000000-0000-4000-a000-000000000000")
+	usualEnvironment = uuid.MustParse("00000000-0000-4000-b000-000000000000")
 )
 
-func unlessUsual(id uuid.UUID, text string) any {
-	if s := id.String(); s != text {
-		return s
+func quoted(id uuid.UUID) string { return "'" + id.String() + "'" }
+
+func (e encoding) unlessUsual(id, most uuid.UUID) any {
+	if id == most {
+		return usual{}
 	}
-	return usual{}
+	return e.uuid(id)
 }
 
 // rawOrUsual is an id as bytes; the usual one is zero.
-func rawOrUsual(id ulid.ULID) any {
+func (e encoding) rawOrUsual(id ulid.ULID) any {
 	if id.IsZero() {
 		return usual{}
 	}
-	return id.Bytes()
+	return e.raw(id)
 }
 
 // jsonOrUsual is for columns that say "null" as JSON.
@@ -56,7 +58,7 @@ func jsonOrUsual(value json.RawMessage) any {
 	if value == nil || string(value) == "null" {
 		return usual{}
 	}
-	return string(value)
+	return uncopied(value)
 }
 
 func bytesOrNull(value []byte) any {
@@ -183,7 +185,7 @@ var events = &table[Event]{
 	name: "events", columns: eventColumns, fresh: true, usual: map[string]string{"event_user": jsonNull},
 	bind: func(enc encoding, e *Event, row []any) []any {
 		return append(row,
-			e.InternalID.Bytes(), enc.time(e.ReceivedAt), e.ID, e.Name, jsonText(e.Data), jsonOrUsual(e.User),
+			enc.raw(e.InternalID), enc.time(e.ReceivedAt), e.ID, e.Name, jsonText(e.Data), jsonOrUsual(e.User),
 			orNull(e.Version), enc.time(e.Timestamp),
 		)
 	},
@@ -206,21 +208,21 @@ const functionRunColumns = `run_id, run_started_at, function_id, function_versio
 // functionRuns have the environment on SQLite only (database §7).
 func functionRuns(enc encoding) *table[FunctionRun] {
 	t := &table[FunctionRun]{name: "function_runs", columns: functionRunColumns, fresh: true, usual: map[string]string{
-		"batch_id": zeroID, "original_run_id": zeroID, "workspace_id": "'" + usualEnvironment + "'", "trigger_type": "'event'", "function_version": "0",
+		"batch_id": zeroID, "original_run_id": zeroID, "workspace_id": quoted(usualEnvironment), "trigger_type": "'event'", "function_version": "0",
 	}}
 	if enc.dialect == migrations.SQLite {
 		t.columns += ", workspace_id"
 	}
 	t.bind = func(enc encoding, r *FunctionRun, row []any) []any {
 		row = append(row,
-			r.RunID.Bytes(), enc.time(r.StartedAt), uuidOrNull(r.FunctionID), orUsual(r.FunctionVersion, 0), orUsual(r.TriggerType, "event"),
-			r.EventID.Bytes(), rawOrUsual(r.BatchID), rawOrUsual(r.OriginalRunID), orNull(r.Cron),
+			enc.raw(r.RunID), enc.time(r.StartedAt), enc.uuidOrNull(r.FunctionID), orUsual(r.FunctionVersion, 0), orUsual(r.TriggerType, "event"),
+			enc.raw(r.EventID), enc.rawOrUsual(r.BatchID), enc.rawOrUsual(r.OriginalRunID), orNull(r.Cron),
 		)
 		if enc.dialect == migrations.SQLite {
 			if r.WorkspaceID == uuid.Nil {
 				return append(row, nil)
 			}
-			return append(row, unlessUsual(r.WorkspaceID, usualEnvironment))
+			return append(row, enc.unlessUsual(r.WorkspaceID, usualEnvironment))
 		}
 		return row
 	}
@@ -232,7 +234,7 @@ const finishColumns = `run_id, status, output, completed_step_count, created_at`
 var finishes = &table[FunctionFinish]{
 	name: "function_finishes", columns: finishColumns, fresh: true, usual: map[string]string{"completed_step_count": "0"},
 	bind: func(enc encoding, f *FunctionFinish, row []any) []any {
-		return append(row, f.RunID.Bytes(), f.Status, f.Output, orUsual(f.CompletedStepCount, 0), enc.time(f.CreatedAt))
+		return append(row, enc.raw(f.RunID), f.Status, f.Output, orUsual(f.CompletedStepCount, 0), enc.time(f.CreatedAt))
 	},
 }
 
@@ -248,8 +250,8 @@ var historyEntries = &table[HistoryEntry]{
 	},
 	bind: func(enc encoding, h *HistoryEntry, row []any) []any {
 		return append(row,
-			h.ID.Bytes(), enc.time(h.CreatedAt), enc.time(h.RunStartedAt), uuidOrNull(h.FunctionID), h.FunctionVersion,
-			h.RunID.Bytes(), rawOrUsual(h.EventID), rawOrUsual(h.BatchID), orNull(h.GroupID), h.IdempotencyKey, h.Type, h.Attempt,
+			h.ID.Bytes(), enc.time(h.CreatedAt), enc.time(h.RunStartedAt), enc.uuidOrNull(h.FunctionID), h.FunctionVersion,
+			enc.raw(h.RunID), enc.rawOrUsual(h.EventID), enc.rawOrUsual(h.BatchID), orNull(h.GroupID), h.IdempotencyKey, h.Type, h.Attempt,
 			intOrNull(h.LatencyMS), orNull(h.StepName), orNull(h.StepID), orNull(h.URL), orNull(h.StepType),
 			jsonOrUsual(h.CancelRequest), jsonOrUsual(h.Sleep), jsonOrUsual(h.WaitForEvent), jsonOrUsual(h.WaitResult),
 			jsonOrUsual(h.InvokeFunction), jsonOrUsual(h.InvokeResult), jsonOrUsual(h.Result),
@@ -264,7 +266,7 @@ const traceRunColumns = `run_id, account_id, workspace_id, app_id, function_id, 
 var traceRuns = &table[TraceRun]{
 	name: "trace_runs", columns: traceRunColumns,
 	usual: map[string]string{
-		"account_id": "'" + usualAccount + "'", "workspace_id": "'" + usualEnvironment + "'", "source_id": "''", "is_debounce": "false",
+		"account_id": quoted(usualAccount), "workspace_id": quoted(usualEnvironment), "source_id": "''", "is_debounce": "false",
 		"has_ai": "false", "batch_id": zeroID,
 	},
 	conflict: `ON CONFLICT (run_id) DO UPDATE SET
@@ -276,10 +278,10 @@ var traceRuns = &table[TraceRun]{
 		WHERE trace_runs.status NOT IN (50, 300, 400, 500, 600) OR excluded.status IN (50, 300, 400, 500, 600)`,
 	bind: func(enc encoding, r *TraceRun, row []any) []any {
 		return append(row,
-			enc.ulidText(r.RunID), unlessUsual(r.AccountID, usualAccount), unlessUsual(r.WorkspaceID, usualEnvironment),
-			r.AppID.String(), r.FunctionID.String(),
+			enc.ulidText(r.RunID), enc.unlessUsual(r.AccountID, usualAccount), enc.unlessUsual(r.WorkspaceID, usualEnvironment),
+			enc.uuid(r.AppID), enc.uuid(r.FunctionID),
 			[]byte(r.TraceID), unixMilli(r.QueuedAt), unixMilli(r.StartedAt), unixMilli(r.EndedAt), r.Status, usual{},
-			joined(r.TriggerIDs), bytesOrNull(r.Output), usual{}, rawOrUsual(r.BatchID), orNull(r.Cron), orUsual(r.HasAI, false),
+			joined(r.TriggerIDs), bytesOrNull(r.Output), usual{}, enc.rawOrUsual(r.BatchID), orNull(r.Cron), orUsual(r.HasAI, false),
 		)
 	},
 }
@@ -293,7 +295,7 @@ const spanColumns = `span_id, trace_id, parent_span_id, name, start_time, end_ti
 var spans = &table[Span]{
 	name: "spans", columns: spanColumns, conflict: `ON CONFLICT DO NOTHING`, fresh: true,
 	usual: map[string]string{
-		"account_id": "'" + usualAccount + "'", "env_id": "'" + usualEnvironment + "'", "links": jsonNull,
+		"account_id": quoted(usualAccount), "env_id": quoted(usualEnvironment), "links": jsonNull,
 		"parent_span_id": "'" + noParent + "'",
 	},
 	bind: func(enc encoding, s *Span, row []any) []any {
@@ -308,7 +310,7 @@ var spans = &table[Span]{
 		return append(row,
 			s.SpanID, s.TraceID, parent, s.Name, enc.time(s.StartTime), enc.time(s.EndTime),
 			jsonOrNull(s.Attributes), jsonOrUsual(s.Links), orNull(s.DynamicSpanID),
-			unlessUsual(s.AccountID, usualAccount), s.AppID.String(), s.FunctionID.String(), s.RunID.String(), unlessUsual(s.EnvID, usualEnvironment),
+			enc.unlessUsual(s.AccountID, usualAccount), enc.uuid(s.AppID), enc.uuid(s.FunctionID), enc.text(s.RunID), enc.unlessUsual(s.EnvID, usualEnvironment),
 			jsonOrNull(s.Output), orNull(s.DebugRunID), orNull(s.DebugSessionID), orNull(s.Status), jsonOrNull(s.Input),
 			idList(s.EventIDs), deferred,
 		)

@@ -136,13 +136,13 @@ var runIndex = &table[runChange]{
 		is_debug = jetstep_runs.is_debug OR excluded.is_debug,
 		cron = CASE WHEN excluded.cron = '' THEN jetstep_runs.cron ELSE excluded.cron END,
 		batch_id = CASE WHEN excluded.batch_id = '' THEN jetstep_runs.batch_id ELSE excluded.batch_id END`,
-	bind: func(_ encoding, c *runChange, row []any) []any {
+	bind: func(enc encoding, c *runChange, row []any) []any {
 		var started any
 		if c.startedAt != nil {
 			started = *c.startedAt
 		}
 		return append(row,
-			c.run.String(), c.app.String(), c.function.String(), c.traceID, started, c.endedAt, c.lastSpanID,
+			enc.text(c.run), enc.uuid(c.app), enc.uuid(c.function), c.traceID, started, c.endedAt, c.lastSpanID,
 			string(c.status), orUsual(c.deferred, false), orUsual(c.debug, false), orUsual(c.cron, ""), orUsual(c.batchID, ""),
 		)
 	},
@@ -156,8 +156,8 @@ type runEvent struct {
 var runEvents = &table[runEvent]{
 	name: "jetstep_run_events", columns: `event_id, run_id, place`, conflict: `ON CONFLICT DO NOTHING`,
 	usual: map[string]string{"place": "0"},
-	bind: func(_ encoding, e *runEvent, row []any) []any {
-		return append(row, e.event.Bytes(), e.run.String(), orUsual(e.place, 0))
+	bind: func(enc encoding, e *runEvent, row []any) []any {
+		return append(row, enc.raw(e.event), enc.text(e.run), orUsual(e.place, 0))
 	},
 }
 

@@ -66,14 +66,15 @@ func (s *Store) transact(ctx context.Context, do func(*transaction) error) error
 		return outage(err)
 	}
 	defer func() { _ = conn.Close() }() // back to the pool
+	enc := s.enc.remembering()
 	err = conn.Raw(func(raw any) error {
 		if s.enc.dialect == migrations.SQLite {
 			return s.lite.transact(ctx, raw.(driver.Conn), func(via *liteTx) error {
-				return do(&transaction{enc: s.enc, via: via})
+				return do(&transaction{enc: enc, via: via})
 			})
 		}
 		return pgTransact(ctx, raw.(*stdlib.Conn).Conn(), func(via *pgTx) error {
-			return do(&transaction{enc: s.enc, via: via})
+			return do(&transaction{enc: enc, via: via})
 		})
 	})
 	return outage(err)

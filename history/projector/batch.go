@@ -2,6 +2,7 @@ package projector
 
 import (
 	"encoding/json"
+	"sync"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
@@ -34,9 +35,9 @@ type batch struct {
 	// recalls is set when that is so of some runs.
 	recalls bool
 
-	seq   uint64 // position of the record that is being translated
-	nth   int    // facts with an id of their place so far, of that position
-	at    int64  // time of that record
+	seq uint64 // position of the record that is being translated
+	nth int    // facts with an id of their place so far, of that position
+	at  int64  // time of that record
 }
 
 // run is what a batch says of one run.
@@ -83,6 +84,26 @@ func identify(id ulid.ULID) identity {
 
 func newBatch(functions Functions, again bool) *batch {
 	return &batch{functions: functions, runs: map[ulid.ULID]*run{}, again: again}
+}
+
+// spare are rows of batches that have been written: a batch has megabytes of
+// them, and would grow anew each time.
+var spare = sync.Pool{New: func() any { return new(database.Records) }}
+
+// recycle gives up the batch's rows.
+func (b *batch) recycle() {
+	r := &b.rows
+	spare.Put(&database.Records{
+		Events: emptied(r.Events), Runs: emptied(r.Runs), Finishes: emptied(r.Finishes), History: emptied(r.History),
+		TraceRuns: emptied(r.TraceRuns), Spans: emptied(r.Spans),
+	})
+	b.rows = database.Records{}
+}
+
+// emptied keeps the room of a list and nothing that it refers to.
+func emptied[R any](rows []R) []R {
+	clear(rows)
+	return rows[:0]
 }
 
 // touch finds what the batch says of a run, or begins to.

@@ -142,6 +142,7 @@ func (s *source) write(ctx context.Context, messages <-chan message, start place
 // collect translates messages until there are enough for a batch.
 func (s *source) collect(ctx context.Context, first message, more <-chan message, again uint64) (b *batch, to uint64) {
 	b = newBatch(s.projector.config.Functions, first.seq <= again || s.projector.config.Instance != "")
+	b.rows = *spare.Get().(*database.Records)
 	s.waiting(first.at)
 	delay := time.NewTimer(s.projector.pace.delay())
 	defer delay.Stop()
@@ -225,6 +226,7 @@ func (s *source) stored(b *batch, to uint64, took time.Duration) {
 	m.rows.WithLabelValues(s.name).Add(float64(b.rows.Len()))
 	m.duration.WithLabelValues(s.name).Observe(took.Seconds())
 	s.projector.committed(b.touched())
+	b.recycle()
 }
 
 // healthy notes that all is well: nothing waits to be written, as far as is
