@@ -19,6 +19,9 @@ type Difference struct{ Field, Here, There string }
 // an invoke sent, limits that are looked up anew, the names of defers.
 func Compare(here, there *Item) []Difference {
 	a, b := fieldsOf(here), fieldsOf(there)
+	if here.Claim != nil && there.Claim != nil && apart(here.Claim.Until, there.Claim.Until) {
+		a["until"], b["until"] = strconv.FormatInt(here.Claim.Until, 10), strconv.FormatInt(there.Claim.Until, 10)
+	}
 	if here.Debounce != nil && there.Debounce != nil && (here.Debounce.Text == nil || there.Debounce.Text == nil) {
 		delete(a, "key")
 		delete(b, "key")
@@ -33,6 +36,12 @@ func Compare(here, there *Item) []Difference {
 	}
 	return all
 }
+
+// tolerance is how much later than another a time may be read, of what is kept for
+// a time, in milliseconds.
+const tolerance = 10_000
+
+func apart(a, b int64) bool { return max(a-b, b-a) > tolerance }
 
 // Differs is the outcome for an item that is in the target otherwise. A run of
 // which the target has all steps has gone on there; anything else conflicts.
@@ -70,7 +79,6 @@ func fieldsOf(i *Item) map[string]string {
 	case i.Claim != nil:
 		f.text("run", i.Claim.RunID.String())
 		f.flag("ended", i.Claim.Ended)
-		f.time("until", i.Claim.Until)
 	case i.Batch != nil:
 		f.batch(i.Batch)
 	case i.Debounce != nil:

@@ -234,6 +234,9 @@ func addPauses(m *migrate.Run, r *raw, entries []*jobs.Entry) error {
 		w.Ignored, _ = ulid.ParseStrict(p.Trigger) // what is none is none
 		wait, ok := engine.WaitOf(p)
 		if !ok {
+			if p.Expires <= now().UnixMilli() {
+				continue // it cancels no more
+			}
 			m.State.Cancels, m.Cancels = append(m.State.Cancels, p.Event), append(m.Cancels, w)
 			continue
 		}

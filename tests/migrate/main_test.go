@@ -1,0 +1,94 @@
+package migrate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"jetstep/tests/harness"
+)
+
+const (
+	buildTimeout = 10 * time.Minute // on a busy machine
+	trialTimeout = 8 * time.Minute
+	// kills is how often a migration is killed before it is let finish.
+	kills = 20
+)
+
+// binary builds the server when it is first asked for.
+var binary func() (string, error)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "jetstep-migrate-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = sync.OnceValues(func() (string, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
+		defer cancel()
+		return harness.BuildServer(ctx, dir)
+	})
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// startRedis is a Redis of the test's own.
+func startRedis(t *testing.T, ctx context.Context) *harness.Redis {
+	t.Helper()
+	redis, err := harness.StartRedis(ctx)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = redis.Close() })
+	return redis
+}
+
+// run runs the command to its end, in a directory; out is what it says.
+func run(t *testing.T, ctx context.Context, dir string, args ...string) (out string, code int) {
+	t.Helper()
+	path, err := binary()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir, cmd.Env = dir, harness.Environment(dir)
+	text, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(t, err)
+	}
+	return string(text), cmd.ProcessState.ExitCode()
+}
+
+// killedAtRandom runs a command and kills it, again and again: what it does has to
+// be right whenever that is, so that nothing depends on the moment. It tells how
+// often the command was faster.
+func killedAtRandom(t *testing.T, ctx context.Context, dir string, args ...string) (faster int) {
+	t.Helper()
+	for range kills {
+		after, cancel := context.WithTimeout(ctx, 20*time.Millisecond+rand.N(1500*time.Millisecond))
+		_, code := run(t, after, dir, args...) // the end of the context kills it
+		cancel()
+		require.NoError(t, ctx.Err())
+		if code == 0 {
+			faster++
+			require.NoError(t, removeProgress(dir)) // begun anew, over what is there
+		}
+	}
+	return faster
+}
+
+func removeProgress(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.progress.json"))
+	for _, file := range files {
+		err = errors.Join(err, os.Remove(file))
+	}
+	return err
+}
