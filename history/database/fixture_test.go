@@ -106,7 +106,7 @@ func readRun(t *testing.T, s *database.Store, run database.Run, records *databas
 func TestFixtureReadsTheSameEverywhere(t *testing.T) {
 	t.Parallel()
 	original := openFixture(t)
-	n, err := original.Reconcile(t.Context(), time.Time{})
+	n, err := original.TakeUp(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 28, n)
 	records, reads := allOf(t, original)
@@ -121,7 +121,7 @@ func TestFixtureReadsTheSameEverywhere(t *testing.T) {
 		again, copied := allOf(t, s)
 		require.Equal(t, records, again)
 		require.Equal(t, reads, copied)
-		n, err := s.Reconcile(t.Context(), time.Time{})
+		n, err := s.TakeUp(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, n, "the index of runs was kept while writing")
 	})
@@ -131,7 +131,7 @@ func TestFixtureReadsTheSameEverywhere(t *testing.T) {
 func TestRunListsOfTheFixture(t *testing.T) {
 	t.Parallel()
 	original := openFixture(t)
-	_, err := original.Reconcile(t.Context(), time.Time{})
+	_, err := original.TakeUp(t.Context())
 	require.NoError(t, err)
 	records, _ := allOf(t, original)
 	each(t, func(t *testing.T, s *database.Store) {

@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
@@ -12,10 +11,10 @@ import (
 	"jetstep/history/database"
 )
 
-// TestReconcile takes up rows that another server wrote: a run that is not in the
+// TestTakeUpOfOthersRows takes up rows that another server wrote: a run that is not in the
 // index, with its attributes and event ids encoded twice, and the end of one
 // that is.
-func TestReconcile(t *testing.T) {
+func TestTakeUpOfOthersRows(t *testing.T) {
 	t.Parallel()
 	const columns = `INSERT INTO spans (span_id, trace_id, parent_span_id, name, start_time, end_time, attributes, links,
 		dynamic_span_id, account_id, app_id, function_id, run_id, env_id, event_ids, status) VALUES `
@@ -44,7 +43,7 @@ func TestReconcile(t *testing.T) {
 					'"{\"_inngest.cron.schedule\":\"* * * * *\"}"', 'null', 'd', '', '', '', '`+id(2).String()+`', '', '"[\"`+id(7).String()+`\"]"', NULL)`)
 			require.NoError(t, err)
 
-			n, err := s.Reconcile(ctx, time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC))
+			n, err := s.TakeUp(ctx)
 			require.NoError(t, err)
 			require.Equal(t, 3, n, "one missing; it and another are not ended")
 			ended, err := s.Run(ctx, id(1))

@@ -177,26 +177,15 @@ func insertRunChanges(ctx context.Context, tx *transaction, changes []runChange)
 // reconcileChunk is how many runs are reconciled in one transaction.
 const reconcileChunk = 500
 
-// Reconcile brings the index of runs up to date with rows that others have
-// written: of runs started since then that it does not have, and of runs that
-// it has as not ended. It returns how many runs it looked at. Call it now and
-// then while a server of the original uses the same database; [Store.TakeUp] is
-// for the start.
-func (s *Store) Reconcile(ctx context.Context, since time.Time) (int, error) {
-	found, err := s.reconcileMissing(ctx, since)
-	if err != nil {
-		return found, err
-	}
-	more, err := s.reconcileActive(ctx)
-	return found + more, err
-}
-
+// reconcileMissing takes up runs that started since a time and are not in the
+// index.
 func (s *Store) reconcileMissing(ctx context.Context, since time.Time) (int, error) {
 	return s.reconcile(ctx, `SELECT run_id FROM spans AS s WHERE name = 'executor.run' AND start_time >= ? AND run_id > ?
 		AND NOT EXISTS (SELECT 1 FROM jetstep_runs AS r WHERE r.run_id = s.run_id AND r.started_at IS NOT NULL)
 		ORDER BY run_id LIMIT ?`, s.enc.time(since))
 }
 
+// reconcileActive takes up the ends of runs that the index has as not ended.
 func (s *Store) reconcileActive(ctx context.Context) (int, error) {
 	return s.reconcile(ctx,
 		`SELECT run_id FROM jetstep_runs WHERE status IN ('Scheduled', 'Running') AND run_id > ? ORDER BY run_id LIMIT ?`)

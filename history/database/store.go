@@ -13,7 +13,7 @@
 //
 // Lists of runs come from an index of this package's own, jetstep_runs, which
 // follows from the rows of spans. Servers of the original do not keep it:
-// [Store.Reconcile] takes up what they wrote.
+// [Store.TakeUp] takes up what they wrote.
 package database
 
 import (

@@ -10,10 +10,11 @@ import (
 // have begun one that it lacks: they may have run beside us, for a while.
 const takeUpBefore = 24 * time.Hour
 
-// TakeUp is [Store.Reconcile] for the start of a server: it takes up what
-// servers of the original wrote since ours was there, all of it the first time.
-// When there is nothing of that kind it costs one look at an index. It returns
-// how many runs it looked at.
+// TakeUp brings the index of runs up to date with rows that servers of the
+// original wrote since ours was there, all of them the first time: with runs that
+// it lacks, and then with the ends of those that it has as not ended. It is for
+// the start of a server; when there is nothing of that kind it costs one look at
+// an index. It returns how many runs it looked at.
 func (s *Store) TakeUp(ctx context.Context) (int, error) {
 	latest, err := collect(ctx, s, "the latest run", `SELECT max(started_at) FROM jetstep_runs`, nil,
 		func(row scanner, at *sql.NullInt64) error { return row.Scan(at) })
