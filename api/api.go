@@ -79,6 +79,9 @@ type Config struct {
 	Testing Testing
 	// NotReady says why the server cannot work yet; nothing when it can.
 	NotReady func() []string
+	// Draining says in words what is left elsewhere, to be brought to its end;
+	// optional.
+	Draining func() string
 	// Projection tells how far the history is behind; optional.
 	Projection func() Projection
 	// QueueDepth is the number of jobs that are due or will be.

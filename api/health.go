@@ -22,6 +22,7 @@ type readiness struct {
 	Message string        `json:"message"`
 	Reasons []string      `json:"reasons,omitempty"`
 	History *historyState `json:"history,omitempty"`
+	Drain   string        `json:"drain,omitempty"`
 }
 
 // historyState says nothing of why: the route is open.
@@ -54,6 +55,9 @@ func (s *Server) historyState() *historyState {
 // for it.
 func (s *Server) ready(c echo.Context) error {
 	answer := readiness{Status: http.StatusOK, Message: "OK", Reasons: s.cfg.NotReady(), History: s.historyState()}
+	if s.cfg.Draining != nil {
+		answer.Drain = s.cfg.Draining()
+	}
 	if len(answer.Reasons) > 0 {
 		answer.Status, answer.Message = http.StatusServiceUnavailable, "Not ready"
 	}

@@ -57,6 +57,9 @@ func storageFact(opts config.Options, location string, temporary bool) string {
 // in a few lines.
 func announce(log *slog.Logger, out io.Writer, opts config.Options, svc service, temporary bool) {
 	list := facts(opts, svc.URL(), storageFact(opts, svc.Location(), temporary), svc.History(), svc.KnownApps())
+	if drain := svc.Draining(); drain != "" {
+		list = append(list, fact{"drain", drain})
+	}
 	attrs := []any{"mode", opts.Mode.String(), "version", versionString()}
 	var banner strings.Builder
 	fmt.Fprintf(&banner, "\njetstep %s %s is running\n\n", opts.Mode, versionString())

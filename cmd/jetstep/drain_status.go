@@ -6,20 +6,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// drained is the part of a path that has something to drain.
-type drained interface {
-	// Draining says in words what is left.
-	Draining() string
+// draining says what is left to drain, "" when nothing is drained.
+func (e *engine) draining() string {
+	if p, ok := e.path.(*drainPath); ok {
+		return p.draining()
+	}
+	return ""
 }
 
-// Draining implements drained.
-func (p *drainPath) Draining() string {
+// Draining implements service.
+func (s *services) Draining() string { return s.engine.draining() }
+
+// draining says in words what is left; why it is not known is in the log only.
+func (p *drainPath) draining() string {
 	r := p.there.Load()
-	if r == nil {
+	if r == nil || r.left.Trouble() != nil {
 		return errRedisAway.Error()
-	}
-	if err := r.left.Trouble(); err != nil {
-		return errRedisAway.Error() + ": " + err.Error()
 	}
 	c, known := r.left.Counts()
 	switch {

@@ -28,6 +28,9 @@ type service interface {
 	// History says in words where what happened is kept, and whether it cannot
 	// be read or written at the moment.
 	History() string
+	// Draining says in words what is left elsewhere, to be brought to its end; ""
+	// when there is nothing of the kind.
+	Draining() string
 	// KnownApps says in words which apps were registered before.
 	KnownApps() []string
 	// Failed receives the error of a part that ended on its own.

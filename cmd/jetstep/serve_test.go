@@ -29,6 +29,7 @@ type fakeService struct {
 
 func (f fakeService) URL() string                        { return "http://localhost:1" }
 func (f fakeService) KnownApps() []string                { return nil }
+func (f fakeService) Draining() string                   { return "" }
 func (f fakeService) Location() string                   { return "nowhere" }
 func (f fakeService) History() string                    { return "nowhere" }
 func (f fakeService) Failed() <-chan error               { return nil }

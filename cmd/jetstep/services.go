@@ -267,6 +267,7 @@ func apiConfig(opts config.Options, e *engine, events *ingest.Ingester, syncer *
 		Metadata:     e.path,
 		Testing:      testRoutes(e, log),
 		NotReady:     e.notReady,
+		Draining:     e.draining,
 		Projection:   e.projected,
 		QueueDepth:   func() float64 { return float64(e.path.Stats().Depth()) },
 		Metrics:      metrics,
