@@ -176,3 +176,22 @@ func (e *onRedis) await(n int) {
 	require.Eventually(e.t, func() bool { return e.rec.count() >= n }, time.Minute, 5*time.Millisecond,
 		"%d of %d runs finished", e.rec.count(), n)
 }
+
+// roundTrips counts what is sent to Redis and waited for.
+type roundTrips struct{ n atomic.Int64 }
+
+func (r *roundTrips) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r *roundTrips) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		r.n.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (r *roundTrips) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		r.n.Add(1)
+		return next(ctx, cmds)
+	}
+}

@@ -172,7 +172,10 @@ func (v *visit) handOut(ctx context.Context, p *format.Partition) error {
 		if damaged != nil {
 			v.Log.Error("items set aside: they cannot be read", "partition", p.ID, "error", damaged)
 		}
-		taken := int64(0)
+		taken, entries, err := v.offerMany(ctx, entries, now)
+		if err != nil || v.stop || !v.anyWaiting() {
+			return err
+		}
 		for _, e := range entries {
 			if at := time.UnixMilli(e.Item.At); at.After(now) {
 				if at.Before(now.Add(horizon)) {

@@ -75,11 +75,16 @@ func (q *Queue) Lease(ctx context.Context, e *Entry, now time.Time) (*Entry, err
 	if leased(e.Item.LeaseID, now) {
 		return nil, fmt.Errorf("lease item %s: %w", e.Item.ID, ErrChanged)
 	}
+	return q.setLease(ctx, "lease", e, peeked(e, now), now)
+}
+
+// peeked is an item that is about to be leased.
+func peeked(e *Entry, now time.Time) *Entry {
 	next := *e
 	if pt := next.Item.EarliestPeek; pt == 0 || pt > now.UnixMilli() {
 		next.Item.EarliestPeek = now.UnixMilli()
 	}
-	return q.setLease(ctx, "lease", e, &next, now)
+	return &next
 }
 
 // Extend makes the lease of an item last from now on. When the item was changed
@@ -109,19 +114,27 @@ func SameLease(a, b *format.Item) bool {
 }
 
 func (q *Queue) setLease(ctx context.Context, what string, e, next *Entry, now time.Time) (*Entry, error) {
-	lease := newLease(now.Add(ItemLease))
-	next.Item.LeaseID = &lease
-	var err error
-	if next.text, err = format.Encode(next.Item); err != nil {
+	o, err := leaseOperation(e, next, now)
+	if err != nil {
 		return nil, err
 	}
-	partition := e.Item.Partition()
-	keys := []string{format.ItemsKey, format.ReadyKey(partition), format.ScavengerKey(partition), format.LeasedKey}
-	code, err := scriptLeaseItem.Run(ctx, q.redis, keys, e.Item.ID, e.text, next.text, format.LeaseExpiry(lease), partition).Int()
+	code, err := o.script.Run(ctx, q.redis, o.keys, o.args...).Int()
 	if err := outcome(what, e.Item.ID, code, err); err != nil {
 		return nil, err
 	}
 	return next, nil
+}
+
+// leaseOperation gives an item as it was read a lease, which next has then.
+func leaseOperation(e, next *Entry, now time.Time) (o operation, err error) {
+	lease := newLease(now.Add(ItemLease))
+	next.Item.LeaseID = &lease
+	if next.text, err = format.Encode(next.Item); err != nil {
+		return o, err
+	}
+	partition := e.Item.Partition()
+	keys := []string{format.ItemsKey, format.ReadyKey(partition), format.ScavengerKey(partition), format.LeasedKey}
+	return operation{scriptLeaseItem, keys, []any{e.Item.ID, e.text, next.text, format.LeaseExpiry(lease), partition}}, nil
 }
 
 // TakeRole takes a role that nobody has, or keeps the one that own is the lease

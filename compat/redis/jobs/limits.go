@@ -66,11 +66,23 @@ func Ask(item *format.Item, constraints []format.Constraint) *Asked {
 // paid again, so that a retry is free (redis-queue §10.3). Unlike the original's, a
 // grant is not repeated: each acquires anew.
 func (q *Queue) Acquire(ctx context.Context, a *Asked, now time.Time) (*Capacity, *Refused, error) {
-	lease, request := newLease(now.Add(CapacityLease)), newLease(now)
-	c := &Capacity{account: a.Account, lease: lease, request: request}
-	text, err := format.Encode(a.Request)
+	c, o, err := acquireOperation(a, now)
 	if err != nil {
 		return nil, nil, err
+	}
+	refused, err := refusedBy(a, o.script.Run(ctx, q.redis, o.keys, o.args...))
+	if err != nil || refused != nil {
+		return nil, refused, err
+	}
+	return c, nil, nil
+}
+
+// acquireOperation acquires the capacity that it gives.
+func acquireOperation(a *Asked, now time.Time) (*Capacity, operation, error) {
+	lease, request := newLease(now.Add(CapacityLease)), newLease(now)
+	text, err := format.Encode(a.Request)
+	if err != nil {
+		return nil, operation{}, err
 	}
 	hashed := a.Request.Items[0]
 	keys := []string{
@@ -80,21 +92,26 @@ func (q *Queue) Acquire(ctx context.Context, a *Asked, now time.Time) (*Capacity
 	}
 	keys, constraints, err := constraintsOf(keys, a.Request.Constraints)
 	if err != nil {
-		return nil, nil, err
+		return nil, operation{}, err
 	}
 	args := append([]any{
 		a.Account.String(), lease.String(), format.LeaseExpiry(lease), now.UnixMilli(), now.UnixNano(), text, hashed,
 		a.Run.String(), request.String(), len(a.Request.Constraints),
 	}, constraints...)
-	reply, err := scriptAcquire.Run(ctx, q.redis, keys, args...).Int64Slice()
+	return &Capacity{account: a.Account, lease: lease, request: request, asked: &a.Request, text: text},
+		operation{scriptAcquire, keys, args}, nil
+}
+
+// refusedBy reads the answer to a request, nil for granted.
+func refusedBy(a *Asked, command *redis.Cmd) (*Refused, error) {
+	reply, err := command.Int64Slice()
 	if err != nil {
-		return nil, nil, fmt.Errorf("acquire capacity for %s: %w", a.Request.Key, err)
+		return nil, fmt.Errorf("acquire capacity for %s: %w", a.Request.Key, err)
 	}
 	if reply[0] > 0 {
-		return nil, &Refused{Constraint: a.Request.Constraints[reply[0]-1], Again: reply[1]}, nil
+		return &Refused{Constraint: a.Request.Constraints[reply[0]-1], Again: reply[1]}, nil
 	}
-	c.asked, c.text = &a.Request, text
-	return c, nil, nil
+	return nil, nil
 }
 
 // constraintsOf are constraints as the scripts of limits read them, and the keys
