@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestKindsOfRedis(t *testing.T) {
 		"TLS, a user, a database": startTLS, "a socket": startSocket, "a cluster": startCluster, "a sentinel": startWatched,
 	}
 	for _, server := range harness.RedisServers()[1:] {
-		kinds[server] = func(t *testing.T) string { return startServer(t, server).URL(0) }
+		kinds[strings.ReplaceAll(server, "/", "_")] = func(t *testing.T) string { return startServer(t, server).URL(0) }
 	}
 	for name, start := range kinds {
 		t.Run(name, func(t *testing.T) {
