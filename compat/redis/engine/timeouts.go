@@ -47,8 +47,11 @@ func TimeoutItem(id *format.Identifier, kind string, at int64) (*format.Item, er
 // transition says that it has started. It comes before that is stored, so that
 // it is not forgotten.
 func (c *commit) enqueueFinishTimeout(ctx context.Context) error {
+	if c.Transition.StartedAt == 0 || c.run.StartedAt != 0 {
+		return nil
+	}
 	within := c.Functions.Limits(c.run.FunctionID).FinishWithin
-	if c.Transition.StartedAt == 0 || c.run.StartedAt != 0 || within <= 0 {
+	if within <= 0 {
 		return nil
 	}
 	id := c.Metadata.ID

@@ -235,7 +235,8 @@ func (g *Gates) skip(ctx context.Context, s *starting, reason state.SkipReason, 
 	}
 	err := g.World.Skipped(ctx, &state.RunSkipped{
 		RunID: id, FunctionID: s.ID, FunctionVersion: s.Version, Slug: s.Slug,
-		EventIDs: s.EventIDs, Trigger: s.Trigger, Cron: s.Cron, Reason: reason, Existing: existing, BatchID: s.BatchID,
+		EventIDs: s.EventIDs, Trigger: s.Trigger, Cron: s.Cron, Reason: reason, Existing: existing,
+		BatchID: s.BatchID, Original: s.Original,
 	})
 	if err != nil {
 		return err

@@ -161,8 +161,8 @@ func (g *Gates) EndDebounce(ctx context.Context, p *format.DebouncePayload) erro
 	if err != nil {
 		return errors.Join(fmt.Errorf("event of debounce %s: %w", p.DebounceID, err), errUnfit)
 	}
-	s := startBy(p.FunctionID, event, kept.EventID)
-	s.Idempotency = function.IdempotencyKey(p.FunctionID, kept.EventID.String())
+	about := readEvent(event)
+	s := about.start(p.FunctionID, event, kept.EventID, kept.EventID.String())
 	key := p.FunctionID.String()
 	err = g.passKept(ctx, s, func(s *starting) (Result, error) {
 		if s.Debounce != nil {

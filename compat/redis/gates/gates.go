@@ -154,23 +154,22 @@ func (a *aboutEvent) correlation() string {
 
 // Event takes a function that an event triggers, or invokes, through its gates.
 func (g *Gates) Event(ctx context.Context, fn uuid.UUID, e *engine.Event) (Result, error) {
-	s := startBy(fn, e.JSON, e.ID)
 	about := readEvent(e.JSON)
-	s.Idempotency = function.IdempotencyKey(fn, about.ID)
-	return g.Start(ctx, s)
+	return g.Start(ctx, about.start(fn, e.JSON, e.ID, about.ID))
 }
 
-// startBy is the start of a function by an event, without its key.
-func startBy(fn uuid.UUID, event json.RawMessage, id ulid.ULID) *state.Start {
-	about := readEvent(event)
+// start is the start of a function by the event, which makes one run with others
+// of that source.
+func (a *aboutEvent) start(fn uuid.UUID, event json.RawMessage, id ulid.ULID, source string) *state.Start {
 	s := &state.Start{
-		FunctionID: fn, Events: []json.RawMessage{event}, EventIDs: []ulid.ULID{id}, Trigger: about.Name,
+		FunctionID: fn, Events: []json.RawMessage{event}, EventIDs: []ulid.ULID{id}, Trigger: a.Name,
+		Idempotency: function.IdempotencyKey(fn, source),
 	}
-	if correlation := about.correlation(); correlation != "" {
+	if correlation := a.correlation(); correlation != "" {
 		s.Correlations = []string{correlation}
 	}
-	if about.TS > time.Now().UnixMilli() {
-		s.NotBefore = about.TS
+	if a.TS > time.Now().UnixMilli() {
+		s.NotBefore = a.TS
 	}
 	return s
 }

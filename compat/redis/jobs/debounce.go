@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/pipeline"
 	"jetstep/function"
 )
 
@@ -54,25 +55,32 @@ func (q *Queue) Debounce(ctx context.Context, fn uuid.UUID, key string) (*Deboun
 	if d.ID, err = format.ParseULID(d.pointer); err != nil {
 		return d, nil // a pointer to nothing: it is replaced
 	}
-	if d.Kept, d.text, err = q.debounced(ctx, d.ID); err != nil {
+	var event, job *redis.StringCmd
+	item := function.DebounceJob(d.pointer)
+	err = pipeline.Do(ctx, q.redis, func(p redis.Pipeliner) {
+		event, job = p.HGet(ctx, format.DebouncesKey, d.pointer), p.HGet(ctx, format.ItemsKey, item)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read debounce %s: %w", d.ID, err)
+	}
+	if d.Kept, d.text, err = debounced(d.ID, event); err != nil {
 		return nil, err
 	}
-	d.Job, err = q.Get(ctx, function.DebounceJob(d.pointer))
-	var damaged *format.ValueError
-	if errors.Is(err, ErrGone) || errors.As(err, &damaged) {
-		return d, nil
+	if text, err := job.Result(); err == nil {
+		d.Job, _ = entryOf(item, text) // one that cannot be read ends nothing
 	}
-	return d, err
+	return d, nil
 }
 
 // Debounced is the event that a debounce starts its run with, nil for none.
 func (q *Queue) Debounced(ctx context.Context, id ulid.ULID) (*format.Debounced, error) {
-	kept, _, err := q.debounced(ctx, id)
+	kept, _, err := debounced(id, q.redis.HGet(ctx, format.DebouncesKey, id.String()))
 	return kept, err
 }
 
-func (q *Queue) debounced(ctx context.Context, id ulid.ULID) (kept *format.Debounced, text string, err error) {
-	text, err = q.redis.HGet(ctx, format.DebouncesKey, id.String()).Result()
+// debounced is the event that was read, nil for none, and its text.
+func debounced(id ulid.ULID, read *redis.StringCmd) (kept *format.Debounced, text string, err error) {
+	text, err = read.Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, "", nil
 	}
