@@ -232,7 +232,7 @@ func (w *Watched) Fail(ctx context.Context) error {
 	// A connection waits for what it wrote itself, and for all that was written before.
 	conn := master.Conn()
 	defer func() { _ = conn.Close() }()
-	if err := conn.SetEx(ctx, "jetstep:harness", "last", time.Second).Err(); err != nil {
+	if err := conn.Set(ctx, "jetstep:harness", "last", time.Second).Err(); err != nil {
 		return err
 	}
 	if err := conn.Wait(ctx, 1, 10*time.Second).Err(); err != nil {

@@ -36,7 +36,7 @@ func (t *Target) open(ctx context.Context) (redis.UniversalClient, error) {
 	quiet.Do(func() { redis.SetLogger(libraryLog{}) })
 	o := t.options
 	client := redis.NewUniversalClient(&o)
-	info, err := client.Info(ctx, "server", "cluster", "replication", "persistence").Result()
+	info, err := client.Info(ctx).Result() // several sections at once are of Redis 7
 	if err == nil {
 		about := readInfo(info)
 		if t.detect && about["cluster_enabled"] == "1" {
