@@ -147,3 +147,22 @@ func (o *Owner) lookUp(fact state.Op) state.Op {
 	}
 	return nil
 }
+
+// Live tells which of the runs are live.
+func (n *Node) Live(ctx context.Context, runs []ulid.ULID) ([]bool, error) {
+	live := make([]bool, len(runs))
+	for i, id := range runs {
+		if o := n.owner(n.partitionOfRun(id)); o != nil {
+			o.mu.Lock()
+			live[i] = o.index.Live(id)
+			o.mu.Unlock()
+			continue
+		}
+		found, err := n.findRun(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		live[i] = found.Fact != nil
+	}
+	return live, nil
+}

@@ -54,8 +54,8 @@ var StartOutcomes = []string{
 // Config of a Node.
 type Config struct {
 	Bus     *bus.Bus
-	Name    string // of this process, in leases
-	History Recorder
+	Name    string   // of this process, in leases
+	History Recorder // nil: nobody is told
 	Logger  *slog.Logger
 	// CompactBytes is how much a log grows before it is compacted, at least.
 	CompactBytes int
@@ -119,6 +119,9 @@ var (
 func NewNode(cfg Config) *Node {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.History == nil {
+		cfg.History = nobody{}
 	}
 	if cfg.CompactBytes == 0 {
 		cfg.CompactBytes = compactBytes

@@ -2,10 +2,26 @@ package partition
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"time"
 
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+
+	"jetstep/bus"
 	"jetstep/state"
 )
+
+// nobody is told anything.
+type nobody struct{}
+
+func (nobody) EventReceived(*bus.Delivery, int)                                {}
+func (nobody) RunScheduled(*state.Run)                                         {}
+func (nobody) RunStarted(ulid.ULID, time.Time)                                 {}
+func (nobody) RunFinished(ulid.ULID, state.Status, json.RawMessage, time.Time) {}
+func (nobody) RunSkipped(*state.RunSkipped, time.Time)                         {}
+func (nobody) StartDecided(uuid.UUID, string)                                  {}
 
 // rest makes an owner that lets nothing happen by itself (Config.AtRest). What it
 // decides is appended and delivered as ever.

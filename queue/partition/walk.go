@@ -64,22 +64,17 @@ func (n *Node) walk(ctx context.Context, p int, after ulid.ULID, visit func([]st
 		walk.After(after)
 	}
 	position := strconv.Itoa(p)
+	ops := o.walkOn(walk)
 	for ctx.Err() == nil {
-		o.mu.Lock()
-		ops := walk.Next(walkBytes)
-		now := o.node.now()
-		o.mu.Unlock()
 		if len(ops) == 0 {
 			return nil
 		}
-		var page []state.Moved
-		for _, op := range ops {
-			if m, ok := movable(op, now); ok {
-				page = append(page, m)
-			}
-			if put, ok := op.(*state.RunPut); ok {
-				position = strconv.Itoa(p) + " " + put.Run.ID.String()
-			}
+		page := pageOf(ops, n.now())
+		if put, ok := ops[len(ops)-1].(*state.RunPut); ok {
+			position = strconv.Itoa(p) + " " + put.Run.ID.String()
+		}
+		if ops = o.walkOn(walk); len(ops) == 0 {
+			position = strconv.Itoa(p + 1)
 		}
 		if err := n.addWatches(ctx, page); err != nil {
 			return err
@@ -89,6 +84,23 @@ func (n *Node) walk(ctx context.Context, p int, after ulid.ULID, visit func([]st
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// walkOn is the next part of a walk.
+func (o *Owner) walkOn(walk *state.Carry) []state.Op {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return walk.Next(walkBytes)
+}
+
+// pageOf is what of the facts can be taken over elsewhere.
+func pageOf(ops []state.Op, now int64) (page []state.Moved) {
+	for _, op := range ops {
+		if m, ok := movable(op, now); ok {
+			page = append(page, m)
+		}
+	}
+	return page
 }
 
 // movable is a fact as something to be taken over elsewhere.
