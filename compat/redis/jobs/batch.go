@@ -64,8 +64,32 @@ func (b *Batch) Exec(ctx context.Context) ([]int, error) {
 	if b.err != nil || len(b.operations) == 0 {
 		return nil, b.err
 	}
+	b.keepSingletons()
 	return exec(ctx, b.queue.redis, b.operations)
 }
+
+// keepSingletons lets runs that go on in the same batch keep their singletons: for
+// a moment they have no items.
+func (b *Batch) keepSingletons() {
+	goesOn := map[any]bool{}
+	for _, o := range b.operations {
+		if o.script == scriptEnqueue {
+			goesOn[o.args[enqueueRun]] = true
+		}
+	}
+	for _, o := range b.operations {
+		if o.script == scriptDequeue && goesOn[o.args[dequeueRun]] {
+			o.args[dequeueFrees] = false
+		}
+	}
+}
+
+// Places among the arguments of scripts.
+const (
+	enqueueRun   = 8
+	dequeueRun   = 6
+	dequeueFrees = 7 // the run's singleton, if that was its last item
+)
 
 // enqueueOperation enqueues an item; alone, only if its run has no other.
 func enqueueOperation(asked *format.Item, now time.Time, alone bool) (operation, error) {

@@ -171,6 +171,37 @@ func TestBadDebounces(t *testing.T) {
 	require.ErrorAs(t, err, &damaged)
 }
 
+// TestSingletonOfARunThatGoesOn: a run whose next item comes in the moment in which
+// its last one goes keeps its singleton.
+func TestSingletonOfARunThatGoesOn(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ctx, run := t.Context(), runAt(start)
+	first, next := newItem("a", format.KindStart, run, start), newItem("b", format.KindEdge, run, start)
+	first.Data.Singleton = &format.Singleton{Key: "k", Mode: function.SingletonSkip}
+	s.enqueue(start, first)
+	goOn := func(from string, to *format.Item) {
+		e, err := s.Get(ctx, from)
+		require.NoError(t, err)
+		batch := s.Batch(start)
+		batch.Dequeue(e)
+		if to != nil {
+			batch.Enqueue(to)
+		}
+		_, err = batch.Exec(ctx)
+		require.NoError(t, err)
+	}
+	goOn(first.ID, next)
+	holder, held, err := s.Singleton(ctx, "k")
+	require.NoError(t, err)
+	require.True(t, held)
+	require.Equal(t, run, holder)
+	goOn(next.ID, nil)
+	_, held, err = s.Singleton(ctx, "k")
+	require.NoError(t, err)
+	require.False(t, held, "it had its last item")
+}
+
 // TestSingletonHolder: who holds a key is known, and one without jobs loses it.
 func TestSingletonHolder(t *testing.T) {
 	t.Parallel()
