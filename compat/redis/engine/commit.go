@@ -116,7 +116,12 @@ func (c *commit) store(ctx context.Context) error {
 	return nil
 }
 
+// storeFlags stores what changes in the metadata. Of a run that ends nobody reads
+// it any more.
 func (c *commit) storeFlags(ctx context.Context) error {
+	if c.Transition.Finish != nil {
+		return nil
+	}
 	u := runs.Update{StartedAt: c.Transition.StartedAt, HasAI: c.Transition.HasAI, MetadataSize: c.Transition.MetadataSize}
 	if c.run.StartedAt != 0 {
 		u.StartedAt = 0
@@ -388,22 +393,4 @@ func (c *commit) redrive(batch *jobs.Batch) error {
 	batch.EnqueueAlone(item)
 	c.expect(job)
 	return nil
-}
-
-// since is the position above which an event counts for a wait that the
-// transition adds: what was known when the job was leased, or when the same call
-// last reported a finished step.
-func (c *commit) since() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	reported, known := c.reports[c.RunID]
-	if c.Job != "" {
-		delete(c.reports, c.RunID)
-		return max(c.Mark, reported)
-	}
-	c.reports[c.RunID] = c.recent.last
-	if !known {
-		return c.recent.last
-	}
-	return reported
 }

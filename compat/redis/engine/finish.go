@@ -2,12 +2,12 @@ package engine
 
 import (
 	"context"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/jobs"
 	"jetstep/state"
 )
 
@@ -60,15 +60,19 @@ func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string
 		return err
 	}
 	n.World.Ended(s.run, f)
-	if err := n.remove(ctx, id); err != nil {
+	if err := n.remove(ctx, id, s.items); err != nil {
 		return err
 	}
 	n.told.ended(id.RunID)
+	n.mu.Lock()
+	delete(n.reports, id.RunID)
+	n.mu.Unlock()
 	return nil
 }
 
-// remove takes away the state of an ended run, and its jobs.
-func (n *Node) remove(ctx context.Context, id *format.Identifier) error {
+// remove takes away the state of an ended run, and its jobs, of which some are
+// known.
+func (n *Node) remove(ctx context.Context, id *format.Identifier, known []*jobs.Entry) error {
 	for _, s := range id.Semaphores {
 		if s.Release == format.ReleaseManual {
 			if err := n.jobs.ReleaseSemaphore(ctx, id.AccountID, s, id.RunID); err != nil {
@@ -79,24 +83,14 @@ func (n *Node) remove(ctx context.Context, id *format.Identifier) error {
 	if err := n.runs.Delete(ctx, id); err != nil {
 		return err
 	}
-	return n.dropJobs(ctx, id.RunID)
+	return n.dropJobs(ctx, id.RunID, known)
 }
 
 // dropJobs takes the jobs of a run that is gone out of the queue.
-func (n *Node) dropJobs(ctx context.Context, run ulid.ULID) error {
-	entries, _, err := n.jobs.OfRun(ctx, run)
-	if err != nil {
-		return err
-	}
-	batch := n.jobs.Batch(time.Now())
-	for _, e := range entries {
-		batch.Drop(e)
-	}
-	if _, err := batch.Exec(ctx); err != nil {
-		return err
-	}
-	for _, e := range entries {
+func (n *Node) dropJobs(ctx context.Context, run ulid.ULID, known []*jobs.Entry) error {
+	dropped, err := n.jobs.DropAll(ctx, run, known)
+	for _, e := range dropped {
 		n.letGo(e.Item.ID)
 	}
-	return nil
+	return err
 }

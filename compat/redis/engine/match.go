@@ -274,7 +274,7 @@ func (n *Node) Cancel(ctx context.Context, run ulid.ULID, by string) error {
 	s, err := n.stored(ctx, run)
 	if errors.Is(err, state.ErrRunNotFound) {
 		// The end of it may have broken off.
-		if err := n.dropJobs(ctx, run); err != nil {
+		if err := n.dropJobs(ctx, run, nil); err != nil {
 			return err
 		}
 	}

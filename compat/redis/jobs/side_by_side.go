@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
@@ -86,4 +87,31 @@ func (q *Queue) LeaseMany(ctx context.Context, entries []*Entry, now time.Time) 
 		}
 	}
 	return leased
+}
+
+// DropAll takes all items of a run out of the queue, whatever has become of them,
+// and gives those that it took. known are those that are known already: when there
+// are no others it takes one round trip.
+func (q *Queue) DropAll(ctx context.Context, run ulid.ULID, known []*Entry) (dropped []*Entry, err error) {
+	for {
+		operations := make([]operation, len(known), len(known)+1)
+		for i, e := range known {
+			if operations[i], err = dequeueOperation(e, ""); err != nil {
+				return dropped, err
+			}
+		}
+		operations = append(operations, operation{scriptItemsOfRun, itemsOfRunKeys(run), nil})
+		answers := sideBySide(ctx, q.redis, operations)
+		for i, e := range known {
+			if err := answers[i].Err(); err != nil {
+				return dropped, fmt.Errorf("drop item %s: %w", e.Item.ID, err)
+			}
+			dropped = append(dropped, e)
+		}
+		left, _, err := entriesOf(run, answers[len(known)])
+		if err != nil || len(left) == 0 {
+			return dropped, err
+		}
+		known = left
+	}
 }
