@@ -17,7 +17,7 @@ var errElsewhere = errors.New("run lives in another partition")
 
 // homes are the runs that live in other partitions than their ids name, as far as
 // this process serves the one or the other partition. Ids that were made here
-// name the partition of their run; those of runs that were taken over (Take) do
+// name the partition of their run; those of runs that were taken over (TakeOver) do
 // not, and flow control needs a function's runs together.
 //
 // What is certain is in the logs: state.RunPlaced in the partition that the id
