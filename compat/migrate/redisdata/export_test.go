@@ -2,7 +2,7 @@ package redisdata
 
 import "jetstep/compat/redis/format"
 
-// Templates with what their keys are for the migration.
+// Known tells whether a kind of keys is more than derived from others.
 func Known(template string) bool {
 	_, ok := parts[template]
 	return ok
