@@ -91,12 +91,15 @@ func (p *redisPath) Start(ctx context.Context) error {
 }
 
 // line is the line of an event: where limits count the starts of a function, it
-// matters which event is the first.
+// matters which event is the first, and so does it of those with one id.
 func (p *redisPath) line(d *bus.Delivery) string {
 	for _, fn := range p.bus.Registry().Catalog().Triggered(d.Name) {
 		if _, counted := fn.FlowPartitionKey(); counted {
 			return d.Name
 		}
+	}
+	if e, err := d.Event(); err == nil && e.ID != e.InternalID.String() {
+		return d.Name + " " + e.ID
 	}
 	return ""
 }
@@ -160,10 +163,23 @@ func (p *redisPath) Begin(ctx context.Context, b *state.Beginning) error {
 func (p *redisPath) Loading(ulid.ULID) bool { return false }
 
 // Held implements path.
-func (p *redisPath) Held(ulid.ULID) (string, bool) { return "", false }
+func (p *redisPath) Held(run ulid.ULID) (string, bool) {
+	for _, limit := range p.HeldJobs(run) {
+		return limit, true
+	}
+	return "", false
+}
 
 // HeldJobs implements path.
-func (p *redisPath) HeldJobs(ulid.ULID) map[string]string { return nil }
+func (p *redisPath) HeldJobs(run ulid.ULID) map[string]string {
+	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
+	defer cancel()
+	names := map[string]string{}
+	for job, limit := range p.Server.Held(ctx, run) {
+		names[job] = gate.Name(limit.Kind, limit.Scope, limit.Key)
+	}
+	return names
+}
 
 // Waiting implements path.
 func (p *redisPath) Waiting() []gate.Waiting { return nil }

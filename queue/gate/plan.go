@@ -64,7 +64,7 @@ func PlanOf(fn *function.Function) *Plan {
 	if l, ok := fn.Concurrency.RunLimit(); ok {
 		p.rules = append(p.rules, rule{
 			key:   Key{Kind: Runs, Scope: function.ScopeFunction, Function: fn.ID, Expr: l.ID},
-			limit: l.Effective(), name: name("runs", function.ScopeFunction, l.Key),
+			limit: l.Effective(), name: Name("runs", function.ScopeFunction, l.Key),
 		})
 		if l.Key == "" {
 			p.rules[len(p.rules)-1].key.Expr = "" // an engine may have named it
@@ -88,7 +88,7 @@ func throttleRule(fn *function.Function) (rule, bool) {
 	}
 	return rule{
 		key:  Key{Kind: Throttled, Scope: function.ScopeFunction, Function: fn.ID, Expr: function.ExpressionHash(t.Key)},
-		rate: gcra.Throttle(t.Limit, t.Burst, period), name: name("throttle", function.ScopeFunction, t.Key),
+		rate: gcra.Throttle(t.Limit, t.Burst, period), name: Name("throttle", function.ScopeFunction, t.Key),
 	}, true
 }
 
@@ -99,7 +99,7 @@ func stepRules(fn *function.Function) []rule {
 	for _, l := range fn.Concurrency.Steps {
 		r := rule{
 			key:   Key{Kind: Steps, Scope: l.Scope, Expr: l.Hash},
-			limit: l.Effective(), name: name("concurrency", l.Scope, l.Key),
+			limit: l.Effective(), name: Name("concurrency", l.Scope, l.Key),
 		}
 		if l.Scope == function.ScopeFunction {
 			r.key.Function = fn.ID
@@ -127,8 +127,9 @@ func width(s function.Scope) int {
 	return 0
 }
 
-// name is how a limit is shown to people.
-func name(kind string, scope function.Scope, key string) string {
+// Name is how a limit is shown to people: what it limits, over what, and by which
+// key expression, "" for none.
+func Name(kind string, scope function.Scope, key string) string {
 	switch scope {
 	case function.ScopeAccount:
 		kind += " of the account"

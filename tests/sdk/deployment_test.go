@@ -96,6 +96,14 @@ func goApp(dir string) func() (string, []string, error) {
 // of in NATS.
 var onRedis = os.Getenv("JETSTEP_TEST_ENGINE") == "redis"
 
+// onlyOnNATS skips a test on Redis; docs/compatibility.md says the same.
+func onlyOnNATS(t *testing.T, why string) {
+	t.Helper()
+	if onRedis {
+		t.Skip(why)
+	}
+}
+
 // deploymentConfig says how to run a server for the apps.
 type deploymentConfig struct {
 	mode       harness.Mode

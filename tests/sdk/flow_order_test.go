@@ -4,7 +4,7 @@ import "github.com/stretchr/testify/require"
 
 // orderScenarios are about which run comes before, or instead of, another.
 var orderScenarios = []scenario{
-	{name: "priority", whole: priority},
+	{name: "priority", whole: priority, nats: "a negative priority delays a run by so many seconds there"},
 	{name: "singleton skips", whole: singletonSkips},
 	{name: "singleton cancels", whole: singletonCancels},
 	{name: "singleton switched off", whole: singletonOff},

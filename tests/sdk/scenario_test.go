@@ -32,6 +32,7 @@ type scenario struct {
 	whole func(t *trial)
 
 	skip map[string]string // why an SDK cannot do it, by SDK
+	nats string            // why it is only so on NATS, "" if it is so on Redis, too
 	slow bool              // not with -short
 }
 
@@ -67,6 +68,9 @@ func TestScenarios(t *testing.T) {
 func (sc scenario) run(t *testing.T, s sdk) {
 	if reason, ok := sc.skip[s.name]; ok {
 		t.Skip(reason)
+	}
+	if sc.nats != "" {
+		onlyOnNATS(t, sc.nats)
 	}
 	if sc.slow && testing.Short() {
 		t.Skip("slow")

@@ -303,17 +303,18 @@ func (c *commit) idle() bool {
 // moment.
 func (c *commit) conclude(ctx context.Context) error {
 	batch := c.jobs.Batch(c.now)
-	if c.own != nil {
-		if err := c.endOwn(batch); err != nil {
-			return err
-		}
-	}
+	// What follows comes first: a run without any job gives its singleton's key up.
 	for _, job := range c.more {
 		item, err := c.itemOf(&c.Metadata.ID, job, nil)
 		if err != nil {
 			return err
 		}
 		batch.Enqueue(item)
+	}
+	if c.own != nil {
+		if err := c.endOwn(batch); err != nil {
+			return err
+		}
 	}
 	if err := c.redrive(batch); err != nil {
 		return err
@@ -323,7 +324,7 @@ func (c *commit) conclude(ctx context.Context) error {
 		return err
 	}
 	if c.own != nil {
-		if jobs.Concluded(codes[0]) == jobs.ConcludedChanged {
+		if jobs.Concluded(codes[len(c.more)]) == jobs.ConcludedChanged {
 			return jobs.ErrChanged
 		}
 		c.letGo(c.Job)

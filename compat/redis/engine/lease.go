@@ -116,6 +116,7 @@ func (n *Node) deliver(e *jobs.Entry, job state.Job, capacity *jobs.Capacity) bo
 	}
 	n.drop(e.Item.ID)
 	n.held[e.Item.ID] = h
+	n.refusals.forget(e.Item.ID)
 	if h.call {
 		n.calls[h.function]++
 	}

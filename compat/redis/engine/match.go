@@ -233,21 +233,22 @@ func (n *Node) resume(ctx context.Context, p *format.Pause, memo json.RawMessage
 func (n *Node) goOn(ctx context.Context, m *format.Metadata, p *format.Pause, follows bool) error {
 	now := time.Now()
 	batch := n.jobs.Batch(now)
+	job := resumed(&m.ID, p, n.Functions.Attempts(m.ID.FunctionID))
+	job.Due = now.UnixMilli()
+	if follows {
+		// Before the timeout goes: a run without any job gives its singleton's key up.
+		item, err := n.itemOf(&m.ID, job, nil)
+		if err != nil {
+			return err
+		}
+		batch.Enqueue(item)
+	}
 	timeout, err := n.jobs.Get(ctx, function.PauseTimeoutJob(runKey(&m.ID), p.DataKey))
 	switch {
 	case err == nil && timeout.Item.Data.Kind == format.KindPause:
 		batch.Drop(timeout)
 	case err != nil && !errors.Is(err, jobs.ErrGone):
 		return err
-	}
-	job := resumed(&m.ID, p, n.Functions.Attempts(m.ID.FunctionID))
-	job.Due = now.UnixMilli()
-	if follows {
-		item, err := n.itemOf(&m.ID, job, nil)
-		if err != nil {
-			return err
-		}
-		batch.Enqueue(item)
 	}
 	if _, err := batch.Exec(ctx); err != nil {
 		return err

@@ -54,9 +54,10 @@ type Config struct {
 // concurrent use.
 type Node struct {
 	Config
-	runs *runs.Store
-	jobs *jobs.Queue
-	told told
+	runs     *runs.Store
+	jobs     *jobs.Queue
+	told     told
+	refusals refusals
 
 	mu      sync.Mutex
 	closed  bool

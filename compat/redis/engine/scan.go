@@ -250,6 +250,7 @@ func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, 
 	if refused != nil {
 		v.overElsewhere(e)
 		v.refused(refused)
+		v.refusals.note(e.Item.ID, refused.Constraint)
 		return false, nil
 	}
 	if !v.mayElsewhere(ctx, e) {

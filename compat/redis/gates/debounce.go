@@ -127,6 +127,9 @@ func nextDebounce(was *jobs.Debounce, now time.Time, ts int64, period, limit tim
 		}
 	}
 	plan.at = ms + plan.seconds*1000 + afterPointer
+	if plan.latest > 0 {
+		plan.at = min(plan.at, plan.latest+afterPointer) // however fast events come
+	}
 	return plan
 }
 

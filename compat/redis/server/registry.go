@@ -82,6 +82,7 @@ func limitsOf(fn *function.Function) engine.Limits {
 			}
 		}
 	}
+	l.FinishWithin, _ = fn.Timeouts.FinishLimit() // one that cannot be read is none
 	return l
 }
 

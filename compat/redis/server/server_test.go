@@ -1,0 +1,424 @@
+package server_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"jetstep/compat/redis/engine"
+	"jetstep/compat/redis/gates"
+	"jetstep/compat/redis/redistest"
+	"jetstep/compat/redis/server"
+	"jetstep/function"
+	"jetstep/queue"
+	"jetstep/state"
+)
+
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+// registry has functions that tests change.
+type registry struct {
+	mu        sync.Mutex
+	functions []gates.Known
+	changed   func()
+}
+
+// named is a function that the event of its name triggers.
+func named(name string, change func(*gates.Known)) gates.Known {
+	fn := gates.Known{App: uuid.New(), Function: &function.Function{
+		ID: uuid.New(), Version: 1, Slug: "app-" + name, Name: name, Triggers: []function.Trigger{{Event: name}},
+	}}
+	if change != nil {
+		change(&fn)
+	}
+	return fn
+}
+
+func (r *registry) set(functions ...gates.Known) {
+	r.mu.Lock()
+	r.functions = functions
+	changed := r.changed
+	r.mu.Unlock()
+	if changed != nil {
+		changed()
+	}
+}
+
+func (r *registry) find(fits func(gates.Known) bool) []gates.Known {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(r.functions), func(fn gates.Known) bool { return !fits(fn) })
+}
+
+func first(list []gates.Known) (gates.Known, bool) {
+	if len(list) == 0 {
+		return gates.Known{}, false
+	}
+	return list[0], true
+}
+
+func (r *registry) Known(id uuid.UUID) (gates.Known, bool) {
+	return first(r.find(func(fn gates.Known) bool { return fn.ID == id }))
+}
+
+func (r *registry) Lookup(slug string) (gates.Known, bool) {
+	return first(r.find(func(fn gates.Known) bool { return !fn.Removed && (fn.Slug == slug || fn.ID.String() == slug) }))
+}
+
+func (r *registry) Crons() []gates.Known { return nil }
+
+func (r *registry) Active() []gates.Known {
+	return r.find(func(fn gates.Known) bool { return !fn.Removed })
+}
+
+func (r *registry) Triggered(event string) []gates.Known {
+	return r.find(func(fn gates.Known) bool { return !fn.Removed && fn.Triggers[0].Matches(event) })
+}
+
+func (r *registry) Watch(changed func()) func() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changed = changed
+	return func() {}
+}
+
+// site is a server on a database, and what it says to the world.
+type site struct {
+	*server.Server
+	t        *testing.T
+	registry *registry
+
+	mu       sync.Mutex
+	sent     []state.Outgoing
+	told     []state.Op
+	outcomes []gates.Outcome
+}
+
+func (s *site) Publish(_ context.Context, events []state.Outgoing) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = append(s.sent, events...)
+	return nil
+}
+
+func (s *site) Accept(context.Context, *engine.Event) error { return nil }
+
+func (s *site) Decided(_ uuid.UUID, outcome gates.Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outcomes = append(s.outcomes, outcome)
+}
+
+func (s *site) Tell(_ context.Context, r *state.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, r.Ops...)
+}
+
+func (s *site) Sync(context.Context) error { return nil }
+
+func open(t *testing.T, functions ...gates.Known) *site {
+	return openOn(t, redistest.Open(t), functions...)
+}
+
+func openOn(t *testing.T, client redis.UniversalClient, functions ...gates.Known) *site {
+	t.Helper()
+	s := &site{t: t, registry: &registry{functions: functions}}
+	s.Server = server.Open(server.Config{Redis: client, Registry: s.registry, World: s, Teller: s})
+	t.Cleanup(s.Close)
+	return s
+}
+
+// event makes an event with data.
+func event(t *testing.T, name, data string) *engine.Event {
+	t.Helper()
+	id := ulid.Make()
+	whole := fmt.Sprintf(`{"data":%s,"id":%q,"name":%q,"ts":%d,"user":{}}`, data, id, name, time.Now().UnixMilli())
+	require.True(t, json.Valid([]byte(whole)))
+	return &engine.Event{ID: id, Name: name, JSON: json.RawMessage(whole)}
+}
+
+// receive tells the server of an event, and how many functions it must concern.
+func (s *site) receive(started int, e *engine.Event) {
+	s.t.Helper()
+	n, err := s.Event(s.t.Context(), e)
+	require.NoError(s.t, err)
+	require.Equal(s.t, started, n)
+}
+
+func (s *site) lease() queue.Lease {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	lease, err := s.Lease(ctx, queue.LaneCall)
+	require.NoError(s.t, err)
+	return lease
+}
+
+// commit concludes a lease.
+func (s *site) commit(lease queue.Lease, change func(*state.Transition)) {
+	s.t.Helper()
+	t := &state.Transition{
+		RunID: lease.RunID, Job: lease.Job.ID, Kind: lease.Job.Kind, Generation: lease.Job.Generation, Mark: lease.Mark,
+	}
+	change(t)
+	require.NoError(s.t, s.Commit(s.t.Context(), t))
+}
+
+func finish(t *state.Transition) {
+	t.Finish = &state.Finish{Status: state.Completed, Output: json.RawMessage(`1`)}
+}
+
+// gone waits for the end of a run.
+func (s *site) gone(run ulid.ULID) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool {
+		_, err := s.Load(s.t.Context(), run)
+		return errors.Is(err, state.ErrRunNotFound)
+	}, patience, 5*time.Millisecond)
+}
+
+// TestEvent: an event starts the functions that it triggers, once, and ends waits.
+func TestEvent(t *testing.T) {
+	t.Parallel()
+	picky := named("order", func(fn *gates.Known) { fn.Triggers[0].Expression = "event.data.n > 1" })
+	broken := named("order", func(fn *gates.Known) { fn.Triggers[0].Expression = "event.data.(" })
+	s := open(t, named("order", nil), picky, broken, named("other", nil))
+	s.receive(1, event(t, "order", `{"n":1}`))
+	lease := s.lease()
+	require.Empty(t, s.Held(t.Context(), lease.RunID))
+	since, busy := s.Executing(lease.RunID)
+	require.True(t, busy)
+	require.WithinDuration(t, time.Now(), since, patience)
+	require.Equal(t, 1, s.Leased())
+	require.Equal(t, queue.Depth{Out: 1}, s.Depths()[lease.FunctionID])
+
+	run, err := s.Load(t.Context(), lease.RunID)
+	require.NoError(t, err)
+	s.commit(lease, func(tr *state.Transition) {
+		tr.Waits = []state.NewWait{{
+			Wait: state.Wait{Kind: state.WaitEvent, Step: "w", Name: "paid"}, If: `async.data.n == 7`,
+			Timeout: state.Job{ID: function.PauseTimeoutJob(run.Key(), "w"), Kind: state.JobPause, Due: time.Now().Add(time.Hour).UnixMilli(), Step: "w"},
+		}}
+	})
+	_, busy = s.Executing(lease.RunID)
+	require.False(t, busy)
+	s.receive(0, event(t, "paid", `{"n":6}`))
+	s.receive(0, event(t, "paid", `{"n":7}`))
+	s.commit(s.lease(), finish)
+	s.gone(lease.RunID)
+
+	twice := event(t, "order", `{"n":2}`)
+	s.receive(2, twice)
+	s.receive(2, twice)
+	s.commit(s.lease(), finish)
+	s.commit(s.lease(), finish)
+	items, err := s.Items(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, items, "each was started once")
+}
+
+// TestInvoke: an invoked function is started by its slug; one that is not there
+// ends the caller's step.
+func TestInvoke(t *testing.T) {
+	t.Parallel()
+	s := open(t, named("caller", nil), named("callee", nil))
+	const invoked = "inngest/function.invoked"
+	s.receive(1, event(t, invoked, `{"_inngest":{"fn_id":"app-callee"}}`))
+	s.commit(s.lease(), finish)
+	s.receive(1, event(t, invoked, `{"_inngest":{"fn_id":"app-callee","run_id":"01M8AFQX5N1XSGF0VGWXW3F1AD"}}`))
+	s.receive(0, event(t, invoked, `{"_inngest":1}`))
+
+	s.receive(1, event(t, "caller", `{}`))
+	lease := s.lease()
+	run, err := s.Load(t.Context(), lease.RunID)
+	require.NoError(t, err)
+	s.commit(lease, func(tr *state.Transition) {
+		tr.Waits = []state.NewWait{{
+			Wait:    state.Wait{Kind: state.WaitInvoke, Step: "i", Name: "app-nobody"},
+			Timeout: state.Job{ID: function.PauseTimeoutJob(run.Key(), "i"), Kind: state.JobPause, Due: time.Now().Add(time.Hour).UnixMilli(), Step: "i"},
+			Invoke:  &state.Outgoing{Name: invoked, Data: json.RawMessage(`{}`)},
+		}}
+	})
+	correlation := function.CorrelationID(lease.RunID.String(), "i")
+	s.receive(0, event(t, invoked, fmt.Sprintf(`{"_inngest":{"fn_id":"app-nobody","correlation_id":%q}}`, correlation)))
+	again := s.lease()
+	run, err = s.Load(t.Context(), again.RunID)
+	require.NoError(t, err)
+	memo, ok := run.Memo("i")
+	require.True(t, ok)
+	require.Contains(t, string(memo), "could not find function with ID: app-nobody")
+}
+
+// TestUnknownFunction: jobs of a function that is not registered stay until it is.
+func TestUnknownFunction(t *testing.T) {
+	t.Parallel()
+	client := redistest.Open(t)
+	fn := named("late", nil)
+	older := openOn(t, client, fn)
+	older.receive(1, event(t, "late", `{}`))
+	older.Close()
+	s := openOn(t, client)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := s.Lease(ctx, queue.LaneCall)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	items, err := s.ItemsOf(t.Context(), fn.ID)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, items)
+	s.registry.set(fn)
+	require.Equal(t, fn.ID, s.lease().FunctionID)
+}
+
+// TestStarts: what people ask for.
+func TestStarts(t *testing.T) {
+	t.Parallel()
+	fn, gone := named("order", nil), named("gone", func(fn *gates.Known) { fn.Removed = true })
+	s := open(t, fn, gone)
+	for _, id := range []uuid.UUID{uuid.New(), gone.ID} {
+		_, err := s.NewRunID(id)
+		require.ErrorIs(t, err, server.ErrNoFunction)
+	}
+	id, err := s.NewRunIDFor(fn.ID, "key")
+	require.NoError(t, err)
+	e := event(t, "order", `{}`)
+	start := state.Start{
+		RunID: id, FunctionID: fn.ID, Idempotency: function.IdempotencyKey(fn.ID, "key"),
+		Events: []json.RawMessage{e.JSON}, EventIDs: []ulid.ULID{e.ID}, Trigger: e.Name,
+	}
+	run, err := s.StartNow(t.Context(), start)
+	require.NoError(t, err)
+	require.Equal(t, id, run)
+	start.RunID = ulid.Make()
+	run, err = s.StartNow(t.Context(), start)
+	require.ErrorIs(t, err, state.ErrRepeated)
+	require.Equal(t, id, run)
+	s.commit(s.lease(), finish)
+
+	require.Error(t, s.StartRun(t.Context(), state.Start{RunID: ulid.Make(), FunctionID: fn.ID}))
+	repeat := state.Start{
+		RunID: ulid.Make(), FunctionID: fn.ID, Original: id, Events: []json.RawMessage{e.JSON}, EventIDs: []ulid.ULID{e.ID},
+		Steps: []state.Step{{ID: "a", Memo: json.RawMessage(`{"data":1}`)}},
+	}
+	require.NoError(t, s.StartRun(t.Context(), repeat))
+	require.NoError(t, s.StartRun(t.Context(), repeat), "the same again")
+	live, err := s.Load(t.Context(), repeat.RunID)
+	require.NoError(t, err)
+	require.Equal(t, id, live.Original)
+	require.Equal(t, "a", live.Steps[0].ID)
+	repeat.RunID, repeat.FunctionID = ulid.Make(), uuid.New()
+	require.ErrorIs(t, s.StartRun(t.Context(), repeat), server.ErrNoFunction)
+	repeat.FunctionID, repeat.Events = fn.ID, []json.RawMessage{json.RawMessage(`{`)}
+	require.Error(t, s.StartRun(t.Context(), repeat))
+
+	require.NoError(t, s.Cancel(t.Context(), live.ID))
+	s.gone(live.ID)
+	require.ErrorIs(t, s.Cancel(t.Context(), live.ID), state.ErrRunNotFound)
+	require.ErrorIs(t, s.Begin(t.Context(), &state.Beginning{}), errors.ErrUnsupported)
+	require.NoError(t, s.Problem())
+}
+
+// TestSkipped: a paused function's start is told of.
+func TestSkipped(t *testing.T) {
+	t.Parallel()
+	s := open(t, named("order", func(fn *gates.Known) { fn.Paused = true }))
+	s.receive(1, event(t, "order", `{}`))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Equal(t, []gates.Outcome{gates.Skipped}, s.outcomes)
+	require.Len(t, s.told, 1)
+	require.Equal(t, state.SkipPaused, s.told[0].(*state.RunSkipped).Reason)
+}
+
+// TestMetadata: they are counted for a run that lives, and told of any.
+func TestMetadata(t *testing.T) {
+	t.Parallel()
+	s := open(t, named("order", nil))
+	s.receive(1, event(t, "order", `{}`))
+	lease := s.lease()
+	some := &state.MetadataPut{RunID: lease.RunID, Items: []state.Metadata{{Kind: "userland.a", Values: json.RawMessage(`{"a":1}`)}}}
+	require.NoError(t, s.AddMetadata(t.Context(), some))
+	run, err := s.Load(t.Context(), lease.RunID)
+	require.NoError(t, err)
+	require.Equal(t, some.Size(), run.MetadataSize)
+	much := &state.MetadataPut{RunID: lease.RunID, Items: []state.Metadata{{Kind: "userland.a", Values: make(json.RawMessage, state.MaxRunMetadata)}}}
+	require.ErrorIs(t, s.AddMetadata(t.Context(), much), state.ErrRunMetadataTooLarge)
+	require.NoError(t, s.AddMetadata(t.Context(), &state.MetadataPut{RunID: ulid.Make()}))
+}
+
+// TestSweep: a cancellation ends the runs that it covers and that fit, and no
+// others.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	fn := named("order", nil)
+	s := open(t, fn)
+	runs := map[string]ulid.ULID{}
+	for _, k := range []string{"a", "b"} {
+		s.receive(1, event(t, "order", fmt.Sprintf(`{"k":%q}`, k)))
+		runs[k] = s.lease().RunID
+	}
+	fn.Cancellations = []function.Cancellation{{
+		ID: ulid.Make(), FunctionID: fn.ID, StartedBefore: time.Now().Add(time.Minute), If: `event.data.k == "a"`, CreatedAt: time.Now(),
+	}, {
+		ID: ulid.Make(), FunctionID: fn.ID, StartedBefore: time.Now().Add(-time.Hour), CreatedAt: time.Now(),
+	}}
+	s.registry.set(fn)
+	s.gone(runs["a"])
+	_, err := s.Load(t.Context(), runs["b"])
+	require.NoError(t, err)
+}
+
+// TestHeld: which limit a job waits for.
+func TestHeld(t *testing.T) {
+	t.Parallel()
+	fn := named("order", func(fn *gates.Known) {
+		fn.Concurrency = &function.Concurrency{}
+		require.NoError(t, json.Unmarshal([]byte(`[{"limit":1,"key":"event.data.k"}]`), fn.Concurrency))
+	})
+	s := open(t, fn)
+	s.receive(1, event(t, "order", `{"k":"a"}`))
+	s.lease()
+	second := event(t, "order", `{"k":"a"}`)
+	s.receive(1, second)
+	s.receive(1, event(t, "order", `{"k":"b"}`))
+	s.lease()
+	var waiting ulid.ULID
+	require.NoError(t, s.EachRun(t.Context(), fn.ID, func(run ulid.ULID) error {
+		live, err := s.Load(t.Context(), run)
+		if err == nil && live.EventIDs[0] == second.ID {
+			waiting = run
+		}
+		return err
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := s.Lease(ctx, queue.LaneCall)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	for _, limit := range s.Held(t.Context(), waiting) {
+		require.Equal(t, server.Limit{Kind: "concurrency", Scope: function.ScopeFunction, Key: "event.data.k"}, limit)
+	}
+	require.Len(t, s.Held(t.Context(), waiting), 1)
+	require.Nil(t, s.Held(t.Context(), ulid.Make()))
+}
+
+// TestProblem: a Redis that is gone is told of.
+func TestProblem(t *testing.T) {
+	t.Parallel()
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1})
+	s := openOn(t, client)
+	require.ErrorContains(t, s.Problem(), "redis is not in reach")
+	_, err := s.Event(t.Context(), event(t, "order", `{}`))
+	require.Error(t, err)
+}
