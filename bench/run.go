@@ -58,7 +58,7 @@ type scenario struct {
 	// nativeOnly is of amounts that no Redis is measured with.
 	nativeOnly bool
 
-	run   func(ctx context.Context, m *measurement) error
+	run func(ctx context.Context, m *measurement) error
 }
 
 var scenarios = []scenario{
