@@ -92,6 +92,13 @@ func (o *fakeOwners) listed() (ids []string) {
 	return ids
 }
 
+// told is the latest report, and how many there were.
+func (o *fakeOwners) told() (queue.ForeignReport, int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.latest, o.reports
+}
+
 var fn = uuid.UUID{15: 7}
 
 func itemOf(n int, keys ...format.ConcurrencyKey) *format.Item {
@@ -145,20 +152,22 @@ func TestChargesWithinLimits(t *testing.T) {
 		require.Zero(t, d.Count())
 		time.Sleep(2 * time.Second)
 		require.Empty(t, d.owners.listed())
-		before := d.owners.reports
+		_, before := d.owners.told()
 		time.Sleep(time.Minute)
-		require.Equal(t, before, d.owners.reports, "there is nothing to tell")
+		_, after := d.owners.told()
+		require.Equal(t, before, after, "there is nothing to tell")
 	})
 }
 
 func TestChargesAreRenewed(t *testing.T) {
 	within(t, 1, func(t *testing.T, d *desk) {
 		require.True(t, d.May(t.Context(), itemOf(1)))
-		before := d.owners.reports
+		_, before := d.owners.told()
 		time.Sleep(10 * time.Second)
-		require.InDelta(t, 20, d.owners.reports-before, 2)
-		require.True(t, d.owners.latest.Jobs[0].Running)
-		require.Equal(t, "me", d.owners.latest.From)
+		latest, after := d.owners.told()
+		require.InDelta(t, 20, after-before, 2)
+		require.True(t, latest.Jobs[0].Running)
+		require.Equal(t, "me", latest.From)
 	})
 }
 
@@ -232,12 +241,13 @@ func TestChargesLines(t *testing.T) {
 		pf := int64(5)
 		keyed.Data.Identifier.Priority = &pf
 		require.False(t, d.May(t.Context(), keyed))
-		last := d.owners.latest.Jobs[len(d.owners.latest.Jobs)-1]
+		latest, _ := d.owners.told()
+		last := latest.Jobs[len(latest.Jobs)-1]
 		require.Equal(t, queue.ForeignJob{
 			ID: "i100", RunID: ulid.ULID{15: 100}, FunctionID: fn, Due: 100, Priority: 5,
 			Keys: []state.FlowKey{{Expr: "h", Value: function.Hash("a")}},
 		}, last)
-		throttled := d.owners.latest.Jobs[len(d.owners.latest.Jobs)-2]
+		throttled := latest.Jobs[len(latest.Jobs)-2]
 		require.True(t, throttled.Start)
 		require.Equal(t, []state.FlowKey{{Expr: "th", Value: "v"}}, throttled.Keys)
 	})
@@ -249,7 +259,8 @@ func TestChargesFollowLimits(t *testing.T) {
 		d.owners.set(func() { d.owners.limited = false })
 		require.True(t, d.May(t.Context(), itemOf(1)))
 		require.True(t, d.May(t.Context(), itemOf(2)))
-		require.Zero(t, d.owners.reports)
+		_, reports := d.owners.told()
+		require.Zero(t, reports)
 		d.owners.set(func() { d.owners.limited = true })
 		time.Sleep(2 * time.Second)
 		require.Equal(t, []string{"i1", "i2"}, d.owners.listed())
