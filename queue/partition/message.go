@@ -130,12 +130,16 @@ func (o *Owner) handOver(to *Owner, sent *state.Sent) (early bool) {
 // receive takes a message of another partition. Only the next in order is
 // taken: what was taken before is confirmed again, and what comes too early
 // will be sent again after its predecessors. early tells of the latter. next and
-// after are as inTurn has them.
+// after are as inTurn has them; what is delivered up to after and was not taken yet
+// waits in the command stream, and comes first.
 func (o *Owner) receive(from int, sent *state.Sent, next bool, after uint64) (early bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.failed != nil || o.closing {
 		return false
+	}
+	if next && after > o.received(from) {
+		return true
 	}
 	t := o.begin()
 	if o.take(t, from, sent, next, after) {

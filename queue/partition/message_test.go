@@ -230,6 +230,22 @@ func TestLostMessagesStopNothing(t *testing.T) {
 	awaitStarted(s, "fn", "fn")
 }
 
+// What was delivered through the command stream and was not taken yet comes before
+// what is handed over directly, also where numbers leap.
+func TestCommandStreamComesFirst(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	message := func(n uint64) *state.Sent {
+		return &state.Sent{To: 1, N: n, Message: state.Message{Kind: state.MessageUnwatch}}
+	}
+	to := s.node.owner(1)
+	require.True(t, to.receive(0, message(50), true, 40), "what is up to 40 is in the command stream")
+	s.in(1, func(o *Owner) { require.Zero(t, o.received(0)) })
+	require.False(t, to.receive(0, message(40), true, 0))
+	require.False(t, to.receive(0, message(50), true, 40))
+	s.in(1, func(o *Owner) { require.EqualValues(t, 50, o.received(0)) })
+}
+
 // A log that lost its end in a power failure does not know what its owner sent
 // last: what it sends then must not pass for that.
 func TestNumbersDoNotComeAgain(t *testing.T) {

@@ -95,6 +95,7 @@ var routes = []route{
 	{method: "DELETE", pattern: "/mcp"},
 
 	{method: "GET", pattern: "/v2/health"},
+	{method: "GET", pattern: "/v2/operations", open: true},
 	{method: "GET", pattern: "/v2/account"},
 	{method: "GET", pattern: "/v2/envs", queries: "limit"},
 	{method: "GET", pattern: "/v2/keys/signing", queries: "limit"},
@@ -120,7 +121,7 @@ var routes = []route{
 
 // elsewhere are patterns of api/routes.go that the table has in another form.
 var elsewhere = map[string]string{
-	"/v2/*": "each route by itself", "/api/v2/*": "the same as /v2", "/v0/gql": "two literals", "/v1/http/runs": "the same as /v1/checkpoint",
+	"/v2/*": "each route by itself", "/api/v2/*": "the same as /v2", "/api/v2/operations": "the same as /v2", "/v0/gql": "two literals", "/v1/http/runs": "the same as /v1/checkpoint",
 	"/:run/steps": "after a prefix", "/:run/async": "after a prefix", "/:run/output": "after a prefix",
 }
 

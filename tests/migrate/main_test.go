@@ -52,7 +52,11 @@ func startRedis(t *testing.T, ctx context.Context) *harness.Redis {
 	return redis
 }
 
-// run runs the command to its end, in a directory; out is what it says.
+// killed is the code of a command that did not end by itself.
+const killed = -1
+
+// run runs the command to its end, or that of ctx, in a directory; out is what it
+// says.
 func run(t *testing.T, ctx context.Context, dir string, args ...string) (out string, code int) {
 	t.Helper()
 	path, err := binary()
@@ -60,6 +64,9 @@ func run(t *testing.T, ctx context.Context, dir string, args ...string) (out str
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir, cmd.Env = dir, harness.Environment(dir)
 	text, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return string(text), killed
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		require.NoError(t, err)
