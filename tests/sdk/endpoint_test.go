@@ -205,7 +205,9 @@ func TestEndpointThatFailsForGood(t *testing.T) {
 func TestEndpointAppCrash(t *testing.T) {
 	onlyOnNATS(t, noEndpoints)
 	t.Parallel()
-	d := ownDeployment(t, deploymentConfig{mode: harness.ModeDev, args: []string{"--endpoint-patience", "5s"}})
+	d := ownDeployment(t, deploymentConfig{mode: harness.ModeDev, args: []string{
+		"--endpoint-patience", "20s", // such a run is called once: the app must be there again by then
+	}})
 	tr := newTrial(t, d, "ts4")
 	asked := tr.ask("crash")
 	run := tr.called("block", 1)[0].Run

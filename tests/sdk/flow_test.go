@@ -147,14 +147,20 @@ func (t *trial) request(method, path string, body io.Reader) []byte {
 	return content
 }
 
-// waitsFor asserts that the API says for which limit a run waits.
+// waitsFor waits until the API says for which limit a run waits.
 func (t *trial) waitsFor(limit, runID string) {
 	t.Helper()
 	type run struct {
 		WaitingFor string `json:"waiting_for"`
 	}
-	shown := decode[struct{ Data run }](t.T, t.request(http.MethodGet, "/v1/runs/"+runID, nil))
-	require.Equal(t, limit, shown.Data.WaitingFor)
+	_, err := harness.Await(t.ctx, "the limit that a run waits for", func(context.Context) (struct{}, error) {
+		shown := decode[struct{ Data run }](t.T, t.request(http.MethodGet, "/v1/runs/"+runID, nil))
+		if shown.Data.WaitingFor != limit {
+			return struct{}{}, fmt.Errorf("it waits for %q, not for %q", shown.Data.WaitingFor, limit)
+		}
+		return struct{}{}, nil
+	})
+	require.NoError(t, err)
 }
 
 // key is the field of the event by which some functions are limited.
