@@ -17,10 +17,10 @@ import (
 // item is an item with where it stands.
 type item struct {
 	*format.Item
-	text           string
-	ready, leased  *redis.FloatCmd // its score there
-	indexed, alive *redis.FloatCmd // in the run's index
-	run            *redis.BoolCmd  // whether its run is there
+	text          string
+	ready, leased *redis.FloatCmd // its score there
+	indexed       *redis.FloatCmd // in the run's index
+	run           *redis.BoolCmd  // whether its run is there
 }
 
 // items looks at every item.
