@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -53,6 +54,13 @@ func (s *shelf) set(broken bool) {
 	s.broken = broken
 }
 
+// has is what is stored, and up to where it was purged.
+func (s *shelf) has() (stored []*state.Record, purged uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.stored), s.purged
+}
+
 func ended(n int, output []byte) *state.Record {
 	return &state.Record{At: int64(n), Ops: []state.Op{&state.RunFinished{RunID: ulid.ULID{byte(n)}, Output: output}}}
 }
@@ -85,11 +93,13 @@ func TestToldIsStoredInOrder(t *testing.T) {
 		}
 		require.NoError(t, tell.Sync(t.Context()))
 		require.Equal(t, 100, shown())
-		for n, r := range s.stored {
+		stored, _ := s.has()
+		for n, r := range stored {
 			require.Equal(t, ended(n, nil), r)
 		}
 		time.Sleep(toldPurge + time.Second)
-		require.EqualValues(t, 7, s.purged)
+		_, purged := s.has()
+		require.EqualValues(t, 7, purged)
 	})
 }
 
@@ -108,7 +118,8 @@ func TestToldIsTriedAgain(t *testing.T) {
 		s.set(false)
 		time.Sleep(toldPauseMax)
 		require.NoError(t, tell.Sync(t.Context()))
-		require.Len(t, s.stored, 2)
+		stored, _ := s.has()
+		require.Len(t, stored, 2)
 	})
 }
 
@@ -130,7 +141,8 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		s.set(false)
 		time.Sleep(toldPauseMax)
 		require.NoError(t, tell.Sync(t.Context()))
-		require.Len(t, s.stored, 2)
+		stored, _ := s.has()
+		require.Len(t, stored, 2)
 		s.set(true)
 		time.Sleep(2 * toldPurge)
 	})
