@@ -314,7 +314,7 @@ func TestForeignKeysAndSingletons(t *testing.T) {
 	require.Equal(t, runIDOf(s, "fn", fresh), s.call().RunID)
 
 	s.send("single", `{"k":"a"}`)
-	s.eventually(func() bool { return len(s.rec.skipped) == 1 })
+	s.eventually(func() bool { return s.rec.count(s.rec.decided, StartSkipped) == 1 })
 	require.Equal(t, theirs, <-b.cancelled)
 	require.Equal(t, "cancels", s.load(s.call().RunID).Slug)
 	s.send("single", `{"k":"b"}`)
