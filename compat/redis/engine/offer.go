@@ -41,7 +41,7 @@ func (v *visit) offerMany(ctx context.Context, entries []*jobs.Entry, now time.T
 		case a.Err != nil:
 			failed = errors.Join(failed, a.Err)
 		case a.Refused != nil:
-			v.refused(a.Refused)
+			v.refused(chosen[i].entry.Item.ID, a.Refused)
 		default:
 			chosen[i].capacity = a.Capacity
 			granted, items = append(granted, chosen[i]), append(items, chosen[i].entry)

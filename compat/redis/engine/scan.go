@@ -202,7 +202,8 @@ func (v *visit) handOut(ctx context.Context, p *format.Partition) error {
 }
 
 // refused notes what an item was refused by.
-func (v *visit) refused(r *jobs.Refused) {
+func (v *visit) refused(item string, r *jobs.Refused) {
+	v.refusals.note(item, r.Constraint)
 	switch c := r.Constraint; c.Kind {
 	case format.ConstraintConcurrency:
 		v.concurrency = true
@@ -249,8 +250,7 @@ func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, 
 	}
 	if refused != nil {
 		v.overElsewhere(e)
-		v.refused(refused)
-		v.refusals.note(e.Item.ID, refused.Constraint)
+		v.refused(e.Item.ID, refused)
 		return false, nil
 	}
 	if !v.mayElsewhere(ctx, e) {

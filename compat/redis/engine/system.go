@@ -108,7 +108,7 @@ func (v *visit) offerSystem(ctx context.Context, e *jobs.Entry, now time.Time) (
 		return false, err
 	}
 	if refused != nil {
-		v.refused(refused)
+		v.refused(e.Item.ID, refused)
 		return false, nil
 	}
 	begun, err := v.attend(ctx, e, capacity, now)
