@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -17,6 +18,9 @@ type catalog struct {
 	legacy      int                 // of the table migrations, 0 if none
 	legacyDirty bool
 }
+
+// applied is the newest version of goose_db_version, 0 for none.
+func (c catalog) applied() int64 { return slices.Max(append([]int64{0}, c.versions...)) }
 
 var columnQueries = map[Dialect]string{
 	Postgres: `SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()`,

@@ -30,8 +30,7 @@ type plan struct {
 
 // decide chooses the plan by the table of database §3, or returns a [RefusedError].
 func decide(d Dialect, c catalog) (plan, error) {
-	applied := slices.Max(append([]int64{0}, c.versions...))
-	if applied > 0 {
+	if applied := c.applied(); applied > 0 {
 		return decideVersioned(d, c, applied)
 	}
 	switch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 )
 
 // Preview says in words what [Migrate] would do, and whether the original's tables
@@ -23,8 +22,7 @@ func Preview(ctx context.Context, db *sql.DB, d Dialect) (what string, current b
 }
 
 func (p plan) describe(d Dialect, c catalog) (what string, current bool) {
-	applied := slices.Max(append([]int64{0}, c.versions...))
-	switch {
+	switch applied := c.applied(); {
 	case p.newer:
 		return "it was migrated by a newer server: its schema is left as it is", true
 	case applied == lastVersion(d):
