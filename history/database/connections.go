@@ -40,12 +40,12 @@ const connectionColumns = `account_id, workspace_id, app_name, app_id, id, gatew
 var workerConnections = &table[WorkerConnection]{
 	name: "worker_connections", columns: connectionColumns,
 	conflict: `ON CONFLICT (id, app_name) DO UPDATE SET ` + replaced(connectionColumns),
-	bind: func(_ encoding, w *WorkerConnection, row []any) []any {
+	bind: func(enc encoding, w *WorkerConnection, row []any) []any {
 		return append(row,
-			w.AccountID.String(), w.WorkspaceID.String(), w.AppName, uuidOrNull(w.AppID), w.ID.Bytes(), w.GatewayID.Bytes(),
+			w.AccountID.String(), w.WorkspaceID.String(), w.AppName, enc.uuidOrNull(w.AppID), w.ID.Bytes(), w.GatewayID.Bytes(),
 			w.InstanceID, w.WorkerIP, w.Status, w.MaxWorkerConcurrency, unixMilli(w.ConnectedAt), unixMilli(w.RecordedAt),
 			unixMilli(w.InsertedAt), milliOrNull(w.LastHeartbeatAt), milliOrNull(w.DisconnectedAt), orNull(w.DisconnectReason),
-			[]byte(w.GroupHash), w.SDKLanguage, w.SDKVersion, w.SDKPlatform, uuidOrNull(w.SyncID), orNull(w.AppVersion),
+			[]byte(w.GroupHash), w.SDKLanguage, w.SDKVersion, w.SDKPlatform, enc.uuidOrNull(w.SyncID), orNull(w.AppVersion),
 			w.FunctionCount, w.CPUCores, w.MemoryBytes, w.OS,
 		)
 	},

@@ -240,13 +240,6 @@ func orNull(text string) any {
 	return text
 }
 
-func uuidOrNull(id uuid.UUID) any {
-	if id == uuid.Nil {
-		return nil
-	}
-	return id.String()
-}
-
 func (e encoding) uuidOrNull(id uuid.UUID) any {
 	if id == uuid.Nil {
 		return nil

@@ -174,7 +174,7 @@ var functions = &table[Function]{
 	conflict: `ON CONFLICT (id) DO UPDATE SET config = excluded.config, archived_at = excluded.archived_at`,
 	bind: func(enc encoding, f *Function, row []any) []any {
 		return append(row,
-			f.ID.String(), uuidOrNull(f.AppID), f.Name, f.Slug, string(f.Config), enc.time(f.CreatedAt), enc.timeOrNull(f.ArchivedAt),
+			f.ID.String(), enc.uuidOrNull(f.AppID), f.Name, f.Slug, string(f.Config), enc.time(f.CreatedAt), enc.timeOrNull(f.ArchivedAt),
 		)
 	},
 }
@@ -197,7 +197,7 @@ var batches = &table[Batch]{
 	name: "event_batches", columns: batchColumns, conflict: `ON CONFLICT (id) DO NOTHING`,
 	bind: func(enc encoding, b *Batch, row []any) []any {
 		return append(row,
-			enc.ulidText(b.ID), uuidOrNull(b.AccountID), uuidOrNull(b.WorkspaceID), uuidOrNull(b.AppID), uuidOrNull(b.FunctionID),
+			enc.ulidText(b.ID), enc.uuidOrNull(b.AccountID), enc.uuidOrNull(b.WorkspaceID), enc.uuidOrNull(b.AppID), enc.uuidOrNull(b.FunctionID),
 			enc.ulidText(b.RunID), enc.time(b.StartedAt), enc.time(b.ExecutedAt), joined(b.EventIDs),
 		)
 	},
