@@ -1,7 +1,7 @@
 // Package projector keeps the SQL database in step with the logs: it reads the
-// records of LOG_<p>, the events of EVENTS and the spans of TRACES, translates them
-// into rows (database §5–§12) and writes these in batches together with the
-// positions up to which they were read.
+// records of LOG_<p> and TOLD, the events of EVENTS and the spans of TRACES,
+// translates them into rows (database §5–§12) and writes these in batches together
+// with the positions up to which they were read.
 //
 // It guarantees that
 //   - each record leads to its rows once: positions and rows are one
@@ -14,6 +14,6 @@
 //     the database was left, whenever it comes back.
 //
 // It must not decide anything about runs, and nothing that executes may wait
-// for it. The one exception is the purge of a log: [Projector.Projected] is how
-// far the log may be forgotten.
+// for it. The one exception is the purge of what was read: [Projector.Projected] is
+// how far a log may be forgotten, [Projector.ToldProjected] how far TOLD.
 package projector
