@@ -82,7 +82,6 @@ func limitsOf(fn *function.Function) engine.Limits {
 			}
 		}
 	}
-	l.FinishWithin, _ = fn.Timeouts.FinishLimit() // one that cannot be read is none
 	return l
 }
 
