@@ -43,8 +43,8 @@ const tolerance = 10_000
 
 func apart(a, b int64) bool { return max(a-b, b-a) > tolerance }
 
-// Differs is the outcome for an item that is in the target otherwise. A run of
-// which the target has all steps has gone on there; anything else conflicts.
+// Differs is the outcome for an item that is in the target, if it differs there. A
+// run of which the target has all steps has gone on; anything else conflicts.
 func Differs(item, there *Item) Outcome {
 	differences := Compare(item, there)
 	if len(differences) == 0 {

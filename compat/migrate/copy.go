@@ -129,8 +129,6 @@ func (c *Copying) put(ctx context.Context, items []Item) ([]Outcome, error) {
 			outcomes[i].Result = Written
 		case found.Kind == KindBad:
 			outcomes[i] = Outcome{Conflicts, found.Bad.Reason}
-		case len(Compare(&items[i], found)) == 0:
-			outcomes[i].Result = There
 		default:
 			outcomes[i] = Differs(&items[i], found)
 		}

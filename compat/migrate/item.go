@@ -46,7 +46,7 @@ func (k Kind) Moves() bool {
 // ID names an item: the same on both sides.
 type ID struct {
 	Kind Kind
-	// Key is made by the methods ID of what items hold; of a kind that does not
+	// Key is made by the methods Item of what items hold; of a kind that does not
 	// move it is the name of the key or record.
 	Key string
 }
