@@ -50,7 +50,6 @@ func (s *Side) batchesOf(ctx context.Context, keys []key) ([]migrate.Item, error
 // batchReading are the commands that read a batch.
 type batchReading struct {
 	events   *redis.StringSliceCmd
-	status   *redis.StringCmd
 	job      *redis.StringCmd
 	started  *redis.StringCmd // run
 	pointer  string
@@ -66,7 +65,6 @@ func (s *Side) readBatches(ctx context.Context, ids []batchID) ([]*migrate.Item,
 			source := id.function.String() + "-" + id.batch.String()
 			readings[i] = batchReading{
 				events:  p.LRange(ctx, format.BatchKey(id.function, id.batch), 0, -1),
-				status:  p.HGet(ctx, format.BatchMetadataKey(id.function, id.batch), format.FieldBatchStatus),
 				job:     p.HGet(ctx, format.ItemsKey, function.BatchJob(s.Environment, id.batch.String())),
 				started: p.Get(ctx, format.ClaimKey(s.Account, function.IdempotencyKey(id.function, source))),
 			}
