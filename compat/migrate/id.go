@@ -1,5 +1,11 @@
 package migrate
 
+import (
+	"strings"
+
+	"github.com/google/uuid"
+)
+
 // Item is the run as an item.
 func (r *Run) Item() Item { return Item{ID: ID{KindRun, r.State.ID.String()}, Run: r} }
 
@@ -19,13 +25,37 @@ func (b *Batched) Item() Item {
 // Item is the debounce as an item.
 func (d *Debounce) Item() Item { return Item{ID: ID{KindDebounce, d.ID.String()}, Debounce: d} }
 
+// What the keys of rates begin with.
+const (
+	ofRateLimit = "rate limit "
+	ofThrottle  = "throttle "
+)
+
 // Item is the rate as an item.
 func (r *Rate) Item() Item {
-	name := "rate limit "
+	name := ofRateLimit
 	if r.Throttle {
-		name = "throttle "
+		name = ofThrottle
 	}
 	return Item{ID: ID{KindRate, name + r.FunctionID.String() + " " + r.Expr + ":" + r.Value}, Rate: r}
+}
+
+// RateOf is the rate that the key of an [ID] names; ok is false if it names none.
+func RateOf(key string) (r Rate, ok bool) {
+	text, throttle := strings.CutPrefix(key, ofThrottle)
+	if !throttle {
+		if text, ok = strings.CutPrefix(key, ofRateLimit); !ok {
+			return r, false
+		}
+	}
+	fn, limit, _ := strings.Cut(text, " ")
+	id, err := uuid.Parse(fn)
+	if err != nil {
+		return r, false
+	}
+	r.Throttle, r.FunctionID = throttle, id
+	r.Expr, r.Value, _ = strings.Cut(limit, ":")
+	return r, true
 }
 
 // Item is the semaphore as an item.

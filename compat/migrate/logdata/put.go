@@ -58,11 +58,14 @@ func (s *Side) moved(item *migrate.Item) (m state.Moved, err error) {
 }
 
 func rateKey(r *migrate.Rate) state.GateKey {
-	kind := state.OfRateLimit
+	return state.NewValueKey(rateKind(r), r.FunctionID, r.Expr, r.Value)
+}
+
+func rateKind(r *migrate.Rate) string {
 	if r.Throttle {
-		kind = state.OfThrottle
+		return state.OfThrottle
 	}
-	return state.NewValueKey(kind, r.FunctionID, r.Expr, r.Value)
+	return state.OfRateLimit
 }
 
 var errParallel = errors.New("the run does not say what its waits and cancellations are for")

@@ -72,30 +72,23 @@ func (r *reading) value(fn uuid.UUID, kind, expr string) {
 	r.owners[halfOf(state.NewValueKey(kind, fn, expr, ""))] = owner{fn, kind, expr}
 }
 
-// expecting is the reading of an item that was asked for: what it is is known, also
-// when its function is not.
-func (r *reading) expecting(id migrate.ID) *reading {
-	m, ok := named(id)
-	if !ok {
-		return r
-	}
-	e := &reading{catalog: r.catalog, owners: map[half]owner{}}
+// expecting is the reading of an item that was asked for, as m: what it is is known,
+// also when its function is not.
+func expecting(c Catalog, id migrate.ID, m *state.Moved) *reading {
+	r := &reading{catalog: c, owners: map[half]owner{}}
 	switch op := m.Fact.(type) {
 	case *state.KeyClaimed:
-		e.owners[halfOf(op.Key)] = owner{m.Function, ofClaim, ""}
+		kind := ofClaim
 		if id.Kind == migrate.KindBatched {
-			e.owners[halfOf(op.Key)] = owner{m.Function, ofEvent, ""}
+			kind = ofEvent
 		}
+		r.owners[halfOf(op.Key)] = owner{m.Function, kind, ""}
 	case *state.RateCharged:
-		if rate, ok := rateOf(id.Key); ok {
-			kind := state.OfRateLimit
-			if rate.Throttle {
-				kind = state.OfThrottle
-			}
-			e.owners[halfOf(op.Key)] = owner{rate.FunctionID, kind, rate.Expr}
+		if rate, ok := migrate.RateOf(id.Key); ok {
+			r.owners[halfOf(op.Key)] = owner{rate.FunctionID, rateKind(&rate), rate.Expr}
 		}
 	}
-	return e
+	return r
 }
 
 // item is a thing in the neutral form; ok is false for a claim or charge of which
@@ -223,27 +216,10 @@ func named(id migrate.ID) (m state.Moved, ok bool) {
 		debounce, err := ulid.ParseStrict(id.Key)
 		return state.Moved{Fact: &state.DebouncePut{Debounce: state.Debounce{ID: debounce}}}, err == nil
 	case migrate.KindRate:
-		rate, ok := rateOf(id.Key)
-		return state.Moved{Fact: &state.RateCharged{Key: rateKey(rate)}, Function: rate.FunctionID}, ok
+		rate, ok := migrate.RateOf(id.Key)
+		return state.Moved{Fact: &state.RateCharged{Key: rateKey(&rate)}, Function: rate.FunctionID}, ok
 	case migrate.KindCron:
 		return state.Moved{Fact: &state.CronTicked{FunctionID: fn, Expr: rest}, Function: fn}, fnErr == nil
 	}
 	return m, false
-}
-
-// rateOf reads the key of a rate's migrate.ID.
-func rateOf(key string) (*migrate.Rate, bool) {
-	r := &migrate.Rate{}
-	text, throttle := strings.CutPrefix(key, "throttle ")
-	if !throttle {
-		var ok bool
-		if text, ok = strings.CutPrefix(key, "rate limit "); !ok {
-			return r, false
-		}
-	}
-	id, limit, _ := strings.Cut(text, " ")
-	fn, err := uuid.Parse(id)
-	r.Throttle, r.FunctionID = throttle, fn
-	r.Expr, r.Value, _ = strings.Cut(limit, ":")
-	return r, err == nil
 }

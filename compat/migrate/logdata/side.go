@@ -111,7 +111,7 @@ func (s *Side) Get(ctx context.Context, ids []migrate.ID) ([]*migrate.Item, erro
 	if err != nil {
 		return nil, err
 	}
-	r := newReading(s.catalog())
+	catalog := s.catalog()
 	for i := range found {
 		if found[i].Fact == nil {
 			continue
@@ -119,7 +119,7 @@ func (s *Side) Get(ctx context.Context, ids []migrate.ID) ([]*migrate.Item, erro
 		if found[i].Function == uuid.Nil {
 			found[i].Function = wanted[i].Function
 		}
-		page, err := s.items(ctx, r.expecting(ids[at[i]]), found[i:i+1])
+		page, err := s.items(ctx, expecting(catalog, ids[at[i]], &wanted[i]), found[i:i+1])
 		if err != nil {
 			return nil, err
 		}

@@ -156,16 +156,9 @@ func (s *Side) batchedReader(key string) (string, reader) {
 }
 
 func (s *Side) rateReader(key string) (string, reader) {
-	r := &migrate.Rate{}
-	rest, ok := strings.CutPrefix(key, "throttle ")
-	if r.Throttle = ok; !ok {
-		rest = strings.TrimPrefix(key, "rate limit ")
-	}
-	fn, limit, _ := strings.Cut(rest, " ")
-	r.FunctionID, _ = format.ParseUUID(fn) // one that is none is not there
-	r.Expr, r.Value, _ = strings.Cut(limit, ":")
-	name := s.rateName(r)
-	return name, func(v *expiring) *migrate.Item { return rateItem(name, r, v, now()) }
+	r, _ := migrate.RateOf(key) // one that is none is not there
+	name := s.rateName(&r)
+	return name, func(v *expiring) *migrate.Item { return rateItem(name, &r, v, now()) }
 }
 
 // getRuns reads runs; one whose metadata are gone is not there.
