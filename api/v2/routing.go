@@ -9,39 +9,40 @@ import (
 // handler answers a request, given the values of the parameters in its path.
 type handler func(r *http.Request, path []string) (*answer, error)
 
-// route is a row of http-api §14. A segment * of the pattern is a parameter.
+// route is a row of http-api §14. A segment {name} of the pattern is a parameter.
 type route struct {
 	method, pattern string
 	handle          handler
+	listed          *listed // nil: GET /operations does not name it
 }
 
 func (s *server) table() []route {
 	return append([]route{
-		{http.MethodGet, "/health", s.health},
-		{http.MethodGet, "/operations", listOperations},
-		{http.MethodGet, "/account", s.account},
-		{http.MethodGet, "/envs", s.environments},
-		{http.MethodGet, "/keys/signing", s.keys(s.Keys.Signing)},
-		{http.MethodGet, "/keys/events", s.keys(s.Keys.Event)},
-		{http.MethodGet, "/apps", s.apps},
-		{http.MethodGet, "/apps/*", s.app},
-		{http.MethodGet, "/apps/*/functions", s.functions},
-		{http.MethodGet, "/apps/*/functions/*", s.function},
-		{http.MethodGet, "/apps/*/functions/*/runs", s.functionRuns},
-		{http.MethodGet, "/events/*/runs", s.eventRuns},
-		{http.MethodGet, "/runs", s.runs},
-		{http.MethodGet, "/runs/*", s.run},
-		{http.MethodGet, "/runs/*/trace", s.trace},
-		{http.MethodPost, "/runs/*/rerun", s.rerun},
-		{http.MethodPost, "/runs/*/cancel", s.cancel},
-		{http.MethodPost, "/runs/*/scores", s.scores},
-		{http.MethodPost, "/events", s.sendEvent},
-		{http.MethodPost, "/events/*/resend", s.resendEvent},
-		{http.MethodPost, "/apps/*/functions/*/invoke", s.invoke},
-		{http.MethodPost, "/apps/*/functions/*/replays", s.replay},
-		{http.MethodPost, "/envs", createEnvironment},
-		{http.MethodGet, "/env/webhooks", webhooks},
-		{http.MethodPost, "/env/webhooks", webhooks},
+		{http.MethodGet, "/health", s.health, &listed{"Health", "health", "Tells whether the API answers"}},
+		{http.MethodGet, "/account", s.account, &listed{"GetAccount", "", "Shows the account"}},
+		{http.MethodGet, "/envs", s.environments, &listed{"ListEnvs", "", "Lists environments"}},
+		{http.MethodGet, "/keys/signing", s.keys(s.Keys.Signing), &listed{"ListSigningKeys", "", "Lists signing keys"}},
+		{http.MethodGet, "/keys/events", s.keys(s.Keys.Event), &listed{"ListEventKeys", "", "Lists event keys"}},
+		{http.MethodGet, "/apps", s.apps, &listed{"GetApps", "get_apps", "Lists apps"}},
+		{http.MethodGet, "/apps/{appId}", s.app, &listed{"GetApp", "get_app", "Shows an app"}},
+		{http.MethodGet, "/apps/{appId}/functions", s.functions, &listed{"ListFunctions", "list_functions", "Lists the functions of an app"}},
+		{http.MethodGet, "/apps/{appId}/functions/{functionId}", s.function, &listed{"GetFunction", "get_function", "Shows a function"}},
+		{http.MethodPost, "/apps/{appId}/functions/{functionId}/invoke", s.invoke, &listed{"InvokeFunction", "invoke_function", "Starts a run of a function"}},
+		{http.MethodGet, "/apps/{appId}/functions/{functionId}/runs", s.functionRuns, &listed{"ListFunctionRuns", "list_function_runs", "Lists the runs of a function"}},
+		{http.MethodPost, "/events", s.sendEvent, &listed{"SendEvent", "", "Sends an event"}},
+		{http.MethodGet, "/events/{eventId}/runs", s.eventRuns, &listed{"GetEventRuns", "get_event_runs", "Lists the runs that an event started"}},
+		{http.MethodGet, "/runs", s.runs, &listed{"ListRuns", "list_runs", "Lists runs"}},
+		{http.MethodGet, "/runs/{runId}", s.run, &listed{"GetFunctionRun", "get_run", "Shows a run"}},
+		{http.MethodGet, "/runs/{runId}/trace", s.trace, &listed{"GetFunctionTrace", "get_run_trace", "Shows the trace of a run"}},
+		{http.MethodPost, "/runs/{runId}/rerun", s.rerun, &listed{"RerunFunctionRun", "rerun", "Makes a run again, from its beginning or from a step"}},
+		{http.MethodPost, "/runs/{runId}/cancel", s.cancel, &listed{"CancelFunctionRun", "cancel_run", "Cancels a run"}},
+		{http.MethodPost, "/runs/{runId}/scores", s.scores, &listed{"AddScores", "", "Attaches scores to a run"}},
+		{http.MethodGet, "/operations", s.operations, nil},
+		{http.MethodPost, "/events/{eventId}/resend", s.resendEvent, nil},
+		{http.MethodPost, "/apps/{appId}/functions/{functionId}/replays", s.replay, nil},
+		{http.MethodPost, "/envs", createEnvironment, nil},
+		{http.MethodGet, "/env/webhooks", webhooks, nil},
+		{http.MethodPost, "/env/webhooks", webhooks, nil},
 	}, unimplemented()...)
 }
 
@@ -80,7 +81,7 @@ func fit(pattern, path string) ([]string, bool) {
 	}
 	var values []string
 	for i := range want {
-		if want[i] != "*" {
+		if !strings.HasPrefix(want[i], "{") {
 			if want[i] != have[i] {
 				return nil, false
 			}

@@ -11,8 +11,8 @@ func unimplemented() []route {
 	}
 	var routes []route
 	for _, r := range []struct{ method, pattern, message string }{
-		{http.MethodPatch, "/envs/*", "Environments not implemented in OSS"},
-		{http.MethodPost, "/apps/*/syncs", "App sync not implemented in OSS"},
+		{http.MethodPatch, "/envs/{envId}", "Environments not implemented in OSS"},
+		{http.MethodPost, "/apps/{appId}/syncs", "App sync not implemented in OSS"},
 		{http.MethodGet, "/partner/accounts", "Accounts not implemented in OSS"},
 		{http.MethodPost, "/partner/accounts", "Accounts not implemented in OSS"},
 		{http.MethodGet, "/insights/tables", "Insights not implemented in OSS"},
@@ -20,12 +20,12 @@ func unimplemented() []route {
 		{http.MethodPost, "/insights/query", "Insights not implemented in OSS"},
 		{http.MethodPost, "/insights/query/prompt", "Insights not implemented in OSS"},
 		{http.MethodGet, "/experiments", "Experiments not implemented in OSS"},
-		{http.MethodGet, "/apps/*/functions/*/experiments/*", "Experiments not implemented in OSS"},
+		{http.MethodGet, "/apps/{appId}/functions/{functionId}/experiments/{experimentId}", "Experiments not implemented in OSS"},
 		{http.MethodGet, "/sessions", "Sessions not implemented in OSS"},
-		{http.MethodGet, "/sessions/*", "Sessions not implemented in OSS"},
-		{http.MethodGet, "/sessions/*/*/runs", "Sessions not implemented in OSS"},
+		{http.MethodGet, "/sessions/{key}", "Sessions not implemented in OSS"},
+		{http.MethodGet, "/sessions/{key}/{id}/runs", "Sessions not implemented in OSS"},
 	} {
-		routes = append(routes, route{r.method, r.pattern, refuse(r.message)})
+		routes = append(routes, route{r.method, r.pattern, refuse(r.message), nil})
 	}
 	return routes
 }
