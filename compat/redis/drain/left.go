@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/pipeline"
 )
 
 // Counts are what is left in the Redis.
@@ -125,7 +126,7 @@ func (l *Left) count(ctx context.Context) (c Counts, err error) {
 		return c, nil
 	}
 	c.Runs, c.Pauses = 0, 0
-	err = eachName(ctx, l.redis, "{estate*", func(_ context.Context, _ redis.Cmdable, names []string) error {
+	err = pipeline.EachKey(ctx, l.redis, "{estate*", scanned, func(names []string) error {
 		for _, name := range names {
 			switch {
 			case strings.HasPrefix(name, "{estate}:pauses:"):

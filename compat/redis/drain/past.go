@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/pipeline"
 	"jetstep/function"
 )
 
@@ -72,11 +73,8 @@ func (p *Past) Ended(run ulid.ULID) {
 	}
 }
 
-// prefixes of the keys that are read. What follows is the key.
-const (
-	singletonPrefix = "{queue}:singleton:"
-	finalizeSuffix  = ":finalize"
-)
+// finalizeSuffix is what [format.FinalizeKey] adds to a key of a start.
+const finalizeSuffix = ":finalize"
 
 // Load reads everything from the Redis.
 func (p *Past) Load(ctx context.Context) error {
@@ -102,10 +100,11 @@ func (p *Past) Load(ctx context.Context) error {
 // LoadSingletons reads again who holds singletons, and forgets keys of starts
 // that count no more.
 func (p *Past) LoadSingletons(ctx context.Context) error {
+	prefix := format.SingletonKey("")
 	found := map[string]ulid.ULID{}
-	err := p.each(ctx, singletonPrefix+"*", func(name, text string) {
+	err := p.each(ctx, prefix+"*", func(name, text string) {
 		if run, err := format.ParseULID(text); err == nil {
-			found[strings.TrimPrefix(name, singletonPrefix)] = run
+			found[strings.TrimPrefix(name, prefix)] = run
 		}
 	})
 	if err != nil {
@@ -155,51 +154,26 @@ const scanned = 1000
 
 // each reads all strings whose names match the pattern.
 func (p *Past) each(ctx context.Context, pattern string, fn func(name, text string)) error {
-	return eachName(ctx, p.redis, pattern, func(ctx context.Context, client redis.Cmdable, names []string) error {
+	return pipeline.EachKey(ctx, p.redis, pattern, scanned, func(names []string) error {
 		texts := make([]*redis.StringCmd, len(names))
-		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		err := pipeline.Do(ctx, p.redis, func(pipe redis.Pipeliner) {
 			for i, name := range names {
 				texts[i] = pipe.Get(ctx, name)
 			}
-			return nil
 		})
-		if err != nil && !errors.Is(err, redis.Nil) {
+		if err != nil {
 			return err
 		}
 		for i, name := range names {
-			if text, err := texts[i].Result(); err == nil {
+			text, err := texts[i].Result()
+			switch {
+			case errors.Is(err, redis.Nil): // gone meanwhile
+			case err != nil:
+				return fmt.Errorf("read %s: %w", name, err)
+			default:
 				fn(name, text)
 			}
 		}
 		return nil
 	})
-}
-
-// eachName calls fn with the names of keys that match the pattern, some at a time,
-// and never twice at once. A name may come twice.
-func eachName(ctx context.Context, client redis.UniversalClient, pattern string, fn func(context.Context, redis.Cmdable, []string) error) error {
-	var one sync.Mutex
-	scan := func(ctx context.Context, master *redis.Client) error {
-		for cursor := uint64(0); ; {
-			names, next, err := master.Scan(ctx, cursor, pattern, scanned).Result()
-			if err != nil {
-				return fmt.Errorf("scan %s: %w", pattern, err)
-			}
-			if len(names) > 0 {
-				one.Lock()
-				err = fn(ctx, master, names)
-				one.Unlock()
-			}
-			if cursor = next; err != nil || cursor == 0 {
-				return err
-			}
-		}
-	}
-	switch c := client.(type) {
-	case *redis.ClusterClient:
-		return c.ForEachMaster(ctx, scan)
-	case *redis.Client:
-		return scan(ctx, c)
-	}
-	return fmt.Errorf("scan %s: %w", pattern, errors.ErrUnsupported)
 }

@@ -12,6 +12,7 @@ import (
 	"jetstep/compat/redis/engine"
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
+	"jetstep/compat/redis/pipeline"
 )
 
 // item is an item with where it stands.
@@ -97,15 +98,14 @@ func (i *inspection) whereabouts(ctx context.Context, all []*item) error {
 	if err != nil && !errors.Is(err, redis.Nil) && !jobs.IsWrongType(err) {
 		return fmt.Errorf("look for items: %w", err)
 	}
-	_, err = i.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+	err = pipeline.Do(ctx, i.Redis, func(p redis.Pipeliner) {
 		for _, it := range all {
 			if ofRun(it.Item) {
 				it.run = p.HExists(ctx, format.MetadataKey(it.Data.Identifier.RunID), format.FieldID)
 			}
 		}
-		return nil
 	})
-	if err != nil && !jobs.IsWrongType(err) {
+	if err != nil {
 		return fmt.Errorf("look for runs of items: %w", err)
 	}
 	return nil

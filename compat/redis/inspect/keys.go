@@ -3,19 +3,19 @@ package inspect
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
+	"jetstep/compat/redis/pipeline"
 )
 
 // keys looks at every key: whether it is of its type, and at runs, pauses and the
 // lines of partitions.
 func (i *inspection) keys(ctx context.Context) error {
-	return eachKey(ctx, i.Redis, func(names []string) error {
+	return pipeline.EachKey(ctx, i.Redis, "{*", batch, func(names []string) error {
 		types, err := i.types(ctx, names)
 		if err != nil {
 			return err
@@ -99,38 +99,4 @@ func (i *inspection) line(ctx context.Context, key, partition string) error {
 	}
 	f := Finding{Kind: PartitionMissing, Key: key, Reason: "there are items, and no data of the partition " + partition}
 	return i.found(f, func() (bool, error) { return i.jobs.PointBack(ctx, partition, i.now) })
-}
-
-// eachKey calls visit with all names of keys, some at a time; in a cluster with
-// those of every master.
-func eachKey(ctx context.Context, client redis.UniversalClient, visit func(names []string) error) error {
-	cluster, ok := client.(*redis.ClusterClient)
-	if !ok {
-		return scanKeys(ctx, client, visit)
-	}
-	var one sync.Mutex
-	return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
-		return scanKeys(ctx, master, func(names []string) error {
-			one.Lock()
-			defer one.Unlock()
-			return visit(names)
-		})
-	})
-}
-
-func scanKeys(ctx context.Context, client redis.Cmdable, visit func(names []string) error) error {
-	for cursor := uint64(0); ; {
-		names, next, err := client.Scan(ctx, cursor, "{*", batch).Result()
-		if err != nil {
-			return fmt.Errorf("list keys: %w", err)
-		}
-		if len(names) > 0 {
-			if err := visit(names); err != nil {
-				return err
-			}
-		}
-		if cursor = next; cursor == 0 {
-			return nil
-		}
-	}
 }

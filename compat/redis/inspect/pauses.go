@@ -8,6 +8,7 @@ import (
 
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
+	"jetstep/compat/redis/pipeline"
 )
 
 // pausesOf looks at the pauses that wait for one event: whether they can be read,
@@ -15,8 +16,6 @@ import (
 func (i *inspection) pausesOf(ctx context.Context, key string) error {
 	return i.eachField(ctx, key, func(ids, texts []string) error {
 		pauses := make([]*format.Pause, len(ids))
-		there := make([]*redis.BoolCmd, len(ids))
-		pipe := i.Redis.Pipeline()
 		for n, id := range ids {
 			i.summary.Pauses++
 			p, err := format.Decode[format.Pause](format.Place{Key: key, Member: id}, texts[n])
@@ -27,12 +26,17 @@ func (i *inspection) pausesOf(ctx context.Context, key string) error {
 				continue
 			}
 			pauses[n] = &p
-			there[n] = pipe.HExists(ctx, format.MetadataKey(p.Run.RunID), format.FieldID)
 		}
-		if pipe.Len() > 0 {
-			if _, err := pipe.Exec(ctx); err != nil && !jobs.IsWrongType(err) {
-				return fmt.Errorf("look for runs of pauses: %w", err)
+		there := make([]*redis.BoolCmd, len(ids))
+		err := pipeline.Do(ctx, i.Redis, func(pipe redis.Pipeliner) {
+			for n, p := range pauses {
+				if p != nil {
+					there[n] = pipe.HExists(ctx, format.MetadataKey(p.Run.RunID), format.FieldID)
+				}
 			}
+		})
+		if err != nil {
+			return fmt.Errorf("look for runs of pauses: %w", err)
 		}
 		for n, id := range ids {
 			if pauses[n] == nil || there[n].Err() != nil || there[n].Val() {

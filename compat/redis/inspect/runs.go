@@ -12,6 +12,7 @@ import (
 	"jetstep/compat/redis/engine"
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
+	"jetstep/compat/redis/pipeline"
 	"jetstep/compat/redis/runs"
 	"jetstep/function"
 	"jetstep/state"
@@ -72,13 +73,12 @@ func (i *inspection) liveRuns(ctx context.Context, ids []ulid.ULID) error {
 // timeout.
 func (i *inspection) haveJobs(ctx context.Context, ids []ulid.ULID) ([]bool, error) {
 	indexes := make([]*redis.StringSliceCmd, len(ids))
-	_, err := i.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
+	err := pipeline.Do(ctx, i.Redis, func(p redis.Pipeliner) {
 		for n, id := range ids {
 			indexes[n] = p.ZRange(ctx, format.RunIndexKey(id), 0, -1)
 		}
-		return nil
 	})
-	if err != nil && !jobs.IsWrongType(err) {
+	if err != nil {
 		return nil, fmt.Errorf("list jobs of runs: %w", err)
 	}
 	have := make([]bool, len(ids))

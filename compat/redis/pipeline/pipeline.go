@@ -1,8 +1,9 @@
-// Package pipeline sends many commands to Redis in one round trip.
+// Package pipeline sends many commands to Redis in one round trip, and goes through
+// the names of its keys, many at a time.
 //
 // It guarantees that a command whose key is not there, or is of another type,
 // does not keep others from being answered; it decides nothing. Commands need not
-// be of one slot of a cluster.
+// be of one slot of a cluster, and keys are those of all its masters.
 package pipeline
 
 import (
