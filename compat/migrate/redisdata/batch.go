@@ -125,18 +125,7 @@ func batchOf(id batchID, r *batchReading) migrate.Item {
 	return b.Item()
 }
 
-// putBatches writes batches: the events, then the job that starts them.
-func (s *Side) putBatches(ctx context.Context, items []*migrate.Item) ([]migrate.Outcome, error) {
-	outcomes := make([]migrate.Outcome, len(items))
-	for i, item := range items {
-		var err error
-		if outcomes[i], err = s.putBatch(ctx, item); err != nil {
-			return nil, fmt.Errorf("write batch %s: %w", item.Batch.ID, err)
-		}
-	}
-	return outcomes, nil
-}
-
+// putBatch writes a batch: the events, then the job that starts them.
 func (s *Side) putBatch(ctx context.Context, item *migrate.Item) (o migrate.Outcome, err error) {
 	b := item.Batch
 	source := b.FunctionID.String() + "-" + b.ID.String()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 	"github.com/redis/go-redis/v9"
 
@@ -34,40 +35,41 @@ func (s *Side) readExpiring(ctx context.Context, names []string) ([]expiring, er
 }
 
 // until is when it ends, in milliseconds; what has no end lasts as long as most do.
-func (e *expiring) until(now time.Time, most time.Duration) int64 {
+func (e *expiring) until(most time.Duration) int64 {
 	ttl := e.ttl.Val()
 	if ttl < 0 {
 		ttl = most
 	}
-	return now.Add(ttl).UnixMilli()
+	return time.Now().Add(ttl).UnixMilli()
 }
 
-func namesOf(keys []key) []string {
+// itemsOf are the items that such strings are; read makes nil of one that is not
+// there.
+func (s *Side) itemsOf(ctx context.Context, keys []key, read func(key, *expiring) *migrate.Item) ([]migrate.Item, error) {
 	names := make([]string, len(keys))
 	for i, k := range keys {
 		names[i] = k.name
 	}
-	return names
-}
-
-// claimsOf are idempotency keys.
-func (s *Side) claimsOf(ctx context.Context, keys []key) ([]migrate.Item, error) {
-	values, err := s.readExpiring(ctx, namesOf(keys))
+	values, err := s.readExpiring(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
 	var items []migrate.Item
 	for i, k := range keys {
-		if item := claimItem(k.name, k.parts["..."], &values[i], now); item != nil {
+		if item := read(k, &values[i]); item != nil {
 			items = append(items, *item)
 		}
 	}
 	return items, nil
 }
 
+// claimsOf are idempotency keys.
+func (s *Side) claimsOf(ctx context.Context, keys []key) ([]migrate.Item, error) {
+	return s.itemsOf(ctx, keys, func(k key, v *expiring) *migrate.Item { return claimItem(k.name, k.parts["..."], v) })
+}
+
 // claimItem reads an idempotency key, nil for one that is not there.
-func claimItem(name, key string, v *expiring, now time.Time) *migrate.Item {
+func claimItem(name, key string, v *expiring) *migrate.Item {
 	if missing(v.text) {
 		return nil
 	}
@@ -76,28 +78,24 @@ func claimItem(name, key string, v *expiring, now time.Time) *migrate.Item {
 		item := (&migrate.Bad{Key: name, Reason: err.Error(), Value: v.text.Val()}).Item()
 		return &item
 	}
-	item := (&migrate.Claim{Key: key, RunID: claim.RunID, Ended: claim.Ended, Until: v.until(now, format.ClaimTTL*time.Second)}).Item()
+	item := (&migrate.Claim{Key: key, RunID: claim.RunID, Ended: claim.Ended, Until: v.until(format.ClaimTTL * time.Second)}).Item()
 	return &item
 }
 
 // batched keep events from being added to a batch twice.
 func (s *Side) batched(ctx context.Context, keys []key) ([]migrate.Item, error) {
-	values, err := s.readExpiring(ctx, namesOf(keys))
-	if err != nil {
-		return nil, err
+	return s.itemsOf(ctx, keys, func(k key, v *expiring) *migrate.Item {
+		return batchedItem(k.function(), ulid.MustParse(k.parts["event"]), v) // the pattern says that it is one
+	})
+}
+
+// batchedItem reads what says that an event was added, nil for one that was not.
+func batchedItem(fn uuid.UUID, event ulid.ULID, v *expiring) *migrate.Item {
+	if missing(v.text) {
+		return nil
 	}
-	now := time.Now()
-	var items []migrate.Item
-	for i, k := range keys {
-		if missing(values[i].text) {
-			continue
-		}
-		items = append(items, (&migrate.Batched{
-			FunctionID: k.function(), EventID: ulid.MustParse(k.parts["event"]), // the pattern says that it is one
-			Until: values[i].until(now, format.BatchSeenTTL*time.Second),
-		}).Item())
-	}
-	return items, nil
+	item := (&migrate.Batched{FunctionID: fn, EventID: event, Until: v.until(format.BatchSeenTTL * time.Second)}).Item()
+	return &item
 }
 
 // write is a string to be stored for a time.

@@ -66,7 +66,7 @@ func (d *debounces) readPointers(ctx context.Context) error {
 			}
 			for i, name := range names {
 				if id, err := format.ParseULID(values[i].text.Val()); err == nil {
-					d.collecting[id] = pointer{debounceText(name), values[i].until(time.Now(), 0)}
+					d.collecting[id] = pointer{debounceText(name), values[i].until(0)}
 				}
 			}
 			if cursor = next; cursor == 0 {
@@ -131,20 +131,9 @@ func debounceOf(f field, job string, collecting map[ulid.ULID]pointer) migrate.I
 	return d.Item()
 }
 
-// putDebounces writes debounces: the event, what leads to it, then the job that
+// putDebounce writes a debounce: the event, what leads to it, then the job that
 // ends it. The run of one that has ended in the target is not made again: its
 // idempotency key says so.
-func (s *Side) putDebounces(ctx context.Context, items []*migrate.Item) ([]migrate.Outcome, error) {
-	outcomes := make([]migrate.Outcome, len(items))
-	for i, item := range items {
-		var err error
-		if outcomes[i], err = s.putDebounce(ctx, item); err != nil {
-			return nil, fmt.Errorf("write debounce %s: %w", item.Debounce.ID, err)
-		}
-	}
-	return outcomes, nil
-}
-
 func (s *Side) putDebounce(ctx context.Context, item *migrate.Item) (o migrate.Outcome, err error) {
 	d := item.Debounce
 	id := d.ID.String()

@@ -18,8 +18,8 @@ func (s *Side) Put(ctx context.Context, items []migrate.Item) ([]migrate.Outcome
 	outcomes := make([]migrate.Outcome, len(items))
 	err := eachKind(items, func(kind migrate.Kind, of []*migrate.Item, places []int) error {
 		put := map[migrate.Kind]func(context.Context, []*migrate.Item) ([]migrate.Outcome, error){
-			migrate.KindRun: s.putRuns, migrate.KindClaim: s.putClaims, migrate.KindBatch: s.putBatches, migrate.KindBatched: s.putBatched,
-			migrate.KindDebounce: s.putDebounces, migrate.KindRate: s.putRates, migrate.KindSemaphore: s.putSemaphores, migrate.KindCron: s.putCrons,
+			migrate.KindRun: s.putRuns, migrate.KindClaim: s.putClaims, migrate.KindBatch: oneByOne(s.putBatch), migrate.KindBatched: s.putBatched,
+			migrate.KindDebounce: oneByOne(s.putDebounce), migrate.KindRate: s.putRates, migrate.KindSemaphore: s.putSemaphores, migrate.KindCron: s.putCrons,
 		}[kind]
 		if put == nil {
 			return fmt.Errorf("items of kind %q cannot be written", kind)
@@ -31,6 +31,20 @@ func (s *Side) Put(ctx context.Context, items []migrate.Item) ([]migrate.Outcome
 		return err
 	})
 	return outcomes, err
+}
+
+// oneByOne writes items of which each has to be looked at before.
+func oneByOne(put func(context.Context, *migrate.Item) (migrate.Outcome, error)) func(context.Context, []*migrate.Item) ([]migrate.Outcome, error) {
+	return func(ctx context.Context, items []*migrate.Item) ([]migrate.Outcome, error) {
+		outcomes := make([]migrate.Outcome, len(items))
+		for i, item := range items {
+			var err error
+			if outcomes[i], err = put(ctx, item); err != nil {
+				return nil, fmt.Errorf("write %s %s: %w", item.Kind, item.Key, err)
+			}
+		}
+		return outcomes, nil
+	}
 }
 
 // eachKind calls do for the items of each kind, with their places.
@@ -81,7 +95,7 @@ func (s *Side) get(ctx context.Context, kind migrate.Kind, keys []string) ([]*mi
 	case migrate.KindClaim:
 		return s.getExpiring(ctx, keys, func(key string) (string, reader) {
 			name := format.ClaimKey(s.Account, key)
-			return name, func(v *expiring) *migrate.Item { return claimItem(name, key, v, now()) }
+			return name, func(v *expiring) *migrate.Item { return claimItem(name, key, v) }
 		})
 	case migrate.KindBatched:
 		return s.getExpiring(ctx, keys, s.batchedReader)
@@ -141,24 +155,16 @@ func (s *Side) getExpiring(ctx context.Context, keys []string, of func(key strin
 }
 
 func (s *Side) batchedReader(key string) (string, reader) {
-	b := migrate.Batched{}
-	fn, event, _ := strings.Cut(key, " ")
-	b.FunctionID, _ = format.ParseUUID(fn) // one that is none is not there
-	b.EventID, _ = format.ParseULID(event)
-	return format.BatchSeenKey(b.FunctionID, b.EventID), func(v *expiring) *migrate.Item {
-		if missing(v.text) {
-			return nil
-		}
-		b.Until = v.until(now(), 0)
-		item := b.Item()
-		return &item
-	}
+	first, second, _ := strings.Cut(key, " ")
+	fn, _ := format.ParseUUID(first) // one that is none is not there
+	event, _ := format.ParseULID(second)
+	return format.BatchSeenKey(fn, event), func(v *expiring) *migrate.Item { return batchedItem(fn, event, v) }
 }
 
 func (s *Side) rateReader(key string) (string, reader) {
 	r, _ := migrate.RateOf(key) // one that is none is not there
 	name := s.rateName(&r)
-	return name, func(v *expiring) *migrate.Item { return rateItem(name, &r, v, now()) }
+	return name, func(v *expiring) *migrate.Item { return rateItem(name, &r, v) }
 }
 
 // getRuns reads runs; one whose metadata are gone is not there.

@@ -14,8 +14,6 @@ import (
 	"jetstep/compat/redis/runs"
 )
 
-func now() time.Time { return time.Now() }
-
 // writing is a run on its way into a Redis.
 type writing struct {
 	item    *migrate.Item
@@ -70,7 +68,7 @@ func (s *Side) putRuns(ctx context.Context, items []*migrate.Item) ([]migrate.Ou
 func (s *Side) claimRuns(ctx context.Context, all []*writing) error {
 	var of []*writing
 	var writes []write
-	day := now().Add(format.ClaimTTL * time.Second).UnixMilli()
+	day := time.Now().Add(format.ClaimTTL * time.Second).UnixMilli()
 	for _, w := range all {
 		id := &w.built.state.Metadata.ID
 		if id.Key == "" {
@@ -105,7 +103,7 @@ func (s *Side) claimRuns(ctx context.Context, all []*writing) error {
 // createRuns makes the states. Of those that are there it finds out whether they
 // are complete.
 func (s *Side) createRuns(ctx context.Context, all []*writing) error {
-	batch := s.runs.Batch(now())
+	batch := s.runs.Batch(time.Now())
 	for _, w := range all {
 		batch.Create(&w.built.state)
 	}
@@ -157,7 +155,7 @@ func (w *writing) run() ulid.ULID { return w.item.Run.State.ID }
 
 // saveWaits adds the planned steps, the deferred functions, and the pauses.
 func (s *Side) saveWaits(ctx context.Context, all []*writing) error {
-	batch := s.runs.Batch(now())
+	batch := s.runs.Batch(time.Now())
 	var of []*writing // of each operation; nil for one that cannot be refused
 	for _, w := range all {
 		ref := runs.Ref{Run: w.run(), Function: w.item.Run.State.FunctionID}
@@ -221,7 +219,7 @@ func (s *Side) lockSingletons(ctx context.Context, all []*writing) error {
 
 // restoreJobs adds the jobs of all runs at one moment.
 func (s *Side) restoreJobs(ctx context.Context, all []*writing) error {
-	batch := s.jobs.Batch(now())
+	batch := s.jobs.Batch(time.Now())
 	for _, w := range all {
 		for _, j := range w.built.jobs {
 			batch.Restore(&j.item, j.score)

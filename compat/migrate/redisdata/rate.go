@@ -22,23 +22,15 @@ const rateLasts = 24 * time.Hour
 
 // ratesOf are the states of rate limits and throttles.
 func (s *Side) ratesOf(ctx context.Context, keys []key) ([]migrate.Item, error) {
-	values, err := s.readExpiring(ctx, namesOf(keys))
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	var items []migrate.Item
-	for i, k := range keys {
+	return s.itemsOf(ctx, keys, func(k key, v *expiring) *migrate.Item {
 		r := &migrate.Rate{Throttle: k.part == isThrottle, FunctionID: k.function()}
 		r.Expr, r.Value = rateKey(k.parts["limit"])
-		if item := rateItem(k.name, r, &values[i], now); item != nil {
-			items = append(items, *item)
-		}
-	}
-	return items, nil
+		return rateItem(k.name, r, v)
+	})
 }
 
-func rateItem(name string, r *migrate.Rate, v *expiring, now time.Time) *migrate.Item {
+// rateItem reads what was charged of a rate, nil for one that is not there.
+func rateItem(name string, r *migrate.Rate, v *expiring) *migrate.Item {
 	if missing(v.text) {
 		return nil
 	}
@@ -47,7 +39,7 @@ func rateItem(name string, r *migrate.Rate, v *expiring, now time.Time) *migrate
 		item := (&migrate.Bad{Key: name, Reason: err.Error(), Value: v.text.Val()}).Item()
 		return &item
 	}
-	r.TAT, r.Until = tat, v.until(now, rateLasts)
+	r.TAT, r.Until = tat, v.until(rateLasts)
 	item := r.Item()
 	return &item
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
@@ -234,7 +235,7 @@ func addPauses(m *migrate.Run, r *raw, entries []*jobs.Entry) error {
 		w.Ignored, _ = ulid.ParseStrict(p.Trigger) // what is none is none
 		wait, ok := engine.WaitOf(p)
 		if !ok {
-			if p.Expires <= now().UnixMilli() {
+			if p.Expires <= time.Now().UnixMilli() {
 				continue // it cancels no more
 			}
 			m.State.Cancels, m.Cancels = append(m.State.Cancels, p.Event), append(m.Cancels, w)
