@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"jetstep/bench"
+	"jetstep/compat/redis/redistest"
 	"jetstep/executor/driver"
 	"jetstep/function"
 )
@@ -19,8 +20,7 @@ import (
 // says how many round trips to Redis, commands and milliseconds of its time a run
 // takes.
 func benchmarkRedisRuns(b *testing.B, fn string) {
-	client := openRedis(b)
-	require.NoError(b, client.FlushDB(b.Context()).Err())
+	client := redistest.Open(b)
 	app, err := bench.StartApp("app")
 	require.NoError(b, err)
 	defer app.Close()

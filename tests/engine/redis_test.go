@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,44 +17,14 @@ import (
 
 	"jetstep/bus"
 	redisengine "jetstep/compat/redis/engine"
+	"jetstep/compat/redis/redistest"
 	"jetstep/executor"
 	"jetstep/function"
 	"jetstep/jcs"
 	"jetstep/state"
-	"jetstep/tests/harness"
 )
 
-var (
-	redisOnce   sync.Once
-	redisServer *harness.Redis
-	redisErr    error
-	redisNext   atomic.Int64
-)
-
-// TestMain ends the Redis that tests have started.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if redisServer != nil {
-		_ = redisServer.Close()
-	}
-	os.Exit(code)
-}
-
-// openRedis gives an empty database of a server that all tests share.
-func openRedis(t testing.TB) *redis.Client {
-	t.Helper()
-	redisOnce.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		redisServer, redisErr = harness.StartRedis(ctx)
-	})
-	require.NoError(t, redisErr)
-	options, err := redis.ParseURL(redisServer.URL(int(redisNext.Add(1))))
-	require.NoError(t, err)
-	client := redis.NewClient(options)
-	t.Cleanup(func() { _ = client.Close() })
-	return client
-}
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 // onRedis is an engine on a Redis, with as much of a server around it as the tests
 // need: what is sent is matched, and starts functions by their triggers.

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"jetstep/bus"
+	"jetstep/compat/redis/redistest"
 	"jetstep/executor/driver"
 	"jetstep/function"
 	"jetstep/history/database"
@@ -90,9 +91,6 @@ func play(t *testing.T, send func(name, data string), signal func() error, await
 	await(len(scripted()))
 }
 
-// known gives the functions to a projector.
-type known struct{ *onRedis }
-
 // TestRedisIsToldAsNative: a run has the same rows whichever path has executed it.
 func TestRedisIsToldAsNative(t *testing.T) {
 	t.Parallel()
@@ -107,18 +105,18 @@ func TestRedisIsToldAsNative(t *testing.T) {
 	b, err := bus.Open(t.Context(), bus.Config{StoreDir: t.TempDir(), Partitions: 1})
 	require.NoError(t, err)
 	defer b.Close()
-	redis := startOnRedis(t, openRedis(t), b, script(), scripted()...)
+	redis := startOnRedis(t, redistest.Open(t), b, script(), scripted()...)
 	play(t, redis.send, func() error {
 		_, err := redis.Signal(t.Context(), "s1", json.RawMessage(`{"x":1}`))
 		return err
 	}, redis.await)
 
-	want := project(t, native.bus, known{redis}, func() (string, uint64) {
+	want := project(t, native.bus, redis, func() (string, uint64) {
 		_, last, err := native.bus.LogBounds(t.Context(), 0)
 		require.NoError(t, err)
 		return projector.LogSource(0), last
 	})
-	got := project(t, b, known{redis}, func() (string, uint64) {
+	got := project(t, b, redis, func() (string, uint64) {
 		_, last, err := b.ToldBounds(t.Context())
 		require.NoError(t, err)
 		return projector.ToldSource, last
@@ -216,7 +214,7 @@ func rowsOf(t *testing.T, store *database.Store, run ulid.ULID) []string {
 // there once, though it was told twice.
 func TestRecalled(t *testing.T) {
 	t.Parallel()
-	client := openRedis(t)
+	client := redistest.Open(t)
 	b, err := bus.Open(t.Context(), bus.Config{StoreDir: t.TempDir(), Partitions: 1})
 	require.NoError(t, err)
 	defer b.Close()
@@ -235,7 +233,7 @@ func TestRecalled(t *testing.T) {
 	first.stop()
 	second := startOnRedis(t, client, b, script(), slow)
 	second.await(1)
-	rows := project(t, b, known{second}, func() (string, uint64) {
+	rows := project(t, b, second, func() (string, uint64) {
 		_, last, err := b.ToldBounds(t.Context())
 		require.NoError(t, err)
 		return projector.ToldSource, last

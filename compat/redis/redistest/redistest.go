@@ -56,7 +56,7 @@ func run(m *testing.M) int {
 }
 
 // Open gives an empty database that is the test's alone.
-func Open(t *testing.T) *redis.Client {
+func Open(t testing.TB) *redis.Client {
 	t.Helper()
 	n := <-free
 	options, err := redis.ParseURL(server.URL(n))
