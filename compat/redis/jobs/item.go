@@ -15,9 +15,10 @@ import (
 )
 
 // Peek reads ready items of a partition that are due within a second, in order,
-// from the offset on; those of one run and score in the order of their time. How many stand in line there is told too: fewer than the
-// limit means that there are no more. Items that are leased or gone are left out,
-// and those that cannot be read are set aside: they are the error's.
+// from the offset on; those of one run and score in the order of their time. How
+// many stand in line there is told too: fewer than the limit means that there are
+// no more. Items that are leased or gone are left out, and those that cannot be
+// read are set aside: damaged tells of them.
 func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offset, limit int64) (entries []*Entry, inLine int64, damaged, err error) {
 	until := now.Truncate(time.Second).Add(lookAhead).UnixMilli()
 	line, err := q.redis.ZRangeByScoreWithScores(ctx, format.ReadyKey(partition),
@@ -72,10 +73,8 @@ func leased(lease *ulid.ULID, now time.Time) bool {
 
 // Lease leases an item that is as it was read, and that nobody has leased.
 func (q *Queue) Lease(ctx context.Context, e *Entry, now time.Time) (*Entry, error) {
-	if leased(e.Item.LeaseID, now) {
-		return nil, fmt.Errorf("lease item %s: %w", e.Item.ID, ErrChanged)
-	}
-	return q.setLease(ctx, "lease", e, peeked(e, now), now)
+	one := q.LeaseMany(ctx, []*Entry{e}, now)[0]
+	return one.Entry, one.Err
 }
 
 // peeked is an item that is about to be leased.
@@ -92,9 +91,13 @@ func peeked(e *Entry, now time.Time) *Entry {
 func (q *Queue) Extend(ctx context.Context, e *Entry, now time.Time) (*Entry, error) {
 	for {
 		next := *e
-		extended, err := q.setLease(ctx, "extend the lease of", e, &next, now)
+		o, err := leaseOperation(e, &next, now)
+		err = q.one(ctx, "extend the lease of", e, o, err)
+		if err == nil {
+			return &next, nil
+		}
 		if !errors.Is(err, ErrChanged) {
-			return extended, err
+			return nil, err
 		}
 		again, getErr := q.Get(ctx, e.Item.ID)
 		if getErr != nil {
@@ -111,18 +114,6 @@ func (q *Queue) Extend(ctx context.Context, e *Entry, now time.Time) (*Entry, er
 // SameLease tells whether two readings of an item are of one lease.
 func SameLease(a, b *format.Item) bool {
 	return a.LeaseID != nil && b.LeaseID != nil && *a.LeaseID == *b.LeaseID
-}
-
-func (q *Queue) setLease(ctx context.Context, what string, e, next *Entry, now time.Time) (*Entry, error) {
-	o, err := leaseOperation(e, next, now)
-	if err != nil {
-		return nil, err
-	}
-	code, err := o.script.Run(ctx, q.redis, o.keys, o.args...).Int()
-	if err := outcome(what, e.Item.ID, code, err); err != nil {
-		return nil, err
-	}
-	return next, nil
 }
 
 // leaseOperation gives an item as it was read a lease, which next has then.

@@ -66,15 +66,8 @@ func Ask(item *format.Item, constraints []format.Constraint) *Asked {
 // paid again, so that a retry is free (redis-queue §10.3). Unlike the original's, a
 // grant is not repeated: each acquires anew.
 func (q *Queue) Acquire(ctx context.Context, a *Asked, now time.Time) (*Capacity, *Refused, error) {
-	c, o, err := acquireOperation(a, now)
-	if err != nil {
-		return nil, nil, err
-	}
-	refused, err := refusedBy(a, o.script.Run(ctx, q.redis, o.keys, o.args...))
-	if err != nil || refused != nil {
-		return nil, refused, err
-	}
-	return c, nil, nil
+	one := q.AcquireMany(ctx, []*Asked{a}, now)[0]
+	return one.Capacity, one.Refused, one.Err
 }
 
 // acquireOperation acquires the capacity that it gives.

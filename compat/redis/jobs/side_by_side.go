@@ -7,8 +7,6 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"github.com/redis/go-redis/v9"
-
-	"jetstep/compat/redis/format"
 )
 
 // sideBySide does operations in one round trip, each by itself. They are sent by their
@@ -40,15 +38,21 @@ type Acquired struct {
 // AcquireMany is Acquire for each of several requests, in order.
 func (q *Queue) AcquireMany(ctx context.Context, asked []*Asked, now time.Time) []Acquired {
 	acquired := make([]Acquired, len(asked))
-	operations := make([]operation, len(asked))
+	var operations []operation
+	var places []int
 	for i, a := range asked {
-		if acquired[i].Capacity, operations[i], acquired[i].Err = acquireOperation(a, now); acquired[i].Err != nil {
-			return acquired[:i+1]
+		c, o, err := acquireOperation(a, now)
+		if err != nil {
+			acquired[i].Err = err
+			continue
 		}
+		acquired[i].Capacity = c
+		operations, places = append(operations, o), append(places, i)
 	}
-	for i, command := range sideBySide(ctx, q.redis, operations) {
-		if acquired[i].Refused, acquired[i].Err = refusedBy(asked[i], command); acquired[i].Refused != nil || acquired[i].Err != nil {
-			acquired[i].Capacity = nil
+	for n, command := range sideBySide(ctx, q.redis, operations) {
+		a := &acquired[places[n]]
+		if a.Refused, a.Err = refusedBy(asked[places[n]], command); a.Refused != nil || a.Err != nil {
+			a.Capacity = nil
 		}
 	}
 	return acquired
@@ -62,31 +66,31 @@ type Leased struct {
 
 // LeaseMany is Lease for each of several items, in order.
 func (q *Queue) LeaseMany(ctx context.Context, entries []*Entry, now time.Time) []Leased {
-	leased := make([]Leased, len(entries))
+	all := make([]Leased, len(entries))
 	var operations []operation
 	var places []int
 	for i, e := range entries {
-		if format.Leased(e.Item.LeaseID, now.UnixMilli()) {
-			leased[i].Err = fmt.Errorf("lease item %s: %w", e.Item.ID, ErrChanged)
+		if leased(e.Item.LeaseID, now) {
+			all[i].Err = fmt.Errorf("lease item %s: %w", e.Item.ID, ErrChanged)
 			continue
 		}
 		next := peeked(e, now)
 		o, err := leaseOperation(e, next, now)
 		if err != nil {
-			leased[i].Err = err
+			all[i].Err = err
 			continue
 		}
-		leased[i].Entry = next
+		all[i].Entry = next
 		operations, places = append(operations, o), append(places, i)
 	}
 	for n, command := range sideBySide(ctx, q.redis, operations) {
-		l := &leased[places[n]]
+		l := &all[places[n]]
 		code, err := command.Int()
 		if l.Err = outcome("lease", l.Entry.Item.ID, code, err); l.Err != nil {
 			l.Entry = nil
 		}
 	}
-	return leased
+	return all
 }
 
 // DropAll takes all items of a run out of the queue, whatever has become of them,
