@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/pipeline"
 )
 
 // For how long leases last (redis-queue §12.1).
@@ -29,9 +31,9 @@ func newLease(end time.Time) ulid.ULID {
 }
 
 // Due lists the partitions that are to be visited now, the most overdue first,
-// but for functions that are being moved (redis-queue §20). A pointer to nothing is removed; a partition whose data
-// are lost, but not its items, is made again. A partition that cannot be read is
-// taken as new: what matters of it is its name.
+// but for functions that are being moved (redis-queue §20). A pointer to nothing is
+// removed; a partition whose data are lost, but not its items, is made again. A
+// partition that cannot be read is taken as new: what matters of it is its name.
 func (q *Queue) Due(ctx context.Context, now time.Time, limit int64) ([]format.Partition, error) {
 	until := (now.Add(lookAhead).UnixMilli() + 999) / 1000
 	names, err := q.redis.ZRangeByScore(ctx, format.PointersKey,
@@ -42,19 +44,19 @@ func (q *Queue) Due(ctx context.Context, now time.Time, limit int64) ([]format.P
 	if len(names) == 0 {
 		return nil, nil
 	}
-	texts, err := q.redis.HMGet(ctx, format.PartitionsKey, names...).Result()
-	if err != nil {
-		return nil, fmt.Errorf("read partitions: %w", err)
-	}
 	locks := make([]string, len(names))
 	for i, name := range names {
 		id, _ := format.ParseUUID(name) // nobody locks a system queue, or no function
 		locks[i] = format.MigrateLockKey(id)
 	}
-	locked, err := q.redis.MGet(ctx, locks...).Result()
-	if err != nil {
-		return nil, fmt.Errorf("read locks of partitions: %w", err)
+	var read, held *redis.SliceCmd
+	err = pipeline.Do(ctx, q.redis, func(p redis.Pipeliner) {
+		read, held = p.HMGet(ctx, format.PartitionsKey, names...), p.MGet(ctx, locks...)
+	})
+	if err = cmp.Or(err, read.Err(), held.Err()); err != nil {
+		return nil, fmt.Errorf("read partitions: %w", err)
 	}
+	texts, locked := read.Val(), held.Val()
 	var due []format.Partition
 	for i, name := range names {
 		if lock, ok := locked[i].(string); ok && format.LeaseText(lock) > now.UnixMilli() {

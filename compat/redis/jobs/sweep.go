@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/pipeline"
 )
 
 // FarFuture is how long no lease lasts that a server with a clock has taken: they
@@ -73,13 +74,14 @@ func (q *Queue) sweep(ctx context.Context, names, texts []string, now time.Time)
 		return 0, nil
 	}
 	looks := make([]look, len(names))
-	pipe := q.redis.Pipeline()
 	far := &redis.ZRangeBy{Min: decimal(now.Add(FarFuture).UnixMilli()), Max: "+inf", Count: sweepSize}
 	late := &redis.ZRangeBy{Min: decimal(farScore), Max: "+inf", Count: sweepSize}
-	for i, name := range names {
-		looks[i] = look{pipe.ZRangeByScore(ctx, format.ScavengerKey(name), far), pipe.ZRangeByScore(ctx, format.ReadyKey(name), late)}
-	}
-	if _, err := pipe.Exec(ctx); err != nil && !IsWrongType(err) {
+	err := pipeline.Do(ctx, q.redis, func(p redis.Pipeliner) {
+		for i, name := range names {
+			looks[i] = look{p.ZRangeByScore(ctx, format.ScavengerKey(name), far), p.ZRangeByScore(ctx, format.ReadyKey(name), late)}
+		}
+	})
+	if err != nil {
 		return 0, fmt.Errorf("sweep: %w", err)
 	}
 	total := 0
