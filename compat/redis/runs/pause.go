@@ -121,17 +121,9 @@ func (s *Store) pauses(ctx context.Context, run ulid.ULID, ids []string) ([]*for
 	return all, nil
 }
 
-// DeletePausesOf deletes all pauses of a run. Also those of which only the
-// indexes are left, as far as they can be told, unlike the original
+// deletePauses deletes the pauses of a run with these ids. Also those of which only
+// the indexes are left, as far as they can be told, unlike the original
 // (redis-state §8.6).
-func (s *Store) DeletePausesOf(ctx context.Context, run ulid.ULID) error {
-	ids, err := s.redis.SMembers(ctx, format.RunPausesKey(run)).Result()
-	if err != nil {
-		return fmt.Errorf("list pauses of run %s: %w", run, err)
-	}
-	return s.deletePauses(ctx, run, ids)
-}
-
 func (s *Store) deletePauses(ctx context.Context, run ulid.ULID, ids []string) error {
 	if len(ids) == 0 {
 		return nil

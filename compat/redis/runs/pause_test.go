@@ -211,7 +211,6 @@ func TestWithoutRedis(t *testing.T) {
 		"save pause":     func() error { return s.SavePause(ctx, p, time.Now(), false) },
 		"delete pause":   func() error { return s.DeletePause(ctx, p) },
 		"read pause":     func() error { _, err := s.Pause(ctx, p.ID); return err },
-		"list pauses":    func() error { return s.DeletePausesOf(ctx, ref.Run) },
 		"list pauses of": func() error { _, err := s.PausesOf(ctx, ref.Run); return err },
 		"read pauses":    func() error { return s.EachPauseOf(ctx, environment, "e", nil, nil) },
 		"look up":        func() error { _, err := s.Invoke(ctx, environment, "c"); return err },
