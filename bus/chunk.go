@@ -19,12 +19,10 @@ func (b *Bus) chunkSize() int { return b.maxPayload - chunkRoom }
 // chunks is the number of messages that a record of that size takes.
 func chunks(size, chunk int) int { return max((size+chunk-1)/chunk, 1) }
 
-// part is the i-th of n parts of a record, and marks the message as such.
-func (l *Log) part(data []byte, i, n int) []byte {
-	l.chunk[0] = strconv.Itoa(i+1) + "/" + strconv.Itoa(n)
-	l.msg.Header[headerChunk] = l.chunk[:]
-	size := l.bus.chunkSize()
-	return data[i*size : min((i+1)*size, len(data))]
+// part is the i-th of n parts of a record; chunk is its headerChunk.
+func (b *Bus) part(data []byte, i, n int) (part []byte, chunk string) {
+	size := b.chunkSize()
+	return data[i*size : min((i+1)*size, len(data))], strconv.Itoa(i+1) + "/" + strconv.Itoa(n)
 }
 
 // assembler puts records together from their parts. A record is complete when

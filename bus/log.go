@@ -136,7 +136,8 @@ func (l *Log) send(key string, data []byte, done func(uint64, error)) error {
 		l.expected[0] = strconv.FormatUint(l.next-1, 10)
 		part := pendingAppend{seq: l.next, sent: now}
 		if l.msg.Data = data; parts > 1 {
-			l.msg.Data = l.part(data, i, parts)
+			l.msg.Data, l.chunk[0] = l.bus.part(data, i, parts)
+			l.msg.Header[headerChunk] = l.chunk[:]
 		}
 		if i+1 == parts {
 			part.done = done

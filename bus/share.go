@@ -31,11 +31,11 @@ type Share struct {
 }
 
 // ShareEvents hands each event to one of all processes that share under the
-// name, at least once. The first call with a name begins behind the last event; what was not finished
-// when all processes were gone is handed out when one is back. An event is
-// finished when Handle returns nil; after an error it comes again, later each
-// time, and not in its line any more. stop hands out no more, and waits until no
-// Handle runs.
+// name, at least once. The first call with a name begins behind the last event;
+// what was not finished when all processes were gone is handed out when one is
+// back. An event is finished when Handle returns nil; after an error it comes
+// again, later each time, and not in its line any more. stop hands out no more,
+// and waits until no Handle runs.
 func (b *Bus) ShareEvents(ctx context.Context, how Share) (stop func(), err error) {
 	consumer, err := query(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		return b.control.js.CreateOrUpdateConsumer(ctx, eventsStream, jetstream.ConsumerConfig{
@@ -81,8 +81,7 @@ type share struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu      sync.Mutex
-	closed  bool
+	mu      sync.Mutex // held while ctx ends: then nothing more begins to run
 	running sync.WaitGroup
 	lines   map[string]chan struct{} // closed when the last of the line is handled
 }
@@ -91,9 +90,8 @@ type share struct {
 // again.
 func (s *share) close() {
 	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
 	s.cancel()
+	s.mu.Unlock()
 	s.running.Wait()
 }
 
@@ -119,7 +117,7 @@ func (s *share) message(m jetstream.Msg) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.ctx.Err() != nil {
 		s.finish(m, m.Nak)
 		return
 	}

@@ -109,11 +109,10 @@ func (b *Bus) declareStreams(ctx context.Context) error {
 			}
 		}
 	}
-	if err := b.declareTraces(ctx); err != nil {
-		return err
-	}
-	if err := b.declareTold(ctx); err != nil {
-		return err
+	for _, want := range []jetstream.StreamConfig{b.cfg.tracesConfig(), b.cfg.toldConfig()} {
+		if err := b.declareStream(ctx, want); err != nil {
+			return err
+		}
 	}
 	return b.declareBuckets(ctx)
 }
@@ -209,6 +208,18 @@ func (b *Bus) checkStream(ctx context.Context, want jetstream.StreamConfig) erro
 	info, err := b.findStream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return fmt.Errorf("%w: %s: it was removed, or its files cannot be read", ErrStreamMissing, want.Name)
+	}
+	if err == nil {
+		_, err = b.bringUpToDate(ctx, info, want)
+	}
+	return err
+}
+
+// declareStream makes a stream that an installation may lack, or brings it up to date.
+func (b *Bus) declareStream(ctx context.Context, want jetstream.StreamConfig) error {
+	info, err := b.findStream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		info, err = b.makeStream(ctx, want)
 	}
 	if err == nil {
 		_, err = b.bringUpToDate(ctx, info, want)

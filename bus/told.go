@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -31,18 +30,6 @@ func (c Config) toldConfig() jetstream.StreamConfig {
 	})
 }
 
-func (b *Bus) declareTold(ctx context.Context) error {
-	want := b.cfg.toldConfig()
-	info, err := b.findStream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		info, err = b.makeStream(ctx, want)
-	}
-	if err == nil {
-		_, err = b.bringUpToDate(ctx, info, want)
-	}
-	return err
-}
-
 // PublishTold stores records for the history of runs that no partition has, and
 // returns when they are durable. Unlike a log, TOLD has many writers, and nothing
 // is decided from it. writer tells the parts of large payloads apart: it must be
@@ -52,9 +39,8 @@ func (b *Bus) PublishTold(ctx context.Context, writer string, data []byte) error
 	for i := range parts {
 		m := &nats.Msg{Subject: toldSubject, Data: data}
 		if parts > 1 {
-			size := b.chunkSize()
-			m.Data = data[i*size : min((i+1)*size, len(data))]
-			m.Header = nats.Header{headerWriter: {writer}, headerChunk: {strconv.Itoa(i+1) + "/" + strconv.Itoa(parts)}}
+			part, chunk := b.part(data, i, parts)
+			m.Data, m.Header = part, nats.Header{headerWriter: {writer}, headerChunk: {chunk}}
 		}
 		if err := b.store(ctx, m); err != nil {
 			return fmt.Errorf("publish records: %w", err)

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -30,18 +29,6 @@ func (c Config) tracesConfig() jetstream.StreamConfig {
 		MaxAge:      tracesMaxAge,
 		MaxMsgs:     tracesMaxMsgs,
 	})
-}
-
-func (b *Bus) declareTraces(ctx context.Context) error {
-	want := b.cfg.tracesConfig()
-	info, err := b.findStream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		info, err = b.makeStream(ctx, want)
-	}
-	if err == nil {
-		_, err = b.bringUpToDate(ctx, info, want)
-	}
-	return err
 }
 
 // PublishTraces stores spans of user code and returns when they are durable.
