@@ -284,7 +284,7 @@ func (n *Node) cancelForeign(holder, by ulid.ULID) {
 
 // foreignClaim is the run of another queue that has a start's key.
 func (n *Node) foreignClaim(s *state.Start) (run ulid.ULID, taken bool) {
-	if n.foreign == nil || s.ClaimFor == 0 {
+	if n.foreign == nil {
 		return run, false
 	}
 	return n.foreign.Claimed(s.FunctionID, s.Idempotency)

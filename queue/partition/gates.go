@@ -47,7 +47,7 @@ func (t *tx) pass(s *state.Start, through func(*starting) string) (outcome strin
 	} else {
 		t.o.log.Warn("function was removed before its run started",
 			"function_id", s.FunctionID, "run_id", s.RunID, "event_ids", s.EventIDs)
-		t.refuse(s.Correlations, unknownFunction(s.FunctionID.String()))
+		t.refuse(s.Correlations, state.InvokeUnknown(s.FunctionID.String()))
 	}
 	t.o.node.history.StartDecided(s.FunctionID, outcome)
 	return outcome
@@ -126,17 +126,22 @@ func (t *tx) createRun(s *starting, run state.Run) {
 
 // repeated tells whether the start's key has a run already.
 func (t *tx) repeated(s *starting) bool {
-	if s.ClaimFor == 0 {
-		return false
-	}
-	earlier, taken := t.o.index.Claimed(claimKey(s.FunctionID, s.Idempotency), t.now)
-	if !taken {
-		earlier, taken = t.o.node.foreignClaim(s.Start)
-	}
+	earlier, taken := t.claimed(s.Start)
 	if taken {
 		t.o.log.Debug("event id was used already: no second run", "run_id", earlier, "function_id", s.fn.Slug)
 	}
 	return taken
+}
+
+// claimed is the run that has a start's key, here or in another queue.
+func (t *tx) claimed(s *state.Start) (run ulid.ULID, taken bool) {
+	if s.ClaimFor == 0 {
+		return run, false
+	}
+	if run, taken = t.o.index.Claimed(claimKey(s.FunctionID, s.Idempotency), t.now); taken {
+		return run, true
+	}
+	return t.o.node.foreignClaim(s)
 }
 
 // claim makes the start's key exclude another run.

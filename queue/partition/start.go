@@ -40,11 +40,12 @@ func (t *tx) start(fn *function.Function, m *match, correlation string) {
 }
 
 // sendStart names the run and sends the start to its partition. The same
-// function, key and time always give the same run.
+// function, key and time always give the same run. The idempotency key of s is of
+// that function and key.
 func (t *tx) sendStart(fn *function.Function, at time.Time, key string, s *state.Start) {
 	spread, shared := fn.FlowPartitionKey()
 	if !shared {
-		spread = function.IdempotencyKey(fn.ID, key)
+		spread = s.Idempotency
 	}
 	to := t.o.node.partitionOf(spread)
 	s.RunID = runID(to, at, fn.ID, key)
@@ -161,14 +162,11 @@ func (t *tx) startInvoked(m *match, catalog *bus.Catalog) int {
 		t.start(fn.Function, m, call.Inngest.CorrelationID)
 		return 1
 	}
-	text := unknownFunction(call.Inngest.FunctionID)
+	text := state.InvokeUnknown(call.Inngest.FunctionID)
 	t.o.log.Warn("invoke of an unknown function", "function_id", call.Inngest.FunctionID, "event_id", m.InternalID)
 	t.refuseAloud(call.Inngest.CorrelationID, text)
 	return 0
 }
-
-// unknownFunction is what an invoke of a function gets that does not exist.
-func unknownFunction(id string) string { return "could not find function with ID: " + id }
 
 // answered is what an invoke leads to: a memo, and, when a run was made and an
 // event told of its end, what these are.

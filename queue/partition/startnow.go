@@ -40,9 +40,7 @@ func (o *Owner) startNow(ctx context.Context, s *state.Start) (ulid.ULID, error)
 	var outcome string
 	there := s.RunID
 	err := o.do(ctx, func(t *tx) error {
-		if earlier, taken := o.index.Claimed(claimKey(s.FunctionID, s.Idempotency), t.now); taken && s.ClaimFor > 0 {
-			there = earlier
-		} else if earlier, taken := o.node.foreignClaim(s); taken {
+		if earlier, taken := t.claimed(s); taken {
 			there = earlier
 		}
 		outcome = t.handleStart(s)
