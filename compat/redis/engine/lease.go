@@ -109,22 +109,28 @@ func (n *Node) deliver(e *jobs.Entry, job state.Job, capacity *jobs.Capacity) bo
 	}
 	w := n.waiting[line][0]
 	n.waiting[line] = n.waiting[line][1:]
-	n.tokens++
-	h := &held{
-		entry: e, capacity: capacity, token: n.tokens, function: e.Item.FunctionID, call: lane == queue.LaneCall,
-		since: time.Now(), until: time.UnixMilli(format.LeaseExpiry(*e.Item.LeaseID)),
-	}
-	n.drop(e.Item.ID)
-	n.held[e.Item.ID] = h
-	n.refusals.forget(e.Item.ID)
-	if h.call {
-		n.calls[h.function]++
-	}
+	h := n.keep(e, capacity, lane == queue.LaneCall)
 	w.lease <- queue.Lease{
 		RunID: e.Item.Data.Identifier.RunID, FunctionID: e.Item.FunctionID, Job: job, Mark: n.recent.last, Token: h.token,
 		Lasts: func() bool { return n.lasts(e.Item.ID, h.token) },
 	}
 	return true
+}
+
+// keep notes that a leased item is executed; the caller has the lock.
+func (n *Node) keep(e *jobs.Entry, capacity *jobs.Capacity, call bool) *held {
+	n.tokens++
+	h := &held{
+		entry: e, capacity: capacity, token: n.tokens, function: e.Item.FunctionID, call: call,
+		since: time.Now(), until: time.UnixMilli(format.LeaseExpiry(*e.Item.LeaseID)),
+	}
+	n.drop(e.Item.ID)
+	n.held[e.Item.ID] = h
+	n.refusals.forget(e.Item.ID)
+	if call {
+		n.calls[h.function]++
+	}
+	return h
 }
 
 func (n *Node) lasts(item string, token uint64) bool {

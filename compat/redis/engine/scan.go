@@ -92,13 +92,13 @@ func (n *Node) visitDue(ctx context.Context) error {
 }
 
 // visitOne visits a partition that is due. One of a function waits for somebody
-// who wants its jobs.
+// who wants its jobs, one of the system for who does them.
 func (n *Node) visitOne(ctx context.Context, p *format.Partition) error {
-	switch {
-	case p.Queue != "" || p.FunctionID == nil:
-		return n.visitSystem(ctx, p)
-	case n.anyWaiting():
-		return n.visit(ctx, p)
+	switch ofSystem := p.Queue != "" || p.FunctionID == nil; {
+	case ofSystem && n.attendant() != nil:
+		return n.visit(ctx, p, Limits{}, (*visit).attendAll)
+	case !ofSystem && n.anyWaiting():
+		return n.visit(ctx, p, n.Functions.Limits(*p.FunctionID), (*visit).handOut)
 	}
 	return nil
 }
@@ -117,8 +117,10 @@ func (n *Node) takeDue(now time.Time) []string {
 	return ids
 }
 
-// visit hands out what is due in a partition, in order.
-func (n *Node) visit(ctx context.Context, p *format.Partition) error {
+// visit makes a visit of a partition, unless another process does: within it,
+// begin begins what is due.
+func (n *Node) visit(ctx context.Context, p *format.Partition, limits Limits,
+	begin func(*visit, context.Context, *format.Partition) error) error {
 	now := time.Now()
 	leased, err := n.jobs.LeasePartition(ctx, p, now)
 	if err != nil {
@@ -128,11 +130,11 @@ func (n *Node) visit(ctx context.Context, p *format.Partition) error {
 		n.visitAt(p.ID, now.Add(tick))
 		return nil
 	}
-	v := visit{Node: n, limits: n.Functions.Limits(*p.FunctionID)}
-	if v.limits.Unknown {
+	if limits.Unknown {
 		return n.jobs.RequeuePartition(ctx, p, now.Add(unknownVisit), true)
 	}
-	visitErr := v.handOut(ctx, p)
+	v := visit{Node: n, limits: limits}
+	visitErr := begin(&v, ctx, p)
 	next, force := v.next(time.Now())
 	return errors.Join(visitErr, n.jobs.RequeuePartition(ctx, p, next, force))
 }
@@ -162,6 +164,7 @@ func (v *visit) next(now time.Time) (at time.Time, force bool) {
 	return now.Add(idleVisit + rand.N(idleVisit)), false
 }
 
+// handOut hands out what is due in a function's partition, in order.
 func (v *visit) handOut(ctx context.Context, p *format.Partition) error {
 	for offset := int64(0); ; {
 		now := time.Now()

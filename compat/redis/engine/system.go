@@ -54,26 +54,7 @@ const (
 	later = 10 * time.Second
 )
 
-// visitSystem begins what is due in a partition of the system, in no order.
-func (n *Node) visitSystem(ctx context.Context, p *format.Partition) error {
-	if n.attendant() == nil {
-		return nil
-	}
-	now := time.Now()
-	leased, err := n.jobs.LeasePartition(ctx, p, now)
-	if err != nil {
-		return err
-	}
-	if !leased {
-		n.visitAt(p.ID, now.Add(tick))
-		return nil
-	}
-	v := visit{Node: n}
-	visitErr := v.attendAll(ctx, p)
-	next, force := v.next(time.Now())
-	return errors.Join(visitErr, n.jobs.RequeuePartition(ctx, p, next, force))
-}
-
+// attendAll begins what is due in a partition of the system, in no order.
 func (v *visit) attendAll(ctx context.Context, p *format.Partition) error {
 	now := time.Now()
 	entries, inLine, damaged, err := v.jobs.Peek(ctx, p.ID, now, 0, page)
@@ -148,13 +129,7 @@ func (v *visit) attend(ctx context.Context, e *jobs.Entry, capacity *jobs.Capaci
 func (n *Node) hold(e *jobs.Entry, capacity *jobs.Capacity) (token uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.tokens++
-	n.drop(e.Item.ID)
-	n.held[e.Item.ID] = &held{
-		entry: e, capacity: capacity, token: n.tokens, function: e.Item.FunctionID,
-		until: time.UnixMilli(format.LeaseExpiry(*e.Item.LeaseID)),
-	}
-	return n.tokens
+	return n.keep(e, capacity, false).token
 }
 
 // do does a job, also when the process is ending, and says so in the queue.
