@@ -71,7 +71,7 @@ func (n *Node) suspectRun(run ulid.ULID, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, h := range n.held {
-		if h.entry.Item.Data.Identifier.RunID == run {
+		if h.run() == run {
 			h.defect = defect
 		}
 	}

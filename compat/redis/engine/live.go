@@ -21,7 +21,7 @@ func (n *Node) Executing(run ulid.ULID) (since time.Time, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, h := range n.held {
-		if h.call && h.entry.Item.Data.Identifier.RunID == run && (!ok || h.since.Before(since)) {
+		if h.call && h.run() == run && (!ok || h.since.Before(since)) {
 			since, ok = h.since, true
 		}
 	}

@@ -213,18 +213,8 @@ func addEvents(run *state.Run, events []json.RawMessage) error {
 			return fmt.Errorf("event %d: %w", i, err)
 		}
 		run.Events = append(run.Events, event)
-		about := readEvent(event)
-		if i == 0 {
-			run.Trigger = about.Name
-		}
-		run.Correlations = append(run.Correlations, about.Data.Inngest.Correlation)
 	}
-	for _, correlation := range run.Correlations {
-		if correlation != "" {
-			return nil
-		}
-	}
-	run.Correlations = nil
+	run.Trigger, run.Correlations = aboutEvents(run.Events)
 	return nil
 }
 
