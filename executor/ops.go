@@ -261,7 +261,7 @@ func (d *decision) invoke(op *driver.Opcode) error {
 		return fmt.Errorf("payload of invoke %s: %w", op.ID, err)
 	}
 	w := d.wait(op, state.WaitInvoke, opts.FunctionID, opts.Expires)
-	w.Invoke = &state.Outgoing{Name: "inngest/function.invoked", Data: data, User: opts.Payload.User, V: opts.Payload.V}
+	w.Invoke = &state.Outgoing{Name: state.EventInvoked, Data: data, User: opts.Payload.User, V: opts.Payload.V}
 	return nil
 }
 

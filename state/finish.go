@@ -11,12 +11,15 @@ import (
 	"jetstep/function"
 )
 
-// The internal events about the end of runs (sdk-protocol §16).
+// The internal events (sdk-protocol §12.7, §16): those about the end of runs, and
+// those by which a step invokes a function and a schedule starts one.
 const (
 	EventFinished  = "inngest/function.finished"
 	EventFailed    = "inngest/function.failed"
 	EventCancelled = "inngest/function.cancelled"
 	EventDeferred  = "inngest/deferred.schedule"
+	EventInvoked   = "inngest/function.invoked"
+	EventScheduled = "inngest/scheduled.timer"
 )
 
 // FinishEvents are the events to publish when a run ends, in order

@@ -79,15 +79,7 @@ func (m *Moved) Size() int {
 	size := 300
 	switch op := m.Fact.(type) {
 	case *RunPut:
-		size += 80 * (len(op.Run.Steps) + len(op.Run.Jobs))
-		for _, e := range op.Run.Events {
-			size += len(e)
-		}
-		for _, steps := range [...][]Step{op.Run.Steps, op.Run.Inputs} {
-			for i := range steps {
-				size += len(steps[i].Memo)
-			}
-		}
+		size += 80*(len(op.Run.Steps)+len(op.Run.Jobs)) + op.Run.Payload()
 		for i := range op.Run.Defers {
 			size += len(op.Run.Defers[i].Input)
 		}

@@ -96,6 +96,19 @@ const (
 	DeferRejected DeferStatus = 4
 )
 
+// Payload is the number of bytes of events and memos; Size keeps it.
+func (r *Run) Payload() (size int) {
+	for _, event := range r.Events {
+		size += len(event)
+	}
+	for _, steps := range [...][]Step{r.Steps, r.Inputs} {
+		for i := range steps {
+			size += len(steps[i].Memo)
+		}
+	}
+	return size
+}
+
 // Key is the run key "K" of sdk-protocol §4.5, from which job ids are made.
 func (r *Run) Key() string {
 	if r.Idempotency == "" {

@@ -69,15 +69,8 @@ func Idempotency(key [16]byte) string {
 // CollectedKey is what an event is claimed under that was added to a batch. The
 // claim has the event's internal id in the place of a run.
 func CollectedKey(fn uuid.UUID, event ulid.ULID) [16]byte {
-	return pair(collectedBy(fn), xxhash.Sum64(event[:]))
+	return pair(valueKeyOwner(OfBatch, fn, ""), xxhash.Sum64(event[:]))
 }
-
-// IsCollected tells whether a claim is of an event of the function's batches.
-func IsCollected(key [16]byte, fn uuid.UUID) bool {
-	return binary.BigEndian.Uint64(key[:8]) == collectedBy(fn)
-}
-
-func collectedBy(fn uuid.UUID) uint64 { return valueKeyOwner("batch", fn, "") }
 
 func pair(high, low uint64) (key [16]byte) {
 	binary.BigEndian.PutUint64(key[:8], high)

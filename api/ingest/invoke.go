@@ -9,6 +9,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/bus"
+	"jetstep/state"
 )
 
 // Why an invocation is refused; the texts are those of http-api §6.
@@ -17,10 +18,7 @@ const (
 	ErrInvokeEvent refusal = "Invalid invocation event"
 )
 
-// invokedEvent starts the function that its data name.
-const invokedEvent = "inngest/function.invoked"
-
-// invocation is data._inngest of invokedEvent. An invocation from outside has
+// invocation is data._inngest of state.EventInvoked. An invocation from outside has
 // no source and never expires.
 type invocation struct {
 	SourceApp       string `json:"source_app_id"`
@@ -72,7 +70,7 @@ func (in *Ingester) invoke(ctx context.Context, target invocation, body []byte, 
 	if err := f.complete(e, now); err != nil || len(body) > maxEventSize {
 		return nil, ErrInvokeEvent
 	}
-	e.Name = invokedEvent
+	e.Name = state.EventInvoked
 	address(e, target)
 	ids := newIDs(seed, now)
 	identify(e, ids.invocation(), ids.seeded)

@@ -94,9 +94,6 @@ func (w redisWorld) Publish(ctx context.Context, events []state.Outgoing) error 
 // eventRoom is kept free in a message for an event's other fields and headers.
 const eventRoom = 16 << 10
 
-// eventInvoked is the event by which a step invokes a function.
-const eventInvoked = "inngest/function.invoked"
-
 // outgoing gives an event its ids. That of its sender is the same when it is sent
 // again, so that it starts nothing twice.
 func (w redisWorld) outgoing(e *state.Outgoing, now time.Time) *bus.Event {
@@ -106,7 +103,7 @@ func (w redisWorld) outgoing(e *state.Outgoing, now time.Time) *bus.Event {
 		InternalID: ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()),
 		ID:         e.ID, Name: e.Name, Data: sent.Data, User: e.User, V: e.V, Meta: e.Meta, TS: now.UnixMilli(),
 	}
-	if id, err := ulid.ParseStrict(e.ID); err == nil && e.Name == eventInvoked {
+	if id, err := ulid.ParseStrict(e.ID); err == nil && e.Name == state.EventInvoked {
 		event.InternalID = id // by which the wait and the history name it
 	}
 	if event.ID == "" {

@@ -31,9 +31,7 @@ func (t *tx) collect(s *starting) {
 		return
 	}
 	cfg := s.fn.EventBatch
-	text, _, err := s.in.KeyText(cfg.Key)
-	t.complain(s.fn, cfg.Key, err)
-	key := state.NewGateKey(state.OfBatch, s.fn.ID, text)
+	key := t.gateKey(state.OfBatch, s.fn, &s.in, cfg.Key)
 	batch, ok := t.o.index.Batch(key)
 	if ok && batch.Due <= t.now {
 		t.endBatch(batch) // its time was over when the event came

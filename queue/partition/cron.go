@@ -21,8 +21,6 @@ const cronCatchUp = 10 * time.Minute
 // tick of another schedule: longer than ticks are made up for and put off.
 const claimTick = time.Hour
 
-const scheduledEvent = "inngest/scheduled.timer"
-
 // cronTable are the schedules of the functions that belong to a partition,
 // with their next ticks. mu of the owner guards it.
 type cronTable struct {
@@ -128,7 +126,7 @@ func (t *tx) tick(key state.CronKey, s *schedule) {
 	fireAt := at.Add(s.jitter(at))
 	text := at.Format(time.RFC3339)
 	data := fmt.Appendf(nil, `{"cron":%s,"fireAt":"%s","scheduledAt":"%s"}`, jsonString(s.expr), fireAt.Format(time.RFC3339), text)
-	event := bus.Event{InternalID: t.o.node.newID(), ID: text, Name: scheduledEvent, Data: data, TS: fireAt.UnixMilli()}
+	event := bus.Event{InternalID: t.o.node.newID(), ID: text, Name: state.EventScheduled, Data: data, TS: fireAt.UnixMilli()}
 	t.do(&state.CronTicked{FunctionID: key.FunctionID, Expr: key.Expr, At: s.next})
 	// The key is the tick alone, so that two schedules of the function meet in
 	// one partition, where the first claims it.
@@ -137,13 +135,13 @@ func (t *tx) tick(key state.CronKey, s *schedule) {
 		Idempotency: function.IdempotencyKey(s.function.ID, text),
 		Events:      []json.RawMessage{event.AppendJSON(nil, true)},
 		EventIDs:    []ulid.ULID{event.InternalID},
-		Trigger:     scheduledEvent,
+		Trigger:     state.EventScheduled,
 		Cron:        s.expr,
 		NotBefore:   fireAt.UnixMilli(),
 		Mark:        t.o.node.bus.LastEvent(),
 		ClaimFor:    claimTick.Milliseconds(),
 	})
-	sent := t.newEvent(scheduledEvent, data)
+	sent := t.newEvent(state.EventScheduled, data)
 	sent.InternalID, sent.ID, sent.TS = event.InternalID, text, event.TS
 	t.publish(sent)
 }

@@ -51,8 +51,8 @@ func ticks(s *site, slug string) []string {
 		require.Equal(s.t, event.ID, event.Data.ScheduledAt)
 		require.Equal(s.t, event.ID, event.Data.FireAt)
 		require.Equal(s.t, run.Cron, event.Data.Cron)
-		require.Equal(s.t, scheduledEvent, run.Trigger)
-		require.Equal(s.t, scheduledEvent, event.Name)
+		require.Equal(s.t, state.EventScheduled, run.Trigger)
+		require.Equal(s.t, state.EventScheduled, event.Name)
 		require.Equal(s.t, `{}`, string(event.User))
 		require.Equal(s.t, function.IdempotencyKey(run.FunctionID, event.ID), run.Idempotency)
 		times = append(times, event.ID)
@@ -94,7 +94,7 @@ func (s *site) schedules(n int) {
 func TestCronStartsRuns(t *testing.T) {
 	t.Parallel()
 	s := newCronSite(t)
-	s.register(cron("every", "* * * * *"), cron("never", "0 0 1 1 *"), cron("unusable", "every tuesday"), on("observer", scheduledEvent))
+	s.register(cron("every", "* * * * *"), cron("never", "0 0 1 1 *"), cron("unusable", "every tuesday"), on("observer", state.EventScheduled))
 	s.schedules(2)
 	require.Empty(t, ticks(s, "every"), "a new schedule does not make up for the past")
 	s.advance(time.Minute)
@@ -102,9 +102,9 @@ func TestCronStartsRuns(t *testing.T) {
 	s.advance(3 * time.Minute)
 	awaitTicks(s, "every", minutes(s.now(), 4))
 	require.Empty(t, ticks(s, "never"))
-	require.Equal(t, 4, s.rec.count(s.rec.events, scheduledEvent), "each is an event for all, too")
+	require.Equal(t, 4, s.rec.count(s.rec.events, state.EventScheduled), "each is an event for all, too")
 	s.eventually(func() bool { return len(started(s)) == 8 })
-	require.Equal(t, string(s.rec.bodies(scheduledEvent)[0]),
+	require.Equal(t, string(s.rec.bodies(state.EventScheduled)[0]),
 		`{"data":{"cron":"* * * * *","fireAt":"`+ticks(s, "every")[0]+`","scheduledAt":"`+ticks(s, "every")[0]+`"},"id":"`+ticks(s, "every")[0]+`","name":"inngest/scheduled.timer","ts":`+tsOf(t, ticks(s, "every")[0])+`}`)
 }
 

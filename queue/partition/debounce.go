@@ -12,9 +12,7 @@ import (
 // later by its own time.
 func (t *tx) debounce(s *starting) {
 	cfg := s.fn.Debounce
-	text, _, err := s.in.KeyText(cfg.Key)
-	t.complain(s.fn, cfg.Key, err)
-	key := state.NewGateKey(state.OfDebounce, s.fn.ID, text)
+	key := t.gateKey(state.OfDebounce, s.fn, &s.in, cfg.Key)
 	waiting, ok := t.o.index.Debounce(key)
 	if ok && waiting.Due <= t.now {
 		// Its time was over when the event came, only nobody had looked yet.
@@ -26,20 +24,18 @@ func (t *tx) debounce(s *starting) {
 	next, replaces := nextDebounce(waiting, t.now, s.in.TS(), period, cfg.Limit())
 	if !replaces {
 		t.o.log.Debug("debounced away by a later event", "function_id", s.fn.Slug, "event_id", s.EventIDs[0])
-		t.refuse(s.Correlations, displacedInvoke)
+		t.refuse(s.Correlations, state.InvokeDebounced)
 		return
 	}
 	if waiting != nil {
 		t.o.log.Debug("debounced away by a later event", "function_id", s.fn.Slug, "event_id", waiting.Start.EventIDs[0])
-		t.refuse(waiting.Start.Correlations, displacedInvoke)
+		t.refuse(waiting.Start.Correlations, state.InvokeDebounced)
 	} else {
 		next.ID = t.o.node.newID()
 	}
 	next.Key, next.Start = key, *s.Start
 	t.do(&state.DebouncePut{Debounce: next})
 }
-
-const displacedInvoke = "invoked function is debounced: a later event took the place of this one"
 
 // nextDebounce is the debounce with one more event, at now (ms) and with that
 // "ts"; waiting is nil for the first. It is due exactly one period after the

@@ -173,7 +173,7 @@ func TestDebouncedInvoke(t *testing.T) {
 	first := invoking(s, "callee")
 	s.decided("success:1 debounced:1")
 	last := invoking(s, "callee")
-	require.Equal(t, `{"error":{"message":"`+displacedInvoke+`","name":"Error"}}`, s.memo(first, "w"))
+	require.Equal(t, `{"error":{"message":"`+state.InvokeDebounced+`","name":"Error"}}`, s.memo(first, "w"))
 	require.Equal(t, first.ID, s.call().RunID)
 	s.reload()
 	s.advance(30 * time.Minute)

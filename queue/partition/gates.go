@@ -133,6 +133,14 @@ func (t *tx) repeated(s *starting) bool {
 	return taken
 }
 
+// gateKey is the key of a function's debounce or batch for the first event's value
+// of the key expression.
+func (t *tx) gateKey(kind string, fn *function.Function, in *function.Inputs, expression string) state.GateKey {
+	text, _, err := in.KeyText(expression)
+	t.complain(fn, expression, err)
+	return state.NewGateKey(kind, fn.ID, text)
+}
+
 // claimed is the run that has a start's key, here or in another queue.
 func (t *tx) claimed(s *state.Start) (run ulid.ULID, taken bool) {
 	if s.ClaimFor == 0 {

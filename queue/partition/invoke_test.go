@@ -22,7 +22,7 @@ func invoking(s *site, target string) (caller *state.Run) {
 	t := waitForEvent(lease, run, target, "", time.Now().Add(time.Hour))
 	t.Waits[0].Wait.Kind = state.WaitInvoke
 	t.Waits[0].Invoke = &state.Outgoing{
-		Name: invokedEvent, User: json.RawMessage(`{"u":1}`), V: "3",
+		Name: state.EventInvoked, User: json.RawMessage(`{"u":1}`), V: "3",
 		Data: fmt.Appendf(nil, `{"_inngest":{"correlation_id":%q,"fn_id":%q},"x":21}`, function.CorrelationID(run.ID.String(), "w"), target),
 	}
 	s.commit(t)
@@ -68,7 +68,7 @@ func TestInvoke(t *testing.T) {
 			lease := s.call()
 			called := s.load(lease.RunID)
 			require.Equal(t, "callee", called.Slug)
-			require.Equal(t, invokedEvent, called.Trigger)
+			require.Equal(t, state.EventInvoked, called.Trigger)
 			require.Contains(t, string(called.Events[0]), `"x":21`)
 			require.Contains(t, string(called.Events[0]), `"user":{"u":1},"v":"3"`)
 			require.Equal(t, []string{run.ID.String() + ".w"}, called.Correlations)
@@ -119,7 +119,7 @@ func TestInvokeWithoutATarget(t *testing.T) {
 	s := newSite(t, 2)
 	s.register(on("fn", "begin"))
 	for _, data := range []string{`{}`, `{"_inngest":1}`, `{"_inngest":{"fn_id":""}}`, `{"_inngest":{"fn_id":"nope","correlation_id":"x"}}`} {
-		s.send(invokedEvent, data)
+		s.send(state.EventInvoked, data)
 	}
 	s.passed()
 	s.begin("begin")

@@ -43,7 +43,7 @@ func TestLargeInvoke(t *testing.T) {
 	run := s.load(lease.RunID)
 	transition := waitForEvent(lease, run, "callee", "", time.Now().Add(time.Hour))
 	transition.Waits[0].Wait.Kind = state.WaitInvoke
-	transition.Waits[0].Invoke = &state.Outgoing{Name: invokedEvent, Data: json.RawMessage(fmt.Sprintf(
+	transition.Waits[0].Invoke = &state.Outgoing{Name: state.EventInvoked, Data: json.RawMessage(fmt.Sprintf(
 		`{"_inngest":{"correlation_id":%q,"fn_id":"callee"},"x":%s}`, function.CorrelationID(run.ID.String(), "w"), large(s)))}
 	s.commit(transition)
 	require.Contains(t, s.memo(run, "w"), `{"error":{"message":"the payload of the invoked function is too large: `)

@@ -11,9 +11,6 @@ import (
 	"jetstep/state"
 )
 
-// The names of events that mean something to the matcher.
-const invokedEvent = "inngest/function.invoked"
-
 // How long an idempotency key excludes another run. An id given by the user
 // counts for a day; a seeded one only has to outlive an SDK's retries of the
 // same request.
@@ -38,7 +35,7 @@ func (o *Owner) handleEvent(d *bus.Delivery) {
 		return
 	}
 	o.recent.add(d)
-	if len(triggered) == 0 && !o.watches.any(d.Name) && d.Name != invokedEvent {
+	if len(triggered) == 0 && !o.watches.any(d.Name) && d.Name != state.EventInvoked {
 		o.marks.events = d.Seq
 		o.told(d, 0)
 		return
@@ -54,7 +51,7 @@ func (o *Owner) handleEvent(d *bus.Delivery) {
 	o.marks.events = d.Seq
 	matched := t.startTriggered(m, triggered)
 	matched += t.wakeWatches(m)
-	if d.Name == invokedEvent {
+	if d.Name == state.EventInvoked {
 		matched += t.startInvoked(m, catalog)
 	}
 	o.told(d, matched)

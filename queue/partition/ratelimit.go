@@ -35,9 +35,8 @@ func (t *tx) limited(s *starting) bool {
 		return false
 	}
 	t.o.log.Debug("rate limited: no run", "function_id", s.fn.Slug, "event_id", s.EventIDs[0])
-	const refusal = "invoked function is rate limited"
 	for _, correlation := range s.Correlations {
-		t.refuseAloud(correlation, refusal)
+		t.refuseAloud(correlation, state.InvokeRateLimited)
 	}
 	return true
 }

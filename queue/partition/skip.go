@@ -31,7 +31,7 @@ func (t *tx) skip(s *state.Start, fn *function.Function, reason state.SkipReason
 		Reason: reason, Existing: existing, BatchID: s.BatchID, Original: s.Original,
 	})
 	t.o.log.Debug("run skipped", "run_id", s.RunID, "function_id", fn.Slug, "reason", reason.String())
-	t.refuse(s.Correlations, "invoked function is skipped: "+reason.String())
+	t.refuse(s.Correlations, state.InvokeSkipped(reason))
 }
 
 // refuseAloud ends an invoke as a run's end would: with an event.

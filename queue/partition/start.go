@@ -92,14 +92,7 @@ func newRun(fn *function.Function, s *state.Start, now int64) state.Run {
 		Inputs:          s.Inputs,
 		Original:        s.Original,
 	}
-	for _, e := range s.Events {
-		run.Size += len(e)
-	}
-	for _, list := range [...][]state.Step{s.Steps, s.Inputs} {
-		for i := range list {
-			run.Size += len(list[i].Memo)
-		}
-	}
+	run.Size = run.Payload()
 	run.Jobs = []state.Job{{
 		ID:          function.StartJob(run.Key()),
 		Kind:        state.JobStart,

@@ -88,10 +88,10 @@ func TestEventOfARunThatIsStartedByHand(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 1)
 	s.register(on("fn", "e"))
-	s.publish(newEvent(invokedEvent, `{"_inngest":{"fn_id":"fn","run_id":"01JQDAE4RQF8MBCR55T5AK4KXR"}}`))
+	s.publish(newEvent(state.EventInvoked, `{"_inngest":{"fn_id":"fn","run_id":"01JQDAE4RQF8MBCR55T5AK4KXR"}}`))
 	s.passed()
 	require.Empty(t, started(s))
-	s.publish(newEvent(invokedEvent, `{"_inngest":{"fn_id":"fn"}}`))
+	s.publish(newEvent(state.EventInvoked, `{"_inngest":{"fn_id":"fn"}}`))
 	awaitStarted(s, "fn")
 }
 

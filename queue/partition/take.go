@@ -97,7 +97,7 @@ func (t *tx) takeRun(run *state.Run, watches []state.Watch) state.TakeOutcome {
 
 // complete gives a run what other engines look up or keep elsewhere.
 func (t *tx) complete(run *state.Run, watches []state.Watch) {
-	run.Size = sizeOf(run)
+	run.Size = run.Payload()
 	for i := range run.Jobs {
 		if run.Jobs[i].MaxAttempts == 0 {
 			run.Jobs[i].MaxAttempts = t.o.node.attempts(run)
@@ -126,7 +126,9 @@ func (t *tx) complete(run *state.Run, watches []state.Watch) {
 	}
 	if flow := run.Flow; flow != nil && flow.Singleton != nil {
 		if _, taken := t.o.index.Singleton(*flow.Singleton); taken {
-			run.Flow = withSingletonOf(flow, nil) // it stays with the run that has it
+			without := *flow
+			without.Singleton = nil // it stays with the run that has it
+			run.Flow = &without
 		}
 	}
 }
@@ -160,24 +162,6 @@ func (t *tx) flowOf(run *state.Run, fn *function.Function) *state.Flow {
 		}
 	}
 	return flow
-}
-
-func withSingletonOf(flow *state.Flow, key *state.GateKey) *state.Flow {
-	c := *flow
-	c.Singleton = key
-	return &c
-}
-
-func sizeOf(run *state.Run) (size int) {
-	for _, e := range run.Events {
-		size += len(e)
-	}
-	for _, steps := range [...][]state.Step{run.Steps, run.Inputs} {
-		for i := range steps {
-			size += len(steps[i].Memo)
-		}
-	}
-	return size
 }
 
 // lookOut arms the waits of a run, and the events that cancel it. The answer of an

@@ -23,9 +23,7 @@ func (t *tx) takeDebounce(op *state.DebouncePut) state.TakeOutcome {
 		if !ok || fn.Debounce == nil {
 			return noGate("debounce", d.Start.FunctionID)
 		}
-		text, _, err := in.KeyText(fn.Debounce.Key)
-		t.complain(fn, fn.Debounce.Key, err)
-		d.Key = state.NewGateKey(state.OfDebounce, fn.ID, text)
+		d.Key = t.gateKey(state.OfDebounce, fn, &in, fn.Debounce.Key)
 	}
 	have, waiting := t.o.index.Debounce(d.Key)
 	if outcome, had := t.had(d.ID, waiting && have.ID == d.ID); had {
@@ -37,7 +35,7 @@ func (t *tx) takeDebounce(op *state.DebouncePut) state.TakeOutcome {
 		if have.TS > d.TS {
 			return state.TakeOutcome{Result: state.TakenOther, Reason: "a later event waits for the same key here"}
 		}
-		t.refuse(have.Start.Correlations, displacedInvoke)
+		t.refuse(have.Start.Correlations, state.InvokeDebounced)
 	}
 	t.do(&state.DebouncePut{Debounce: d})
 	return state.TakeOutcome{}
@@ -57,9 +55,7 @@ func (t *tx) takeBatch(op *state.BatchPut, apart bool) state.TakeOutcome {
 			return noGate("batch", b.Start.FunctionID)
 		}
 		in := function.Inputs{Event: b.Start.Events[0]}
-		text, _, err := in.KeyText(fn.EventBatch.Key)
-		t.complain(fn, fn.EventBatch.Key, err)
-		b.Key = state.NewGateKey(state.OfBatch, fn.ID, text)
+		b.Key = t.gateKey(state.OfBatch, fn, &in, fn.EventBatch.Key)
 	}
 	have, collects := t.o.index.Batch(b.Key)
 	_, beside := t.o.index.Batch(own)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -61,7 +62,8 @@ func (n *Node) takenHome(m *state.Moved, known map[string]uuid.UUID) int {
 			return home
 		}
 		text := state.Idempotency(op.Key)
-		if fn, ok := known[claimedBy(text)]; ok {
+		of, _, _ := strings.Cut(text, "-")
+		if fn, ok := known[of]; ok {
 			if home, shared := n.flowHome(fn); shared {
 				return home
 			}
@@ -106,16 +108,6 @@ func (n *Node) functionHashes() map[string]uuid.UUID {
 		}
 	}
 	return known
-}
-
-// claimedBy is the hash of the function in the text of an idempotency key.
-func claimedBy(idempotency string) string {
-	for i := range idempotency {
-		if idempotency[i] == '-' {
-			return idempotency[:i]
-		}
-	}
-	return ""
 }
 
 // placeTaken tells the partitions that ids of runs name where the runs will live.

@@ -242,5 +242,5 @@ func (g *Gates) skip(ctx context.Context, s *starting, reason state.SkipReason, 
 		return err
 	}
 	g.Log.Debug("run skipped", "run_id", id, "function_id", s.Slug, "reason", reason.String())
-	return g.refuse(ctx, s.Correlations, "invoked function is skipped: "+reason.String())
+	return g.refuse(ctx, s.Correlations, state.InvokeSkipped(reason))
 }

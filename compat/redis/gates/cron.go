@@ -28,8 +28,6 @@ const (
 	early = 20
 	// checkAt is the second of each minute at which schedules are looked after.
 	checkAt = 40 * time.Second
-
-	eventScheduled = "inngest/scheduled.timer"
 )
 
 // Sync puts into force what functions are registered: the next tick of each
@@ -123,7 +121,7 @@ func (g *Gates) fire(ctx context.Context, p *format.CronPayload, tick time.Time,
 	fireAt := tick.Add(function.CronJitter(p.JobID, limit))
 	text := tick.Format(time.RFC3339)
 	whole, err := jcs.Encode(map[string]any{
-		"id": text, "name": eventScheduled, "ts": fireAt.UnixMilli(), "user": struct{}{},
+		"id": text, "name": state.EventScheduled, "ts": fireAt.UnixMilli(), "user": struct{}{},
 		"data": map[string]string{"cron": p.Expression, "fireAt": fireAt.Format(time.RFC3339), "scheduledAt": text},
 	})
 	if err == nil {
@@ -132,13 +130,13 @@ func (g *Gates) fire(ctx context.Context, p *format.CronPayload, tick time.Time,
 	if err != nil {
 		return fmt.Errorf("event of tick %s: %w", text, err)
 	}
-	e := &engine.Event{ID: function.DeterministicULID(fireAt, "tick:"+p.JobID), Name: eventScheduled, JSON: whole}
+	e := &engine.Event{ID: function.DeterministicULID(fireAt, "tick:"+p.JobID), Name: state.EventScheduled, JSON: whole}
 	if err := g.World.Accept(ctx, e); err != nil {
 		return err
 	}
 	_, err = g.Start(ctx, &state.Start{
 		FunctionID: p.FunctionID, Idempotency: function.IdempotencyKey(p.FunctionID, text),
-		Events: []json.RawMessage{whole}, EventIDs: []ulid.ULID{e.ID}, Trigger: eventScheduled,
+		Events: []json.RawMessage{whole}, EventIDs: []ulid.ULID{e.ID}, Trigger: state.EventScheduled,
 		Cron: p.Expression, NotBefore: fireAt.UnixMilli(),
 	})
 	return err

@@ -26,8 +26,6 @@ const (
 	debounceTries = 100
 	// invalidKey is what a debounce's key is when its expression fails.
 	invalidKey = "<invalid>"
-
-	displacedInvoke = "invoked function is debounced: a later event took the place of this one"
 )
 
 // debounceKey is the value that events have to share, as names of keys have it.
@@ -60,7 +58,7 @@ func (g *Gates) debounce(ctx context.Context, s *starting) error {
 			return err
 		}
 		if done {
-			return g.refuse(ctx, []string{displaced.correlation()}, displacedInvoke)
+			return g.refuse(ctx, []string{displaced.correlation()}, state.InvokeDebounced)
 		}
 	}
 	return fmt.Errorf("debounce: others changed it %d times", debounceTries)

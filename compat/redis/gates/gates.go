@@ -122,9 +122,6 @@ func (r Result) Refusal() error {
 	return nil
 }
 
-// eventInvoked is the event of an invoke, which says who waits for the result.
-const eventInvoked = "inngest/function.invoked"
-
 // aboutEvent is what the gates read of an event.
 type aboutEvent struct {
 	ID   string `json:"id"`
@@ -146,7 +143,7 @@ func readEvent(event json.RawMessage) aboutEvent {
 
 // correlation is the invoke that the event asks for, "" for none.
 func (a *aboutEvent) correlation() string {
-	if a.Name != eventInvoked {
+	if a.Name != state.EventInvoked {
 		return ""
 	}
 	return a.Data.Inngest.Correlation
@@ -208,7 +205,7 @@ func (g *Gates) pass(ctx context.Context, s *state.Start, through func(*starting
 	case !ok:
 		g.Log.Warn("function was removed before its run started", "function_id", s.FunctionID, "event_ids", s.EventIDs)
 		result.Outcome = Unknown
-		err = g.refuse(ctx, s.Correlations, "could not find function with ID: "+s.FunctionID.String())
+		err = g.refuse(ctx, s.Correlations, state.InvokeUnknown(s.FunctionID.String()))
 	case known.Removed:
 		result.Outcome = Skipped
 		err = g.skip(ctx, &starting{Start: s, Known: known}, state.SkipDrained, ulid.ULID{})

@@ -6,6 +6,7 @@ import (
 
 	"jetstep/compat/redis/format"
 	"jetstep/function"
+	"jetstep/state"
 )
 
 // limited charges the function's rate limit, or tells that the event is over it
@@ -37,5 +38,5 @@ func (g *Gates) limited(ctx context.Context, s *starting) (bool, error) {
 		return false, err
 	}
 	g.Log.Debug("rate limited: no run", "function_id", s.Slug, "event_id", s.EventIDs[0])
-	return true, g.refuseAloud(ctx, s.Correlations, "invoked function is rate limited")
+	return true, g.refuseAloud(ctx, s.Correlations, state.InvokeRateLimited)
 }

@@ -6,10 +6,8 @@ import (
 	"fmt"
 
 	"jetstep/compat/redis/engine"
+	"jetstep/state"
 )
-
-// eventInvoked is the event that starts the function which its data name.
-const eventInvoked = "inngest/function.invoked"
 
 // Event starts the functions that the event triggers or invokes, ends the waits
 // that it satisfies and cancels the runs that it should. It tells how many
@@ -39,7 +37,7 @@ func (s *Server) start(ctx context.Context, e *engine.Event) (started int, err e
 		}
 		started++
 	}
-	if e.Name != eventInvoked {
+	if e.Name != state.EventInvoked {
 		return started, nil
 	}
 	invoked, err := s.invoke(ctx, e)
@@ -90,5 +88,5 @@ func (s *Server) invoke(ctx context.Context, e *engine.Event) (started bool, err
 		return true, err
 	}
 	s.cfg.Log.Warn("invoke of an unknown function", "function_id", target.FunctionID, "event_id", e.ID)
-	return false, s.FailInvoke(ctx, target.CorrelationID, "could not find function with ID: "+target.FunctionID)
+	return false, s.FailInvoke(ctx, target.CorrelationID, state.InvokeUnknown(target.FunctionID))
 }
