@@ -46,10 +46,7 @@ var _ path = (*drainPath)(nil)
 func openDrainPath(e *engine, opts config.Options, log *slog.Logger) *drainPath {
 	p := &drainPath{engine: e, opts: opts, name: nodeName(), log: log.With("caller", "drain"), stopEvents: func() {}}
 	p.running, p.stop = context.WithCancel(context.Background())
-	p.nativePath = nativePath{partition.NewNode(partition.Config{
-		Bus: e.bus, Name: p.name, History: e.recorder, Projected: e.project.Projected, Logger: log.With("caller", "queue"),
-		Observer: e.metrics.Observer(), Foreign: drainForeign{p},
-	})}
+	p.nativePath = e.openNative(p.name, drainForeign{p}, log)
 	p.joint = drain.Join(p.nativePath)
 	return p
 }
@@ -225,7 +222,7 @@ func (p *drainPath) Close() {
 	p.joint.Close()
 	p.working.Wait()
 	if r := p.there.Load(); r != nil {
-		r.close()
+		r.Close()
 	}
 	p.nativePath.Close()
 }

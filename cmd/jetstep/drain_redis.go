@@ -102,9 +102,6 @@ func (r *drainedRedis) cancel(ctx context.Context, run, by ulid.ULID) {
 	}
 }
 
-// close ends the work on the Redis.
-func (r *drainedRedis) close() { r.redisPath.Close() }
-
 // drainRegistry has no schedules: they are kept on NATS.
 type drainRegistry struct{ server.Registry }
 

@@ -63,10 +63,16 @@ func (e *engine) openPath(ctx context.Context, opts config.Options, log *slog.Lo
 	if opts.DrainRedis != "" {
 		return openDrainPath(e, opts, log), nil
 	}
+	return e.openNative(nodeName(), nil, log), nil
+}
+
+// openNative makes the partitions' path; foreign is nil, or a queue whose runs end
+// beside.
+func (e *engine) openNative(name string, foreign partition.Foreign, log *slog.Logger) nativePath {
 	return nativePath{partition.NewNode(partition.Config{
-		Bus: e.bus, Name: nodeName(), History: e.recorder, Projected: e.project.Projected, Logger: log.With("caller", "queue"),
-		Observer: e.metrics.Observer(),
-	})}, nil
+		Bus: e.bus, Name: name, History: e.recorder, Projected: e.project.Projected, Logger: log.With("caller", "queue"),
+		Observer: e.metrics.Observer(), Foreign: foreign,
+	})}
 }
 
 // nativePath is the partitions on NATS.

@@ -154,11 +154,6 @@ func (p *redisPath) Signal(ctx context.Context, name string, data json.RawMessag
 	return id, err
 }
 
-// Begin implements path.
-func (p *redisPath) Begin(ctx context.Context, b *state.Beginning) error {
-	return p.Server.Begin(ctx, b)
-}
-
 // Loading implements path: Redis has everything at once.
 func (p *redisPath) Loading(ulid.ULID) bool { return false }
 
