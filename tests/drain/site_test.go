@@ -1,7 +1,6 @@
 package drain_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -53,7 +52,7 @@ func (s *site) draining() { s.start("--drain-redis", s.redis.URL(0)) }
 
 func (s *site) start(args ...string) {
 	s.t.Helper()
-	path, err := binary()
+	path, err := binary.Path()
 	require.NoError(s.t, err)
 	server, err := harness.StartServer(s.ctx, harness.ServerConfig{
 		Binary: path, Mode: harness.ModeStart, Dir: s.t.TempDir(), SigningKey: signingKey, EventKey: eventKey, Args: args,
@@ -71,26 +70,8 @@ func (s *site) start(args ...string) {
 
 func (s *site) register() {
 	s.t.Helper()
-	body, err := s.app.registration()
-	require.NoError(s.t, err)
-	s.await("registration", func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.server.URL()+"/fn/register", bytes.NewReader(body))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("X-Inngest-Sdk", sdkVersion)
-		req.Header.Set("Authorization", "Bearer "+signing.HashKey(signingKey))
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		answer, err := io.ReadAll(res.Body)
-		if err == nil && res.StatusCode != http.StatusOK {
-			err = fmt.Errorf("status %d: %s", res.StatusCode, answer)
-		}
-		return err
-	})
+	client := harness.Client{URL: s.server.URL(), SigningKey: signing.HashKey(signingKey)} // as SDKs send it
+	s.await("registration", func(ctx context.Context) error { return s.app.Register(ctx, &client) })
 }
 
 // await tries until something is so.

@@ -203,6 +203,19 @@ func (c *Client) Signal(ctx context.Context, name string, data any) (string, err
 	return answer.Data.RunID, err
 }
 
+// Register sends the body with which an app makes itself known (sdk-protocol §5);
+// sdk is the name and version of its SDK.
+func (c *Client) Register(ctx context.Context, sdk string, body []byte) error {
+	const path = "/fn/register"
+	req, err := c.request(ctx, http.MethodPost, path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("X-Inngest-Sdk", sdk)
+	_, err = answerOf(req, path)
+	return err
+}
+
 // DevFunctions returns the functions of all apps, from GET /dev, which only a
 // server in dev mode has.
 func (c *Client) DevFunctions(ctx context.Context) ([]Function, error) {
@@ -269,6 +282,14 @@ func (c *Client) call(ctx context.Context, method, path string, body any) ([]byt
 		}
 		payload = bytes.NewReader(encoded)
 	}
+	req, err := c.request(ctx, method, path, payload)
+	if err != nil {
+		return nil, err
+	}
+	return answerOf(req, path)
+}
+
+func (c *Client) request(ctx context.Context, method, path string, payload io.Reader) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, payload)
 	if err != nil {
 		return nil, err
@@ -277,6 +298,11 @@ func (c *Client) call(ctx context.Context, method, path string, body any) ([]byt
 	if c.SigningKey != "" {
 		req.Header.Set("Authorization", "Bearer "+c.SigningKey)
 	}
+	return req, nil
+}
+
+// answerOf makes a request to a path of a server.
+func answerOf(req *http.Request, path string) ([]byte, error) {
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err
@@ -287,7 +313,7 @@ func (c *Client) call(ctx context.Context, method, path string, body any) ([]byt
 		return nil, err
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return nil, &StatusError{Method: method, Path: path, Status: res.StatusCode, Body: string(content)}
+		return nil, &StatusError{Method: req.Method, Path: path, Status: res.StatusCode, Body: string(content)}
 	}
 	return content, nil
 }

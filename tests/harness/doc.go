@@ -1,6 +1,6 @@
 // Package harness runs the real thing for end-to-end tests: the jetstep binary
 // and the apps and databases that it uses, each as a process of its own, and a client for
-// the server's public HTTP API.
+// the server's public HTTP API. An app may also be played by the test's own process.
 //
 // It guarantees that whatever it started is gone when it is told so (process
 // groups are killed whole, and on Linux they do not outlive the test binary),

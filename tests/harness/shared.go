@@ -10,6 +10,41 @@ import (
 	"time"
 )
 
+// SharedBinary is the server's program for all tests of a package, built when one
+// first asks for it.
+type SharedBinary struct {
+	build   sync.Once
+	dir     string // "" if it was not built
+	path    string
+	failure error
+}
+
+// Run runs the tests of a package, a [testing.M], and then removes the program. It
+// returns the exit code.
+func (s *SharedBinary) Run(tests interface{ Run() int }) int {
+	code := tests.Run()
+	if s.dir == "" {
+		return code
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// Path is where the program is.
+func (s *SharedBinary) Path() (string, error) {
+	s.build.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // not the test's: others use it, too
+		defer cancel()
+		if s.dir, s.failure = os.MkdirTemp("", "jetstep-tests-"); s.failure == nil {
+			s.path, s.failure = BuildServer(ctx, s.dir)
+		}
+	})
+	return s.path, s.failure
+}
+
 // SharedPostgres is a PostgreSQL server for all tests of a package, started when
 // one first asks for a database.
 type SharedPostgres struct {

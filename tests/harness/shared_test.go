@@ -30,3 +30,18 @@ func TestSharedPostgres(t *testing.T) {
 	_, err := s.NewDatabase(t.Context())
 	require.Error(t, err, "it has ended")
 }
+
+func TestSharedBinary(t *testing.T) {
+	t.Setenv(BinaryVariable, "/given/jetstep")
+	var s SharedBinary
+	require.Equal(t, 3, s.Run(testsOf(func() int { return 3 })), "no test needed it")
+	require.Empty(t, s.dir)
+	code := s.Run(testsOf(func() int {
+		path, err := s.Path()
+		require.NoError(t, err)
+		require.Equal(t, "/given/jetstep", path)
+		return 4
+	}))
+	require.Equal(t, 4, code)
+	require.NoDirExists(t, s.dir)
+}

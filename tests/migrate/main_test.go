@@ -3,12 +3,10 @@ package migrate_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,30 +16,14 @@ import (
 )
 
 const (
-	buildTimeout = 10 * time.Minute // on a busy machine
 	trialTimeout = 8 * time.Minute
 	// kills is how often a migration is killed before it is let finish.
 	kills = 20
 )
 
-// binary builds the server when it is first asked for.
-var binary func() (string, error)
+var binary harness.SharedBinary
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "jetstep-migrate-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	binary = sync.OnceValues(func() (string, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), buildTimeout)
-		defer cancel()
-		return harness.BuildServer(ctx, dir)
-	})
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(binary.Run(m)) }
 
 // startRedis is a Redis of the test's own.
 func startRedis(t *testing.T, ctx context.Context) *harness.Redis {
@@ -59,7 +41,7 @@ const killed = -1
 // says.
 func run(t *testing.T, ctx context.Context, dir string, args ...string) (out string, code int) {
 	t.Helper()
-	path, err := binary()
+	path, err := binary.Path()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir, cmd.Env = dir, harness.Environment(dir)

@@ -1,11 +1,8 @@
 package migrate_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 
@@ -102,7 +99,7 @@ func (s *site) onNATS() []string { return []string{"--data-dir", s.data} }
 // serve starts a server that knows the app.
 func (s *site) serve(args ...string) *harness.Server {
 	s.t.Helper()
-	path, err := binary()
+	path, err := binary.Path()
 	require.NoError(s.t, err)
 	server, err := harness.StartServer(s.ctx, harness.ServerConfig{
 		Binary: path, Mode: harness.ModeStart, Dir: s.t.TempDir(), SigningKey: signingKey, EventKey: eventKey, Args: args,
@@ -114,29 +111,9 @@ func (s *site) serve(args ...string) *harness.Server {
 		}
 		_ = server.Kill()
 	})
-	body, err := s.app.registration()
-	require.NoError(s.t, err)
-	s.await("registration", func() error { return s.post(server, "/fn/register", body) })
+	client := harness.Client{URL: server.URL(), SigningKey: signing.HashKey(signingKey)} // as SDKs send it
+	s.await("registration", func() error { return s.app.Register(s.ctx, &client) })
 	return server
-}
-
-func (s *site) post(server *harness.Server, path string, body []byte) error {
-	req, err := http.NewRequestWithContext(s.ctx, http.MethodPost, server.URL()+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("X-Inngest-Sdk", sdkVersion)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+signing.HashKey(signingKey))
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", res.StatusCode)
-	}
-	return nil
 }
 
 func (s *site) send(server *harness.Server, name string, n int, id string) {
@@ -149,9 +126,10 @@ func (s *site) send(server *harness.Server, name string, n int, id string) {
 
 func (s *site) signal(server *harness.Server, name string) {
 	s.t.Helper()
-	body, err := json.Marshal(map[string]any{"signal": name, "data": name})
-	require.NoError(s.t, err)
-	s.await("signal "+name, func() error { return s.post(server, "/v1/signals", body) })
+	s.await("signal "+name, func() error {
+		_, err := server.Client().Signal(s.ctx, name, name)
+		return err
+	})
 }
 
 // await tries until something is so.

@@ -30,14 +30,14 @@ func open(t *testing.T, processes int) *site {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	s := &site{t: t, ctx: ctx, app: startApp(t)}
-	binary, err := harness.BuildServer(ctx, t.TempDir())
+	path, err := binary.Path()
 	require.NoError(t, err)
 	s.redis, err = harness.StartRedis(ctx)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.redis.Close() })
 	for range processes {
 		server, err := harness.StartServer(ctx, harness.ServerConfig{
-			Binary: binary, Mode: harness.ModeDev, Dir: t.TempDir(),
+			Binary: path, Mode: harness.ModeDev, Dir: t.TempDir(),
 			Args: []string{"--engine", "redis", "--redis-uri", s.redis.URL(0), "--persist", "--no-poll"},
 		})
 		require.NoError(t, err)
@@ -47,7 +47,7 @@ func open(t *testing.T, processes int) *site {
 			}
 			_ = server.Kill() // it may have ended
 		})
-		require.NoError(t, s.app.register(ctx, server.URL()))
+		require.NoError(t, s.app.Register(ctx, server.Client()))
 		s.servers = append(s.servers, server)
 	}
 	return s
