@@ -8,8 +8,12 @@ import (
 	"jetstep/state"
 )
 
-// redriveDelay is how soon a run with nothing to go on with is called again.
-const redriveDelay = 100
+// How soon, in ms, a run with nothing to go on with is called again: twice as
+// late after each call that brings it no further, up to the longest.
+const (
+	redriveDelay    int64 = 100
+	maxRedriveDelay int64 = 60_000
+)
 
 // conclude applies an executor's transition, if its job is still the run's.
 func (t *tx) conclude(tr *state.Transition) error {
@@ -264,18 +268,24 @@ func (t *tx) discover(run *state.Run, tr *state.Transition, saved []string) {
 		t.do(change)
 	}
 	if len(run.Jobs) == 0 && len(run.Waits) == 0 {
-		t.redrive(run)
+		tries := 0
+		if tr.Job != "" && len(saved) == 0 {
+			tries = tr.Generation + 1 // this one's; retries of it count, too
+		}
+		t.redrive(run, tries)
 	}
 }
 
 // redrive calls a run again that has nothing to go on with (sdk-protocol
-// §14.6).
-func (t *tx) redrive(run *state.Run) {
+// §14.6). tries is how many calls have led to nothing one after the other; the
+// job's generation keeps it.
+func (t *tx) redrive(run *state.Run, tries int) {
 	job := state.Job{
 		ID:          function.Hash("redrive-" + t.o.node.newID().String()),
 		Kind:        state.JobEdge,
-		Due:         t.now + redriveDelay,
+		Due:         t.now + min(redriveDelay<<min(max(tries-1, 0), 16), maxRedriveDelay),
 		MaxAttempts: t.o.node.attempts(run),
+		Generation:  tries,
 	}
 	if n := len(run.Steps); n > 0 {
 		job.Outgoing = run.Steps[n-1].ID

@@ -30,6 +30,10 @@ const tellKept = 600_000
 type compaction struct {
 	bytes int // appended, or found at loading, since the last purge
 	walk  *state.Carry
+	// alive is how much the last walk wrote, and walked what this one has so far.
+	// An index does not know how large it is: what is alive besides runs counts
+	// from the second walk on.
+	alive, walked int
 	// cut is what the walk, or the last one, makes superfluous; nil when that
 	// is gone.
 	cut  *cut
@@ -61,13 +65,21 @@ func (o *Owner) compactSome(ctx context.Context) {
 		o.walkSome()
 	case c.cut != nil:
 		o.purgeSome(ctx)
-	case c.bytes >= max(o.node.compactBytes, 2*(o.index.Size()+512*o.index.RunCount())) && o.projected() >= c.floor:
+	case o.compactionDue():
 		// All that was sent to the log is in the index. What is not durable yet
 		// will be when the walk's last record is.
 		c.cut = &cut{log: o.writer.log.End(), commands: o.index.Commands(), bytes: c.bytes, tell: o.node.now() + tellKept}
 		c.walk = o.index.Carry()
 		o.walkSome()
 	}
+}
+
+// compactionDue tells whether the log is large for what is alive, and another walk
+// would let it become smaller.
+func (o *Owner) compactionDue() bool {
+	c := &o.compact
+	alive := max(o.index.Size()+512*o.index.RunCount(), c.alive)
+	return c.bytes >= max(o.node.compactBytes, 2*alive) && o.projected() >= c.floor
 }
 
 // projected is the sequence up to which the history has read the log.
@@ -84,11 +96,12 @@ func (o *Owner) walkSome() {
 	ops := c.walk.Next(carryBytes)
 	if len(ops) == 0 {
 		c.walk, c.floor = nil, o.writer.log.End()
+		c.alive, c.walked = c.walked, 0
 		return
 	}
 	done := make(chan error, 1)
 	record := &state.Record{At: o.node.now(), Ops: append([]state.Op{&state.Carried{}}, ops...)}
-	o.writer.carry(record, func(err error) {
+	c.walked += o.writer.carry(record, func(err error) {
 		done <- err
 		o.poke()
 	})

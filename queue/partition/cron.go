@@ -102,10 +102,14 @@ func (s *schedule) after(ms int64) int64 {
 }
 
 // fireCrons starts the runs of the schedules that are due, and returns when
-// the next one is (0 = none).
+// the next one is (0 = none). A process that was suspended makes up for no more
+// than one that was not there.
 func (o *Owner) fireCrons(now int64) (next int64) {
 	o.crons.refresh(o, now, false)
 	for key, s := range o.crons.schedules {
+		if oldest := now - cronCatchUp.Milliseconds(); s.next > 0 && s.next <= oldest {
+			s.next = s.after(oldest)
+		}
 		for s.next > 0 && s.next <= now {
 			t := o.begin()
 			t.tick(key, s)

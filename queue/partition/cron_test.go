@@ -218,3 +218,16 @@ func soleSchedule(s *site) (key state.CronKey) {
 	}
 	return key
 }
+
+// The machine slept while the owner had the partition: what is made up for is no
+// more than after a time without an owner.
+func TestCronOfASuspendedProcess(t *testing.T) {
+	t.Parallel()
+	s := newCronSite(t)
+	s.register(cron("every", "* * * * *"))
+	s.schedules(1)
+	s.advance(8 * time.Hour)
+	awaitTicks(s, "every", minutes(s.now(), 10))
+	s.advance(time.Minute)
+	awaitTicks(s, "every", minutes(s.now(), 11))
+}

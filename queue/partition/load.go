@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"jetstep/state"
 )
@@ -50,7 +51,22 @@ func (o *Owner) takeOver() error {
 	t.repair()
 	t.commit(func(err error) { done <- err })
 	o.mu.Unlock()
-	return <-done
+	return o.await(done)
+}
+
+// await waits for the first record, before the loop runs that looks after appends
+// which are not acknowledged.
+func (o *Owner) await(done <-chan error) error {
+	look := time.NewTicker(idleTick)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-look.C:
+			o.writer.log.Stalled(appendTimeout)
+		}
+	}
 }
 
 // checkInputs compares what was consumed with what the input streams hold: a
@@ -89,7 +105,7 @@ func (t *tx) repair() {
 	}
 	for _, run := range stuck {
 		t.o.log.Warn("run had nothing to go on with: it is called again", "run_id", run.ID)
-		t.redrive(run)
+		t.redrive(run, 0)
 	}
 }
 

@@ -87,7 +87,7 @@ func (t *tx) takeRun(run *state.Run, watches []state.Watch) state.TakeOutcome {
 	t.complete(run, watches)
 	t.do(&state.RunPut{Run: *run})
 	if len(run.Jobs) == 0 {
-		t.redrive(run)
+		t.redrive(run, 0)
 	}
 	t.o.holdPlace(run)
 	t.o.watchTimeouts(run)

@@ -59,17 +59,21 @@ func (w *writer) append(r *state.Record, concluded jobRef, done func(error)) {
 	w.add(written{record: r, concluded: concluded, done: done})
 }
 
-// carry appends a record of state that is known already.
-func (w *writer) carry(r *state.Record, done func(error)) {
-	w.add(written{record: r, done: done, quiet: true})
+// carry appends a record of state that is known already, and returns how many
+// bytes it takes.
+func (w *writer) carry(r *state.Record, done func(error)) (size int) {
+	return w.add(written{record: r, done: done, quiet: true})
 }
 
-func (w *writer) add(item written) {
+func (w *writer) add(item written) (size int) {
+	before := w.encoder.Len()
 	w.encoder.Add(item.record)
+	size = w.encoder.Len() - before
 	w.buffered = append(w.buffered, item)
 	if w.inFlight < maxInFlight || w.encoder.Len() >= maxBatch {
 		w.flush()
 	}
+	return size
 }
 
 // flush sends what is buffered as one message.
