@@ -30,7 +30,7 @@ type Registered struct {
 	App *function.App
 }
 
-// archived is a function that its app no longer has.
+// archived is a function that its app no longer has, or whose app is archived.
 type archived struct {
 	fn  *function.Function
 	app uuid.UUID
@@ -48,7 +48,8 @@ func NewCatalog(apps []*function.App, controls ...*function.Control) *Catalog {
 	return newCatalog(byID, byFunction)
 }
 
-// newCatalog indexes the apps; archived apps contribute nothing but their id.
+// newCatalog indexes the apps. Of the functions of an archived app, as of those
+// that an app no longer has, runs in flight go on.
 func newCatalog(apps map[uuid.UUID]*function.App, controls map[uuid.UUID]*function.Control) *Catalog {
 	c := &Catalog{
 		all:       apps,
@@ -59,11 +60,16 @@ func newCatalog(apps map[uuid.UUID]*function.App, controls map[uuid.UUID]*functi
 		triggers:  map[string][]*Registered{},
 	}
 	for _, app := range apps {
+		gone := [][]function.Function{app.Archived}
 		if app.ArchivedAt.IsZero() {
 			c.Apps = append(c.Apps, app)
+		} else {
+			gone = append(gone, app.Functions)
 		}
-		for i := range app.Archived {
-			c.archived[app.Archived[i].ID] = archived{&app.Archived[i], app.ID}
+		for _, functions := range gone {
+			for i := range functions {
+				c.archived[functions[i].ID] = archived{&functions[i], app.ID}
+			}
 		}
 	}
 	sort.Slice(c.Apps, func(i, j int) bool { return c.Apps[i].ID.String() < c.Apps[j].ID.String() })

@@ -169,15 +169,15 @@ func TestExecutable(t *testing.T) {
 	t.Parallel()
 	live := appWith("live", triggeredBy("a"))
 	live.Archived = []function.Function{{ID: uuid.New(), Slug: "gone"}}
-	removed := appWith("removed")
+	removed := appWith("removed", triggeredBy("gone with its app"))
 	removed.ArchivedAt = time.Now()
-	removed.Archived = []function.Function{{ID: uuid.New(), Slug: "gone with its app"}}
+	removed.Archived = []function.Function{{ID: uuid.New(), Slug: "gone before its app"}}
 	c := catalogOf(live, removed)
 
 	for _, want := range []struct {
 		fn  *function.Function
 		app uuid.UUID
-	}{{&live.Functions[0], live.ID}, {&live.Archived[0], live.ID}, {&removed.Archived[0], removed.ID}} {
+	}{{&live.Functions[0], live.ID}, {&live.Archived[0], live.ID}, {&removed.Archived[0], removed.ID}, {&removed.Functions[0], removed.ID}} {
 		fn, app, ok := c.Executable(want.fn.ID)
 		require.True(t, ok)
 		require.Same(t, want.fn, fn)

@@ -66,7 +66,7 @@ func (c Config) inConfig(p int) jetstream.StreamConfig {
 		Name:        inStream(p),
 		Description: "commands to partition " + strconv.Itoa(p),
 		Subjects:    []string{inPrefix + strconv.Itoa(p) + ".>"},
-		MaxAge:      7 * 24 * time.Hour,
+		Discard:     jetstream.DiscardNew, // what is there counts as delivered
 		Duplicates:  2 * time.Minute,
 	})
 }
@@ -279,7 +279,8 @@ func upgrade(have, want jetstream.StreamConfig) (jetstream.StreamConfig, bool) {
 	changed := !slices.Equal(have.Subjects, out.Subjects) || have.Description != out.Description ||
 		!have.AllowDirect || have.MaxMsgsPerSubject > 0
 	if want.Discard == jetstream.DiscardNew {
-		// A log loses nothing but what its owner purges.
+		// A log, and what owners have yet to carry out, loses nothing but what the
+		// owner purges.
 		changed = changed || have.Discard != want.Discard || have.MaxAge != 0
 		out.Discard, out.MaxAge = want.Discard, 0
 	}

@@ -65,7 +65,11 @@ func TestOpenMakesAnInstallation(t *testing.T) {
 			require.Zero(t, c.MaxAge)
 			require.Equal(t, []string{"jetstep.log.1.>"}, c.Subjects)
 		},
-		"IN_0": func(c jetstream.StreamConfig) { require.Equal(t, 2*time.Minute, c.Duplicates) },
+		"IN_0": func(c jetstream.StreamConfig) {
+			require.Equal(t, jetstream.DiscardNew, c.Discard)
+			require.Zero(t, c.MaxAge, "what waits for an owner is not lost")
+			require.Equal(t, 2*time.Minute, c.Duplicates)
+		},
 	} {
 		info, err := b.findStream(t.Context(), name)
 		require.NoError(t, err)
