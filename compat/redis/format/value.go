@@ -62,10 +62,15 @@ func valueError(at Place, err error) *ValueError {
 	return &ValueError{Place: at, Err: err}
 }
 
+// usualSize is enough for most values, in bytes.
+const usualSize = 1024
+
 // Encode writes a JSON value as the original's server does. It fails only for
 // raw JSON that is none.
 func Encode(v any) (string, error) {
-	b, err := appendValue(nil, reflect.ValueOf(v))
+	value := reflect.New(reflect.TypeOf(v)).Elem()
+	value.Set(reflect.ValueOf(v))
+	b, err := appendValue(make([]byte, 0, usualSize), value)
 	if err != nil {
 		return "", fmt.Errorf("encode %T: %w", v, err)
 	}
