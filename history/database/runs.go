@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
+
+	"jetstep/migrations"
 )
 
 // Run is a run as lists have it (database §13.3).
@@ -56,7 +58,7 @@ const maxBranches = 60
 
 // Runs lists runs, with their events.
 func (s *Store) Runs(ctx context.Context, q RunQuery) ([]Run, error) {
-	text, args := q.statement()
+	text, args := q.statement(s.enc.dialect)
 	runs, err := collect(ctx, s, "runs", text, args, scanRun)
 	if err != nil {
 		return nil, err
@@ -66,21 +68,31 @@ func (s *Store) Runs(ctx context.Context, q RunQuery) ([]Run, error) {
 
 // statement is a union with a branch for each pair of function and status, each
 // of which an index has in the wanted order; a database would read and sort them all.
-func (q *RunQuery) statement() (string, []any) {
+func (q *RunQuery) statement(dialect migrations.Dialect) (string, []any) {
 	order := ` ORDER BY started_at DESC, run_id LIMIT ?`
 	if q.OldestFirst {
 		order = ` ORDER BY started_at, run_id LIMIT ?`
 	}
 	var branches []string
 	var args []any
-	for _, c := range q.branches() {
-		branches = append(branches, `SELECT * FROM (SELECT `+runColumns+` FROM jetstep_runs`+c.where()+order+`) AS b`)
-		args = append(append(args, c.args...), q.Limit)
+	for _, b := range q.branches() {
+		from := `jetstep_runs`
+		if dialect == migrations.SQLite {
+			from += ` INDEXED BY ` + b.index // without statistics it may choose one that has all runs of a status
+		}
+		branches = append(branches, `SELECT * FROM (SELECT `+runColumns+` FROM `+from+b.where()+order+`) AS b`)
+		args = append(append(args, b.args...), q.Limit)
 	}
 	return `SELECT * FROM (` + strings.Join(branches, ` UNION ALL `) + `) AS u` + order, append(args, q.Limit)
 }
 
-func (q *RunQuery) branches() []conditions {
+// branch selects runs that an index has in the order of lists.
+type branch struct {
+	index string
+	conditions
+}
+
+func (q *RunQuery) branches() []branch {
 	functions, statuses := q.FunctionIDs, q.Statuses
 	if len(functions) > 0 && len(statuses) == 0 {
 		statuses = []RunStatus{Scheduled, Running, Completed, Failed, Cancelled}
@@ -88,20 +100,20 @@ func (q *RunQuery) branches() []conditions {
 	if len(statuses) == 0 || max(1, len(functions))*len(statuses) > maxBranches {
 		c := q.common()
 		q.RunFilter.selectIn(&c)
-		return []conditions{c}
+		return []branch{{"jetstep_runs_started", c}}
 	}
-	var list []conditions
+	var list []branch
 	for _, status := range statuses {
 		if len(functions) == 0 {
 			c := q.common()
 			c.add(`status = ?`, string(status))
-			list = append(list, c)
+			list = append(list, branch{"jetstep_runs_status", c})
 		}
 		for _, function := range functions {
 			c := q.common()
 			c.add(`function_id = ?`, function.String())
 			c.add(`status = ?`, string(status))
-			list = append(list, c)
+			list = append(list, branch{"jetstep_runs_function", c})
 		}
 	}
 	return list
@@ -141,18 +153,26 @@ func (f *RunFilter) conditions() conditions {
 	return c
 }
 
-// common adds the cursor; twice, so that the index is entered at its place.
+// common is the filter and the cursor, which takes the place of a wider bound of
+// the filter: of two, a database may take either to enter the index.
 func (q *RunQuery) common() conditions {
-	c := q.RunFilter.conditions()
 	if q.After == nil {
+		return q.RunFilter.conditions()
+	}
+	f, at, id := q.RunFilter, q.After.StartedAt, q.After.ID.String()
+	if q.OldestFirst {
+		if f.From.Before(at) {
+			f.From = at
+		}
+		c := f.conditions()
+		c.add(`(started_at > ? OR run_id > ?)`, at.UnixMicro(), id)
 		return c
 	}
-	at, id := q.After.StartedAt.UnixMicro(), q.After.ID.String()
-	if q.OldestFirst {
-		c.add(`started_at >= ? AND (started_at > ? OR run_id > ?)`, at, at, id)
-	} else {
-		c.add(`started_at <= ? AND (started_at < ? OR run_id > ?)`, at, at, id)
+	if f.Until.IsZero() || f.Until.After(at) {
+		f.Until = at
 	}
+	c := f.conditions()
+	c.add(`(started_at < ? OR run_id > ?)`, at.UnixMicro(), id)
 	return c
 }
 
