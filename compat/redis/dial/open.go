@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"jetstep/compat/redis/pipeline"
 )
 
 // Open opens the client of a Redis that answers, and that can be used: it takes
@@ -48,6 +50,7 @@ func (t *Target) open(ctx context.Context) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, errors.Join(explained(err), client.Close())
 	}
+	pipeline.Gather(client)
 	return client, nil
 }
 

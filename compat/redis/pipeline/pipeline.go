@@ -1,5 +1,6 @@
-// Package pipeline sends many commands to Redis in one round trip, and goes through
-// the names of its keys, many at a time.
+// Package pipeline sends many commands to Redis in one round trip, those of one
+// caller or of all who ask at the same time, and goes through the names of its keys,
+// many at a time.
 //
 // It guarantees that a command whose key is not there, or is of another type,
 // does not keep others from being answered; it decides nothing. Commands need not
