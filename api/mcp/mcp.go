@@ -20,6 +20,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/oklog/ulid/v2"
 
+	v2 "jetstep/api/v2"
 	"jetstep/bus"
 )
 
@@ -58,6 +59,7 @@ const sessionTimeout = 30 * time.Minute
 type Server struct {
 	cfg     Config
 	log     *slog.Logger
+	routes  map[string]v2.Tool // of the tools that are one, by their names
 	handler http.Handler
 	closing context.Context
 	close   context.CancelFunc

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
+	v2 "jetstep/api/v2"
 	"jetstep/bus"
 	"jetstep/function"
 )
@@ -198,6 +200,25 @@ func TestTools(t *testing.T) {
 		"health", "get_run", "list_runs", "list_function_runs", "get_event_runs", "rerun", "cancel_run", "get_app", "get_apps",
 		"get_run_trace", "get_function", "list_functions", "invoke_function",
 	}, names)
+}
+
+// TestEveryToolOfREST has arguments for all that its path asks for.
+func TestEveryToolOfREST(t *testing.T) {
+	t.Parallel()
+	listed, err := newFixture(t).client.ListTools(t.Context(), nil)
+	require.NoError(t, err)
+	required := map[string][]any{}
+	for _, tool := range listed.Tools {
+		schema := tool.InputSchema.(map[string]any)
+		required[tool.Name], _ = schema["required"].([]any)
+	}
+	require.Len(t, v2.Tools(), len(restTools))
+	for _, route := range v2.Tools() {
+		require.Contains(t, restTools, route.Name)
+		for _, parameter := range regexp.MustCompile(`\{(\w+)\}`).FindAllStringSubmatch(route.Path, -1) {
+			require.Contains(t, required[route.Name], parameter[1], route.Path)
+		}
+	}
 }
 
 // TestRESTTools: each is one call, whose answer is the tool's.

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	v2 "jetstep/api/v2"
 )
 
 // Arguments of the tools that are calls of REST v2, under the names that they
@@ -86,29 +88,39 @@ type (
 	}
 )
 
+// restTools are what each tool that is a route of REST v2 takes.
+var restTools = map[string]func(s *Server, tools *mcp.Server, route v2.Tool){
+	"health":             addREST[noArguments],
+	"get_run":            addREST[runArguments],
+	"list_runs":          addREST[listRunsArguments],
+	"list_function_runs": addREST[functionRunsArguments],
+	"get_event_runs":     addREST[eventRunsArguments],
+	"rerun":              addREST[rerunArguments],
+	"cancel_run":         addREST[onlyRun],
+	"get_app":            addREST[appArguments],
+	"get_apps":           addREST[appsArguments],
+	"get_run_trace":      addREST[runArguments],
+	"get_function":       addREST[functionArguments],
+	"list_functions":     addREST[functionsArguments],
+	"invoke_function":    addREST[invokeArguments],
+}
+
+// addRESTTools adds the tools that REST v2 says it has.
 func (s *Server) addRESTTools(tools *mcp.Server) {
-	addREST[noArguments](s, tools, "health", http.MethodGet, "/health", "Whether the server answers")
-	addREST[runArguments](s, tools, "get_run", http.MethodGet, "/runs/{runId}", "One run: status, times, trigger and, if wanted, output")
-	addREST[listRunsArguments](s, tools, "list_runs", http.MethodGet, "/runs", "Runs of all functions, the latest first")
-	addREST[functionRunsArguments](s, tools, "list_function_runs", http.MethodGet, "/apps/{appId}/functions/{functionId}/runs", "Runs of one function, the latest first")
-	addREST[eventRunsArguments](s, tools, "get_event_runs", http.MethodGet, "/events/{eventId}/runs", "Runs that an event started")
-	addREST[rerunArguments](s, tools, "rerun", http.MethodPost, "/runs/{runId}/rerun", "Repeats a run, from its beginning or from one of its steps")
-	addREST[onlyRun](s, tools, "cancel_run", http.MethodPost, "/runs/{runId}/cancel", "Ends a run that has not ended")
-	addREST[appArguments](s, tools, "get_app", http.MethodGet, "/apps/{appId}", "One registered app")
-	addREST[appsArguments](s, tools, "get_apps", http.MethodGet, "/apps", "The registered apps")
-	addREST[runArguments](s, tools, "get_run_trace", http.MethodGet, "/runs/{runId}/trace", "The steps of a run as a tree, with times and status")
-	addREST[functionArguments](s, tools, "get_function", http.MethodGet, "/apps/{appId}/functions/{functionId}", "One function: triggers and configuration")
-	addREST[functionsArguments](s, tools, "list_functions", http.MethodGet, "/apps/{appId}/functions", "The functions of an app")
-	addREST[invokeArguments](s, tools, "invoke_function", http.MethodPost, "/apps/{appId}/functions/{functionId}/invoke", "Starts a run of a function, and does not wait for it")
+	s.routes = map[string]v2.Tool{}
+	for _, route := range v2.Tools() {
+		s.routes[route.Name] = route
+		restTools[route.Name](s, tools, route)
+	}
 }
 
 // addREST adds a tool that is one call: arguments that stand in the path go
 // there, others into the query of a GET or the body of a POST.
-func addREST[Arguments any](s *Server, tools *mcp.Server, name, method, path, description string) {
-	reads := method == http.MethodGet
-	tool := &mcp.Tool{Name: name, Description: description, Annotations: &mcp.ToolAnnotations{ReadOnlyHint: reads}}
+func addREST[Arguments any](s *Server, tools *mcp.Server, route v2.Tool) {
+	reads := route.Method == http.MethodGet
+	tool := &mcp.Tool{Name: route.Name, Description: route.Summary, Annotations: &mcp.ToolAnnotations{ReadOnlyHint: reads}}
 	mcp.AddTool(tools, tool, func(ctx context.Context, _ *mcp.CallToolRequest, in Arguments) (result, any, error) {
-		body, err := s.call(ctx, method, path, in)
+		body, err := s.call(ctx, route.Name, in)
 		var refused *restError
 		if errors.As(err, &refused) {
 			return failed(refused.Error()), nil, nil
@@ -127,9 +139,9 @@ func (e *restError) Error() string {
 	return fmt.Sprintf("REST API v2 returned HTTP %d: %s", e.status, strings.TrimSpace(e.body))
 }
 
-// call makes one call of REST v2. It fails with a restError.
-func (s *Server) call(ctx context.Context, method, path string, arguments any) (json.RawMessage, error) {
-	request, err := restRequest(ctx, method, path, arguments)
+// call makes the call of REST v2 that a tool is. It fails with a restError.
+func (s *Server) call(ctx context.Context, tool string, arguments any) (json.RawMessage, error) {
+	request, err := restRequest(ctx, s.routes[tool], arguments)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +154,7 @@ func (s *Server) call(ctx context.Context, method, path string, arguments any) (
 }
 
 // restRequest makes the request for arguments, a struct of the above.
-func restRequest(ctx context.Context, method, path string, arguments any) (*http.Request, error) {
+func restRequest(ctx context.Context, route v2.Tool, arguments any) (*http.Request, error) {
 	text, err := json.Marshal(arguments)
 	if err != nil {
 		return nil, err
@@ -153,13 +165,13 @@ func restRequest(ctx context.Context, method, path string, arguments any) (*http
 	if err := decoder.Decode(&rest); err != nil {
 		return nil, err
 	}
-	path = fill(path, rest)
-	if method != http.MethodGet {
+	path := fill(route.Path, rest)
+	if route.Method != http.MethodGet {
 		body, err := json.Marshal(rest)
 		if err != nil {
 			return nil, err
 		}
-		request, err := http.NewRequestWithContext(ctx, method, "/v2"+path, bytes.NewReader(body))
+		request, err := http.NewRequestWithContext(ctx, route.Method, path, bytes.NewReader(body))
 		if err == nil {
 			request.Header.Set("Content-Type", "application/json")
 		}
@@ -168,7 +180,7 @@ func restRequest(ctx context.Context, method, path string, arguments any) (*http
 	if query := queryOf(rest); query != "" {
 		path += "?" + query
 	}
-	return http.NewRequestWithContext(ctx, method, "/v2"+path, http.NoBody)
+	return http.NewRequestWithContext(ctx, route.Method, path, http.NoBody)
 }
 
 // fill puts arguments into the path, and takes those out.

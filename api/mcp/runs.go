@@ -88,7 +88,7 @@ func pollInterval(milliseconds float64) time.Duration {
 
 // status asks for one run. It fails with a restError.
 func (s *Server) status(ctx context.Context, id string) (*runStatus, error) {
-	body, err := s.call(ctx, "GET", "/runs/{runId}", runArguments{RunID: id, IncludeOutput: true})
+	body, err := s.call(ctx, "get_run", runArguments{RunID: id, IncludeOutput: true})
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func waitUntil(ctx context.Context, interval time.Duration, done func() bool) bo
 
 // runsOf asks for the ids of the runs of an event. It fails with a restError.
 func (s *Server) runsOf(ctx context.Context, event string) ([]string, error) {
-	body, err := s.call(ctx, "GET", "/events/{eventId}/runs", eventRunsArguments{EventID: event})
+	body, err := s.call(ctx, "get_event_runs", eventRunsArguments{EventID: event})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,23 @@ import "net/http"
 // (http-api §15).
 type listed struct{ id, tool, summary string } // tool is "" for what is no tool of /mcp
 
+// Tool is a route that /mcp has as a tool. Parameters stand in the path as {name}.
+type Tool struct{ Name, Method, Path, Summary string }
+
+// Tools are all such routes. Their paths begin with a prefix of the API.
+func Tools() []Tool {
+	var tools []Tool
+	for _, r := range (&server{}).table() {
+		if r.listed != nil && r.listed.tool != "" {
+			tools = append(tools, Tool{Name: r.listed.tool, Method: r.method, Path: toolPrefix + r.pattern, Summary: r.listed.summary})
+		}
+	}
+	return tools
+}
+
+// toolPrefix is the shorter of the prefixes.
+const toolPrefix = "/v2"
+
 // operation is an entry of that list, for tools that are made from it.
 type operation struct {
 	ID      string    `json:"id"`

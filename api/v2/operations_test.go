@@ -18,7 +18,7 @@ func TestOperations(t *testing.T) {
 	require.NoError(t, err)
 	text, err := json.Marshal(a)
 	require.NoError(t, err)
-	require.Contains(t, string(text), `{"id":"GetFunctionRun","summary":"Shows a run","http":{"method":"GET","path":"/api/v2/runs/{runId}"},"mcp":{"name":"get_run"}}`)
+	require.Contains(t, string(text), `{"id":"GetFunctionRun","summary":"Shows a run: status, times, trigger and, if wanted, output","http":{"method":"GET","path":"/api/v2/runs/{runId}"},"mcp":{"name":"get_run"}}`)
 	seen := map[string]bool{}
 	for _, o := range a.Data.(map[string]any)["operations"].([]operation) {
 		require.False(t, seen[o.ID], o.ID)
