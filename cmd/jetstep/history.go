@@ -138,6 +138,10 @@ func (p process) historyStatus(ctx context.Context, cmd *cli.Command) (err error
 			if l.Again > 0 {
 				note = fmt.Sprintf("being read again up to %d", l.Again)
 			}
+			if l.Elsewhere {
+				row("%s\t%d\t\t\t%s", l.Source, l.Position, "in another NATS, written at "+l.WrittenAt.Format(time.RFC3339))
+				continue
+			}
 			row("%s\t%d\t%d\t%d\t%s", l.Source, l.Position, l.Last, max(l.Last, l.Position)-l.Position, note)
 		}
 	})
@@ -198,8 +202,11 @@ func (p process) historyRebuild(ctx context.Context, cmd *cli.Command) (err erro
 // explain says what a rebuild does.
 func explain(out io.Writer, plan *projector.Rebuild) {
 	fmt.Fprintf(out, "The history has %d runs. The logs hold %d runs from their beginning.\n", plan.Stored, len(plan.Whole))
+	if len(plan.Others) > 0 {
+		fmt.Fprintf(out, "Others have written to it from %d other NATS, whose streams are not looked at.\n", len(plan.Others))
+	}
 	if plan.Drops() {
-		fmt.Fprintln(out, "All runs and events are deleted from it; what the logs and EVENTS still hold is written again.")
+		fmt.Fprintln(out, "All runs and events are deleted from it; what the logs, EVENTS and TOLD still hold is written again, of each NATS by its own servers.")
 		return
 	}
 	fmt.Fprintln(out, "Those are deleted from it and written again; what is missing of others and of events is added. All else is kept.")

@@ -16,6 +16,20 @@ type stream struct {
 	feed      feed
 }
 
+// instanceMark stands between the name of a stream and that of its instance.
+const instanceMark = "@"
+
+// streamsOf are the streams under the names of an instance (Config.Instance).
+func streamsOf(b *bus.Bus, instance string) []stream {
+	all := streams(b)
+	if instance != "" {
+		for i := range all {
+			all[i].name += instanceMark + instance
+		}
+	}
+	return all
+}
+
 // streams are all that is projected: the partitions' logs in their order, then
 // the others.
 func streams(b *bus.Bus) []stream {

@@ -61,10 +61,7 @@ func New(c Config) (*Projector, error) {
 	if p.metrics, err = newMetrics(c.Metrics, p); err != nil {
 		return nil, fmt.Errorf("projector: %w", err)
 	}
-	for _, s := range streams(c.Bus) {
-		if c.Instance != "" {
-			s.name += "@" + c.Instance
-		}
+	for _, s := range streamsOf(c.Bus, c.Instance) {
 		p.sources = append(p.sources, &source{projector: p, stream: s})
 	}
 	return p, nil

@@ -24,6 +24,9 @@ type Rebuild struct {
 	// is missing is added, unless all are dropped.
 	Stored int
 	Whole  []ulid.ULID
+	// Others are the instances that have written from a NATS of their own. What
+	// only theirs holds can only be written again by them.
+	Others []string
 	ends   map[string]uint64 // of each stream
 }
 
@@ -35,10 +38,17 @@ func PlanRebuild(ctx context.Context, b *bus.Bus, store *database.Store, dropEnd
 	if r.Stored, err = store.CountRuns(ctx, database.RunFilter{}); err != nil {
 		return nil, err
 	}
-	for _, s := range streams(b) {
+	known, err := placesOf(ctx, b, store)
+	if err != nil {
+		return nil, err
+	}
+	r.Others = known.others()
+	read := map[int]bool{} // partitions: a log may have two names
+	for _, s := range known.own {
 		first, last, err := s.feed.bounds(ctx)
 		r.ends[s.name] = last
-		if _, isLog := s.feed.(*logFeed); isLog && err == nil && first <= last {
+		if _, isLog := s.feed.(*logFeed); isLog && err == nil && first <= last && !read[s.partition] {
+			read[s.partition] = true
 			err = r.readLog(ctx, s.partition)
 		}
 		if err != nil {
@@ -96,36 +106,4 @@ func (r *Rebuild) Do(ctx context.Context) error {
 		}
 	}
 	return r.store.Forget(ctx, r.Whole)
-}
-
-// StreamLag is how far the database is behind one stream.
-type StreamLag struct {
-	Source         string
-	Position, Last uint64
-	// Again is up to where the stream is being read again, 0 for not.
-	Again uint64
-}
-
-// Streams are the positions of all streams, in their order.
-func Streams(ctx context.Context, b *bus.Bus, store *database.Store) ([]StreamLag, error) {
-	var lags []StreamLag
-	for _, s := range streams(b) {
-		_, last, err := s.feed.bounds(ctx)
-		if err != nil {
-			return nil, err
-		}
-		lag := StreamLag{Source: s.name, Last: last}
-		if lag.Position, err = store.Position(ctx, s.name); err != nil {
-			return nil, err
-		}
-		again, err := store.Position(ctx, againOf(s.name))
-		if err != nil {
-			return nil, err
-		}
-		if again > lag.Position {
-			lag.Again = again
-		}
-		lags = append(lags, lag)
-	}
-	return lags, nil
 }

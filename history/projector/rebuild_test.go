@@ -108,3 +108,42 @@ func TestAServerHoldsTheDatabase(t *testing.T) {
 	again()
 	release()
 }
+
+// TestPlacesOfSeveralNATS has a database into which this NATS and another one
+// are projected, each under its own name.
+func TestPlacesOfSeveralNATS(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := newSite(t, options(t, postgres), 2)
+	own := instanceMark + s.bus.Installation()
+	require.NoError(t, s.store.SetPosition(ctx, "TOLD"+own, 0))
+	require.NoError(t, s.store.SetPosition(ctx, "TOLD"+instanceMark+"other", 7))
+	require.NoError(t, s.store.SetPosition(ctx, againOf("TOLD"+instanceMark+"other"), 9))
+
+	lags, err := Streams(ctx, s.bus, s.store)
+	require.NoError(t, err)
+	var names []string
+	for _, lag := range lags {
+		names = append(names, lag.Source)
+	}
+	other := "TOLD" + instanceMark + "other"
+	require.Equal(t, []string{"LOG_0" + own, "LOG_1" + own, "EVENTS" + own, "TRACES" + own, "TOLD" + own, other}, names)
+	require.True(t, lags[5].Elsewhere)
+	require.NotZero(t, lags[5].WrittenAt)
+	require.Equal(t, []uint64{7, 9}, []uint64{lags[5].Position, lags[5].Again})
+
+	plan, err := PlanRebuild(ctx, s.bus, s.store, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"other"}, plan.Others)
+	require.NoError(t, plan.Do(ctx))
+	left, err := s.store.Position(ctx, other)
+	require.NoError(t, err)
+	require.Equal(t, uint64(7), left, "it can only be read by its own servers")
+
+	// A server that was alone with the database before, too.
+	require.NoError(t, s.store.SetPosition(ctx, "EVENTS", 0))
+	lags, err = Streams(ctx, s.bus, s.store)
+	require.NoError(t, err)
+	require.Len(t, lags, 11)
+	require.Equal(t, "LOG_0", lags[0].Source)
+}
