@@ -38,6 +38,7 @@ func Assemble(rows []Row) (*Run, error) {
 	}
 	arrange(root, map[*span]bool{})
 	addUsage(root)
+	eachSpan(root, addTiming)
 	return &Run{root: root}, nil
 }
 

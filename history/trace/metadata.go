@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math/big"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -18,6 +19,33 @@ type Metadata struct {
 
 // usageKind is what the reader computes itself: the size of a run's metadata.
 const usageKind = "inngest.usage"
+
+// timingKind is how long a request waited and took.
+const timingKind = "inngest.timing"
+
+// addTiming tells of a request what its times are, unless that is stored (graphql
+// §14). What it waited for a limit is not told apart from what the server took.
+func addTiming(s *span) {
+	started, ended := s.attrs.moment(attrStartedAt), s.attrs.moment(attrEndedAt)
+	if s.name != NameExecution || started.IsZero() || ended.IsZero() ||
+		slices.ContainsFunc(s.metadata, func(m Metadata) bool { return m.Kind == timingKind }) {
+		return
+	}
+	waited := time.Duration(0)
+	if due := cmp.Or(s.attrs.moment(attrScheduledAt), s.attrs.moment(attrQueuedAt)); !due.IsZero() {
+		waited = max(0, started.Sub(due))
+	}
+	s.metadata = append(s.metadata, Metadata{
+		Scope: "request", Kind: timingKind, UpdatedAt: ended,
+		Values: map[string]json.RawMessage{
+			"network_total_ms": millis(ended.Sub(started)), "queue_delay_ms": millis(0),
+			"system_latency_ms": millis(waited), "total_inngest_ms": millis(waited),
+		},
+	})
+	sortMetadata(s.metadata)
+}
+
+func millis(d time.Duration) json.RawMessage { return strconv.AppendInt(nil, d.Milliseconds(), 10) }
 
 // bytes is the size that counts for a run: of keys and raw values.
 func (m *Metadata) bytes() int {
