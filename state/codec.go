@@ -120,6 +120,7 @@ func (r *Run) code(c *coder) {
 	c.rareULID(&r.Original)
 	optional(c, &r.Endpoint, func(c *coder, e *Endpoint) { c.block(e.code) })
 	c.int(&r.MetadataSize)
+	optional(c, &r.Debug, func(c *coder, d *Debug) { c.block(d.code) })
 }
 
 func codeStep(c *coder, s *Step) {

@@ -33,7 +33,7 @@ func filled() []Op {
 	start := Start{
 		RunID: id, FunctionID: fn, Idempotency: "i", Events: []json.RawMessage{[]byte(`{}`)}, EventIDs: []ulid.ULID{id},
 		Trigger: "e", Correlations: []string{"r.s"}, Cron: "* * * * *", NotBefore: 1, Mark: 2, ClaimFor: 3,
-		BatchID: id, Original: id, Steps: []Step{step}, Inputs: []Step{step},
+		BatchID: id, Original: id, Steps: []Step{step}, Inputs: []Step{step}, Debug: &Debug{id, id},
 	}
 	event := SentEvent{
 		InternalID: id, ID: "mine", Name: "e", Data: json.RawMessage(`{}`), User: json.RawMessage(`{}`), TS: 7, V: "1",
@@ -45,7 +45,7 @@ func filled() []Op {
 		EventIDs: []ulid.ULID{id}, Trigger: "e", Correlations: []string{"r.s"}, Cron: "* * * * *", QueuedAt: 1, StartedAt: 2,
 		Version: Undecided, ForcePlan: true, HasAI: true, Steps: []Step{step}, Inputs: []Step{step}, Pending: []string{"p1"},
 		Jobs: []Job{job}, Waits: []Wait{wait}, Defers: []Defer{def}, Cancels: []string{"stop"}, Size: 12, Flow: &flow,
-		Original: id, Endpoint: &Endpoint{AppID: fn, SDK: "go", Attempts: 4, AsyncAt: 3}, MetadataSize: 9,
+		Original: id, Endpoint: &Endpoint{AppID: fn, SDK: "go", Attempts: 4, AsyncAt: 3}, MetadataSize: 9, Debug: &Debug{id, id},
 	}
 	ops := []CalledOp{{
 		Op: "StepRun", ID: "a", Name: "A", UserID: "a", UserIndex: 1, Type: "step.run", Start: 1, End: 2, Sleep: 3, Expires: 4,

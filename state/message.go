@@ -148,6 +148,7 @@ type Start struct {
 	Original ulid.ULID
 	Steps    []Step
 	Inputs   []Step
+	Debug    *Debug // nil for most
 }
 
 func (s *Start) code(c *coder) {
@@ -166,6 +167,7 @@ func (s *Start) code(c *coder) {
 	c.rareULID(&s.Original)
 	list(c, &s.Steps, codeStep)
 	list(c, &s.Inputs, codeStep)
+	optional(c, &s.Debug, func(c *coder, d *Debug) { c.block(d.code) })
 }
 
 // SentEvent is an event on its way to EVENTS.

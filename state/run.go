@@ -68,6 +68,18 @@ type Run struct {
 	Endpoint *Endpoint
 	// MetadataSize is the number of bytes of what was attached to the run.
 	MetadataSize int
+
+	// Debug is nil but for a run that somebody makes again to look into it.
+	Debug *Debug
+}
+
+// Debug names what a run was made for by somebody who looks into a function:
+// lists leave such runs out (graphql §18). Either may be zero.
+type Debug struct{ Session, Run ulid.ULID }
+
+func (d *Debug) code(c *coder) {
+	c.rareULID(&d.Session)
+	c.rareULID(&d.Run)
 }
 
 // Step is a finished step and its memo (sdk-protocol §13).

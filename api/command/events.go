@@ -11,6 +11,7 @@ import (
 
 	"jetstep/bus"
 	"jetstep/jcs"
+	"jetstep/state"
 )
 
 // Events accepts events; see ingest.Ingester. What is wrong with an event is
@@ -18,6 +19,7 @@ import (
 type Events interface {
 	Send(ctx context.Context, event []byte) (ulid.ULID, error)
 	Invoke(ctx context.Context, slug string, body []byte, seed string) (ulid.ULID, error)
+	InvokeToDebug(ctx context.Context, slug string, debug state.Debug, body []byte) (ulid.ULID, error)
 	InvokeRun(ctx context.Context, slug string, run ulid.ULID, body []byte) (*bus.Event, error)
 }
 

@@ -98,6 +98,10 @@ func (e *events) Invoke(_ context.Context, slug string, body []byte, _ string) (
 	return e.Send(context.Background(), append([]byte(slug+" "), body...))
 }
 
+func (e *events) InvokeToDebug(ctx context.Context, slug string, debug state.Debug, body []byte) (ulid.ULID, error) {
+	return e.Invoke(ctx, slug, append(body, " of "+debug.Session.String()+" "+debug.Run.String()...), "")
+}
+
 func (e *events) InvokeRun(_ context.Context, slug string, run ulid.ULID, body []byte) (*bus.Event, error) {
 	e.bodies = append(e.bodies, slug+" "+run.String()+" "+string(body))
 	return &bus.Event{InternalID: eventID, ID: "key", Name: "inngest/function.invoked", Data: []byte(`{"n":1.0}`), TS: 5}, e.failing

@@ -47,6 +47,10 @@ func (c *Commands) Invoke(ctx context.Context, call Invocation) error {
 	if err != nil {
 		return fmt.Errorf("invoke %s: %w", call.Slug, err)
 	}
+	if debug := call.Debug.state(); debug != nil {
+		_, err = c.Events.InvokeToDebug(ctx, call.Slug, *debug, body)
+		return err
+	}
 	_, err = c.Events.Invoke(ctx, call.Slug, body, "")
 	return err
 }

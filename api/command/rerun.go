@@ -28,10 +28,24 @@ type Rerun struct {
 	Debug
 }
 
-// Debug says for which session of the debugger a run is. Nothing depends on it
-// yet.
+// Debug says what a run is made for by somebody who looks into a function, nil
+// for nothing: lists leave such runs out.
 type Debug struct {
 	Session, Run *ulid.ULID
+}
+
+func (d Debug) state() *state.Debug {
+	if d.Session == nil && d.Run == nil {
+		return nil
+	}
+	debug := &state.Debug{}
+	if d.Session != nil {
+		debug.Session = *d.Session
+	}
+	if d.Run != nil {
+		debug.Run = *d.Run
+	}
+	return debug
 }
 
 // Rerun starts a new run of the same function with the run's event and returns
@@ -57,6 +71,7 @@ func (c *Commands) Rerun(ctx context.Context, rerun Rerun) (ulid.ULID, error) {
 	start := state.Start{
 		RunID: id, FunctionID: fn.ID, Idempotency: function.IdempotencyKey(fn.ID, id.String()), Original: past.original,
 		Events: []json.RawMessage{past.event}, EventIDs: []ulid.ULID{past.eventID}, Trigger: past.trigger, Cron: past.cron,
+		Debug: rerun.Debug.state(),
 	}
 	if rerun.Step != "" {
 		if err := past.goOnFrom(&start, rerun.Step, rerun.Input); err != nil {

@@ -40,6 +40,22 @@ func TestRerunOfACapturedRun(t *testing.T) {
 	require.Empty(t, start.Inputs)
 }
 
+// TestRunsToDebug are told what they are made for.
+func TestRunsToDebug(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	session, run := ulid.Make(), ulid.Make()
+	_, err := f.Rerun(t.Context(), command.Rerun{Run: f.latestRun(t, "two-steps"), Debug: command.Debug{Session: &session, Run: &run}})
+	require.NoError(t, err)
+	_, err = f.Rerun(t.Context(), command.Rerun{Run: f.latestRun(t, "two-steps")})
+	require.NoError(t, err)
+	require.Equal(t, &state.Debug{Session: session, Run: run}, f.engine.started[0].Debug)
+	require.Nil(t, f.engine.started[1].Debug)
+
+	require.NoError(t, f.Invoke(t.Context(), command.Invocation{Slug: "app-any", Debug: command.Debug{Run: &run}}))
+	require.Equal(t, []string{"app-any {} of " + ulid.Zero.String() + " " + run.String()}, f.events.bodies)
+}
+
 func TestRerunFromAStep(t *testing.T) {
 	t.Parallel()
 	first := state.Step{ID: hashFirst, Memo: []byte(`{"data":{"a":1}}`)}

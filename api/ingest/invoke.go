@@ -31,6 +31,9 @@ type invocation struct {
 	// Run is set when whoever invokes starts the run by itself, and nobody else
 	// is to.
 	Run *ulid.ULID `json:"run_id,omitempty"`
+	// What the run is made for by somebody who looks into the function (graphql §18).
+	DebugSession *ulid.ULID `json:"debug_session_id,omitempty"`
+	DebugRun     *ulid.ULID `json:"debug_run_id,omitempty"`
 }
 
 // Invoke accepts the body of POST /invoke/{slug}, an event without a name, and
@@ -39,6 +42,22 @@ type invocation struct {
 // ErrInvokeEvent, or because the event could not be stored.
 func (in *Ingester) Invoke(ctx context.Context, slug string, body []byte, seed string) (ulid.ULID, error) {
 	e, err := in.invoke(ctx, invocation{Function: slug}, body, seed)
+	if err != nil {
+		return ulid.ULID{}, err
+	}
+	return e.InternalID, nil
+}
+
+// InvokeToDebug is Invoke for somebody who looks into the function.
+func (in *Ingester) InvokeToDebug(ctx context.Context, slug string, debug state.Debug, body []byte) (ulid.ULID, error) {
+	target := invocation{Function: slug}
+	if !debug.Session.IsZero() {
+		target.DebugSession = &debug.Session
+	}
+	if !debug.Run.IsZero() {
+		target.DebugRun = &debug.Run
+	}
+	e, err := in.invoke(ctx, target, body, "")
 	if err != nil {
 		return ulid.ULID{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"jetstep/bus"
+	"jetstep/state"
 )
 
 func TestSend(t *testing.T) {
@@ -47,4 +48,17 @@ func TestInvokeRun(t *testing.T) {
 	require.Contains(t, published.events[0], `"fn_id":"app-fn"`)
 	require.Contains(t, published.events[0], `"run_id":"01JQDAE4RQF8MBCR55T5AK4KXR"},"a":1}`)
 	require.Equal(t, published.events[0], string(event.JSON()))
+}
+
+func TestInvokeToDebug(t *testing.T) {
+	t.Parallel()
+	published := &store{}
+	in := newIngester(t, Config{Publisher: published})
+	run := ulid.MustParse("01JQDAE4RQF8MBCR55T5AK4KXR")
+	_, err := in.InvokeToDebug(t.Context(), "app-fn", state.Debug{Run: run}, []byte(`{"data":{"_inngest":{"debug_session_id":"x"}}}`))
+	require.NoError(t, err)
+	require.Contains(t, published.events[0], `"debug_run_id":"01JQDAE4RQF8MBCR55T5AK4KXR"}}`)
+	require.NotContains(t, published.events[0], "debug_session_id")
+	_, err = in.InvokeToDebug(t.Context(), "app-fn", state.Debug{}, []byte(`[]`))
+	require.ErrorIs(t, err, ErrInvokeBody)
 }

@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -73,6 +74,21 @@ func scanHistory(row scanner, h *HistoryEntry) error {
 func (s *Store) Spans(ctx context.Context, run ulid.ULID) ([]Span, error) {
 	return collect(ctx, s, "spans", `SELECT `+spanColumns+` FROM spans WHERE run_id = ? ORDER BY start_time, end_time, span_id`,
 		[]any{run.String()}, scanSpan)
+}
+
+// debugRuns is how many runs of a session of debugging are read at most.
+const debugRuns = 100
+
+// DebugRuns finds the latest runs of a debug run, or of a debug session, latest
+// first (graphql §18).
+func (s *Store) DebugRuns(ctx context.Context, id ulid.ULID, session bool) ([]ulid.ULID, error) {
+	column := "debug_run_id"
+	if session {
+		column = "debug_session_id"
+	}
+	return collect(ctx, s, "debug runs", `SELECT DISTINCT run_id FROM spans WHERE run_id IN (SELECT run_id FROM jetstep_runs WHERE is_debug)
+		AND name = 'executor.run' AND `+column+` = ? ORDER BY run_id DESC LIMIT `+strconv.Itoa(debugRuns),
+		[]any{id.String()}, func(row scanner, id *ulid.ULID) error { return row.Scan(ulidOf{id}) })
 }
 
 func scanSpan(row scanner, s *Span) error {

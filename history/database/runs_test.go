@@ -112,6 +112,30 @@ func pages(t *testing.T, s *database.Store, q database.RunQuery) []ulid.ULID {
 	}
 }
 
+// TestDebugRuns finds what lists leave out.
+func TestDebugRuns(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *database.Store) {
+		rows := []database.Span{runSpan(1, "Completed"), runSpan(2, "Running"), runSpan(3, "Completed"), runSpan(4, "Completed")}
+		rows[0].DebugRunID, rows[0].DebugSessionID = id(91).String(), id(90).String()
+		rows[1].DebugRunID, rows[1].DebugSessionID = id(92).String(), id(90).String()
+		rows[3].DebugRunID = id(90).String()
+		require.NoError(t, s.Write(t.Context(), &database.Records{Spans: rows}))
+		for _, test := range []struct {
+			of      ulid.ULID
+			session bool
+			want    []ulid.ULID
+		}{{id(90), true, []ulid.ULID{id(2), id(1)}}, {id(91), false, []ulid.ULID{id(1)}}, {id(90), false, []ulid.ULID{id(4)}}, {id(91), true, nil}} {
+			found, err := s.DebugRuns(t.Context(), test.of, test.session)
+			require.NoError(t, err)
+			require.Equal(t, test.want, found)
+		}
+		listed, err := s.CountRuns(t.Context(), database.RunFilter{})
+		require.NoError(t, err)
+		require.Equal(t, 1, listed)
+	})
+}
+
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *database.Store) {

@@ -1,6 +1,7 @@
 package projector
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 
@@ -98,6 +99,34 @@ func originOf(begun *state.Run) *deferOrigin {
 		return nil
 	}
 	return &event.Data.Origin
+}
+
+// debugOf is what a run was made for by somebody who looks into the function: its
+// event says so where it was invoked for that. It is nil for others.
+func debugOf(begun *state.Run) *state.Debug {
+	if begun.Debug != nil || begun.Trigger != state.EventInvoked || len(begun.Events) == 0 || !bytes.Contains(begun.Events[0], []byte(`"debug_`)) {
+		return begun.Debug
+	}
+	var event struct {
+		Data struct {
+			Invocation struct {
+				Session ulid.ULID `json:"debug_session_id"`
+				Run     ulid.ULID `json:"debug_run_id"`
+			} `json:"_inngest"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(begun.Events[0], &event) != nil {
+		return nil
+	}
+	return &state.Debug{Session: event.Data.Invocation.Session, Run: event.Data.Invocation.Run}
+}
+
+// textOf is empty for no id.
+func textOf(id ulid.ULID) string {
+	if id.IsZero() {
+		return ""
+	}
+	return id.String()
 }
 
 func (o *deferOrigin) tell(a *attributes) {

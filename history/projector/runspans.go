@@ -54,6 +54,9 @@ func (b *batch) root(run *run, whole bool) {
 		s.EndTime = later(ended, ofEnded)
 	}
 	s.Told, s.Cron = true, begun.Cron
+	if debug := debugOf(begun); debug != nil {
+		s.DebugRunID, s.DebugSessionID = textOf(debug.Run), textOf(debug.Session)
+	}
 	if begun.Flow != nil {
 		s.BatchID = begun.Flow.BatchID
 	}

@@ -8,6 +8,7 @@
 package reader
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,8 +101,27 @@ func (r *Reader) Spans(ctx context.Context, run ulid.ULID) ([]trace.Row, error) 
 	return convert(spans, err, toRow)
 }
 
-// DebugSpans finds nothing: there is no debugger that makes such runs.
-func (r *Reader) DebugSpans(context.Context, string, string) ([]trace.Row, error) { return nil, nil }
+// DebugSpans reads the rows of the latest runs of a debug run or, if that is
+// empty, of a debug session. What is no ULID names nothing.
+func (r *Reader) DebugSpans(ctx context.Context, debugRun, debugSession string) ([]trace.Row, error) {
+	id, err := ulid.ParseStrict(cmp.Or(debugRun, debugSession))
+	if err != nil {
+		return nil, nil
+	}
+	runs, err := r.store.DebugRuns(ctx, id, debugRun == "")
+	if err != nil {
+		return nil, outage(err)
+	}
+	var rows []trace.Row
+	for _, run := range runs {
+		own, err := r.Spans(ctx, run)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, own...)
+	}
+	return rows, nil
+}
 
 // History reads the older history of a run, oldest first.
 func (r *Reader) History(ctx context.Context, run ulid.ULID) ([]view.HistoryItem, error) {

@@ -91,6 +91,7 @@ func newRun(fn *function.Function, s *state.Start, now int64) state.Run {
 		Steps:           s.Steps,
 		Inputs:          s.Inputs,
 		Original:        s.Original,
+		Debug:           s.Debug,
 	}
 	run.Size = run.Payload()
 	run.Jobs = []state.Job{{

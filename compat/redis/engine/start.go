@@ -40,6 +40,7 @@ type Start struct {
 	// remembers from that one, Inputs new inputs of steps.
 	Original      ulid.ULID
 	Steps, Inputs []state.Step
+	Debug         *state.Debug // nil for most
 	// At is when it is due, in milliseconds; 0 for now.
 	At int64
 	// Flow is what flow control has to know of the run.

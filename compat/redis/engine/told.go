@@ -95,7 +95,7 @@ func (n *Node) tellBegun(ctx context.Context, s *Start, id *format.Identifier, e
 	put := &state.RunPut{Run: state.Run{
 		ID: id.RunID, FunctionID: id.FunctionID, FunctionVersion: id.Version, Slug: s.Slug, Idempotency: id.Key,
 		Events: s.Events, EventIDs: s.EventIDs, Cron: s.Cron, QueuedAt: int64(id.RunID.Time()), Version: state.Undecided,
-		Steps: s.Steps, Inputs: s.Inputs,
+		Steps: s.Steps, Inputs: s.Inputs, Debug: s.Debug,
 	}}
 	put.Run.Trigger, put.Run.Correlations = aboutEvents(s.Events)
 	if id.OriginalRun != nil {

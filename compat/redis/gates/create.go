@@ -130,7 +130,7 @@ func (g *Gates) startOf(s *starting, singleton string) *engine.Start {
 	start := &engine.Start{
 		RunID: s.RunID, FunctionID: s.ID, FunctionVersion: s.Version, Slug: s.Slug, AppID: s.App, Key: s.Idempotency,
 		Events: s.Events, EventIDs: s.EventIDs, Cron: s.Cron, BatchID: s.BatchID, Debounced: s.debounced,
-		Original: s.Original, Steps: s.Steps, Inputs: s.Inputs, At: s.NotBefore,
+		Original: s.Original, Steps: s.Steps, Inputs: s.Inputs, Debug: s.Debug, At: s.NotBefore,
 		Flow: g.flow(s),
 	}
 	start.Flow.Singleton = singleton
