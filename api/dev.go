@@ -33,7 +33,7 @@ func (s *Server) devInfo(c echo.Context) error {
 		NoSigningKey    bool            `json:"isMissingSigningKey"`
 		NoEventKeys     bool            `json:"isMissingEventKeys"`
 		FeatureSwitches map[string]bool `json:"features"`
-	}{Version: s.cfg.Version, StartOptions: s.cfg.StartOptions, Functions: functions, FeatureSwitches: map[string]bool{}}, "", "  ")
+	}{Version: s.cfg.Version, StartOptions: s.cfg.StartOptions, Functions: functions, FeatureSwitches: features}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -42,6 +42,9 @@ func (s *Server) devInfo(c echo.Context) error {
 	_, err = c.Response().Write(append(text, '\n'))
 	return err
 }
+
+// features are what pages of the original ask for before they show something.
+var features = map[string]bool{"FEATURE_CEL_SEARCH": false, "enable-step-metadata": true, "run-details-v4": true}
 
 // setLimit is POST /fn/step-limit or /fn/state-size-limit.
 func (s *Server) setLimit(set func(uuid.UUID, int)) echo.HandlerFunc {

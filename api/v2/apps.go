@@ -80,6 +80,7 @@ func (c *catalog) show(app view.App) object {
 
 	o := object{}
 	o.set("appVersion", app.Version)
+	o.set("archivedAt", stamp(app.ArchivedAt))
 	o.set("createdAt", stamp(app.CreatedAt))
 	o.set("functionCount", len(c.live(app.ID)))
 	o.set("id", publicID(app))

@@ -106,6 +106,7 @@ func showFunction(app view.App, f view.Function) (object, error) {
 	}
 	id := shortID(app, definition.Slug)
 	o := object{"app": object{"id": publicID(app)}, "configuration": configuration(definition), "id": id, "slug": id}
+	o.set("isPaused", f.Paused)
 	o.set("name", definition.Name)
 	o.set("triggers", triggers)
 	return o, nil

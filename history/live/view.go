@@ -54,7 +54,9 @@ func (v *View) current() *registered {
 	for app := range now.All() {
 		r.apps = append(r.apps, reader.ToApp(catalog.AppRow(app)))
 		for _, row := range catalog.FunctionRows(app) {
-			r.functions = append(r.functions, reader.ToFunction(row))
+			fn := reader.ToFunction(row)
+			fn.Paused = now.Paused(fn.ID)
+			r.functions = append(r.functions, fn)
 		}
 	}
 	v.shown.Store(r)

@@ -29,7 +29,7 @@ func ToApp(a database.App) view.App {
 	return view.App{
 		ID: a.ID, Name: a.Name, SDKLanguage: a.SDKLanguage, SDKVersion: a.SDKVersion, Framework: optional(a.Framework),
 		Error: optional(a.Error), Checksum: a.Checksum, URL: a.URL, Method: a.Method, Version: a.AppVersion,
-		Metadata: a.Metadata, CreatedAt: a.CreatedAt, Archived: !a.ArchivedAt.IsZero(),
+		Metadata: a.Metadata, CreatedAt: a.CreatedAt, Archived: !a.ArchivedAt.IsZero(), ArchivedAt: a.ArchivedAt,
 	}
 }
 

@@ -37,6 +37,7 @@ type App struct {
 	Metadata    json.RawMessage
 	CreatedAt   time.Time
 	Archived    bool
+	ArchivedAt  time.Time // zero when it is not
 }
 
 // Function is a registered function; Config, the stored definition, is the
@@ -48,6 +49,7 @@ type Function struct {
 	Slug     string
 	Config   json.RawMessage
 	Archived bool
+	Paused   bool // its starts make no runs; only known of what is registered
 }
 
 // Event is an event that was received.
