@@ -82,8 +82,8 @@ type Runs interface {
 	// is not known may be known soon.
 	Loading(run ulid.ULID) bool
 	// WaitingFor names the limit that a due job of the run waits for (flow
-	// control); not ok when it waits for none, or is in another process.
-	WaitingFor(run ulid.ULID) (limit string, ok bool)
+	// control); not ok when it waits for none, or nobody answers who knows.
+	WaitingFor(ctx context.Context, run ulid.ULID) (limit string, ok bool)
 	// Checkpoint records the steps that an SDK reports while it is being
 	// called. It fails with ErrRunNotFound, ErrRefusedStep, ErrStepTooLarge,
 	// ErrStateTooLarge or ErrStaleDispatch.

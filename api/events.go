@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -132,9 +133,11 @@ func (s *Server) eventRuns(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), pagePatience)
+	defer cancel()
 	runs := make([]run, len(found))
 	for i := range found {
-		runs[i] = s.showRun(&found[i])
+		runs[i] = s.showRun(ctx, &found[i])
 		runs[i].EnvironmentID = uuid.UUID{} // in this list only (http-api §10)
 	}
 	return s.sendData(c, runs, cacheEventRun)

@@ -257,7 +257,7 @@ func (r *fakeRuns) Executing(ulid.ULID) (time.Time, bool) { return time.Time{}, 
 
 func (r *fakeRuns) Loading(ulid.ULID) bool { return r.loading }
 
-func (r *fakeRuns) WaitingFor(run ulid.ULID) (string, bool) {
+func (r *fakeRuns) WaitingFor(_ context.Context, run ulid.ULID) (string, bool) {
 	limit, ok := r.waiting[run]
 	return limit, ok
 }

@@ -32,7 +32,7 @@ func (w watched) Run(ctx context.Context, id ulid.ULID) (shown json.RawMessage, 
 	if err != nil {
 		return nil, false, err
 	}
-	shown, err = json.Marshal(w.server.showRun(&run))
+	shown, err = json.Marshal(w.server.showRun(ctx, &run))
 	return shown, run.Status.Ended(), err
 }
 

@@ -94,14 +94,20 @@ func showApps(catalog *bus.Catalog) []appView {
 	return shown
 }
 
+// pagePatience is how long a list of runs waits in all for other processes, which
+// know what their runs wait for.
+const pagePatience = time.Second
+
 func (s *Server) recentRuns(ctx context.Context, catalog *bus.Catalog) ([]runView, error) {
 	runs, err := s.cfg.History.RecentRuns(ctx, pageRuns)
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, pagePatience)
+	defer cancel()
 	shown := make([]runView, len(runs))
 	for i := range runs {
-		shown[i] = s.showRecentRun(&runs[i], catalog)
+		shown[i] = s.showRecentRun(ctx, &runs[i], catalog)
 	}
 	return shown, nil
 }
@@ -133,7 +139,7 @@ func showTriggers(triggers []function.Trigger) string {
 	return strings.Join(texts, ", ")
 }
 
-func (s *Server) showRecentRun(r *history.Run, catalog *bus.Catalog) runView {
+func (s *Server) showRecentRun(ctx context.Context, r *history.Run, catalog *bus.Catalog) runView {
 	shown := runView{ID: r.ID.String(), Function: r.FunctionID.String(), Status: r.Status.String(), Reason: r.Reason,
 		QueuedAt: r.QueuedAt.UTC().Format(time.DateTime)}
 	if fn, _, ok := catalog.Executable(r.FunctionID); ok {
@@ -145,7 +151,10 @@ func (s *Server) showRecentRun(r *history.Run, catalog *bus.Catalog) runView {
 	if r.Status == state.Failed {
 		shown.Reason = errorText(r.Output)
 	}
-	if limit, ok := s.cfg.Runs.WaitingFor(r.ID); ok && shown.Reason == "" {
+	if r.Status.Ended() || shown.Reason != "" {
+		return shown
+	}
+	if limit, ok := s.cfg.Runs.WaitingFor(ctx, r.ID); ok {
 		shown.Reason = "waits for its limit of " + limit
 	}
 	return shown

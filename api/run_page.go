@@ -53,7 +53,7 @@ func (s *Server) runPage(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	shown := s.showRunPage(&run)
+	shown := s.showRunPage(ctx, &run)
 	if shown.Events, err = s.triggers(ctx, run.EventIDs); err != nil {
 		return err
 	}
@@ -73,9 +73,9 @@ func sendPage(c echo.Context, name string, shown any) error {
 	return c.HTMLBlob(http.StatusOK, text.Bytes())
 }
 
-func (s *Server) showRunPage(run *history.Run) runPageView {
+func (s *Server) showRunPage(ctx context.Context, run *history.Run) runPageView {
 	shown := runPageView{
-		runView: s.showRecentRun(run, s.cfg.Catalog.Catalog()),
+		runView: s.showRecentRun(ctx, run, s.cfg.Catalog.Catalog()),
 		Cron:    run.Cron, Output: indented(run.Output), Ended: run.Status.Ended(),
 	}
 	if run.OriginalRunID != nil {

@@ -40,7 +40,7 @@ type run struct {
 	WaitingFor string `json:"waiting_for,omitempty"`
 }
 
-func (s *Server) showRun(r *history.Run) run {
+func (s *Server) showRun(ctx context.Context, r *history.Run) run {
 	shown := run{ID: r.ID, StartedAt: r.QueuedAt.UTC(), FunctionID: r.FunctionID, FunctionVersion: r.FunctionVersion,
 		EnvironmentID: function.EnvironmentID, EventID: r.EventID(), BatchID: r.BatchID, OriginalRunID: r.OriginalRunID,
 		Cron: r.Cron, Status: r.Status.String(), Output: r.Output, Reason: r.Reason, ExistingRunID: r.ExistingRunID}
@@ -49,7 +49,9 @@ func (s *Server) showRun(r *history.Run) run {
 		shown.EndedAt = &ended
 	}
 	if !r.Status.Ended() {
-		shown.WaitingFor, _ = s.cfg.Runs.WaitingFor(r.ID)
+		ctx, cancel := context.WithTimeout(ctx, pagePatience)
+		defer cancel()
+		shown.WaitingFor, _ = s.cfg.Runs.WaitingFor(ctx, r.ID)
 	}
 	return shown
 }
@@ -81,7 +83,7 @@ func (s *Server) getRun(c echo.Context) error {
 	case err != nil:
 		return err
 	}
-	return s.sendData(c, s.showRun(&found), cacheRun)
+	return s.sendData(c, s.showRun(c.Request().Context(), &found), cacheRun)
 }
 
 // maxJobs is how many jobs of a run are shown.

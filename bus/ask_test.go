@@ -1,12 +1,17 @@
 package bus
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 )
 
@@ -70,4 +75,36 @@ func TestAskEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	_, err = b.Ask(ctx, 0, nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+// Requests and answers that no message holds come in one piece.
+func TestLargeQuestions(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t, func(o *server.Options) { o.MaxPayload = minPayload })
+	owner, other := n.open(nil), n.open(nil)
+	stop, err := owner.Answer(0, func(request []byte) []byte { return bytes.Repeat(request, 2) })
+	require.NoError(t, err)
+	defer stop()
+	require.NoError(t, owner.Conn().Flush())
+
+	// Who dies in the middle of a request is forgotten.
+	for i := range 2 * maxAsking {
+		require.NoError(t, other.Conn().PublishMsg(&nats.Msg{Subject: askPrefix + "0", Reply: "nobody." + strconv.Itoa(i),
+			Data: []byte("x"), Header: nats.Header{headerChunk: {"1/2"}}}))
+	}
+	require.NoError(t, other.Conn().PublishMsg(&nats.Msg{Subject: askPrefix + "0", Reply: "nobody", Header: nats.Header{headerChunk: {"0"}}}))
+	asked := make(chan error, 8)
+	for i := range cap(asked) {
+		go func() {
+			request := bytes.Repeat([]byte{byte('a' + i)}, 3*minPayload+i)
+			answer, err := other.Ask(context.Background(), 0, request)
+			if err == nil && !bytes.Equal(answer, bytes.Repeat(request, 2)) {
+				err = errors.New("another answer")
+			}
+			asked <- err
+		}()
+	}
+	for range cap(asked) {
+		require.NoError(t, wait(t, asked))
+	}
 }

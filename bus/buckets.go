@@ -34,7 +34,7 @@ func (c Config) clusterConfig() jetstream.KeyValueConfig {
 // declareBuckets wants an installation's registry to exist, and makes the
 // bucket of leases if need be.
 func (b *Bus) declareBuckets(ctx context.Context) error {
-	_, err := b.control.js.KeyValue(ctx, registryBucket)
+	_, err := b.bucket(ctx, registryBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return fmt.Errorf("%w: %s: it was removed, or its files cannot be read", ErrStreamMissing, registryBucket)
 	}
@@ -46,9 +46,11 @@ func (b *Bus) declareBuckets(ctx context.Context) error {
 
 // makeBucket creates a bucket unless there is one.
 func (b *Bus) makeBucket(ctx context.Context, cfg jetstream.KeyValueConfig) error {
-	_, err := b.control.js.KeyValue(ctx, cfg.Bucket)
+	_, err := b.bucket(ctx, cfg.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		_, err = b.control.js.CreateKeyValue(ctx, cfg)
+		_, err = query(ctx, func(ctx context.Context) (jetstream.KeyValue, error) {
+			return b.control.js.CreateKeyValue(ctx, cfg)
+		})
 	}
 	if errors.Is(err, jetstream.ErrBucketExists) {
 		return nil // someone else made it meanwhile
@@ -57,4 +59,11 @@ func (b *Bus) makeBucket(ctx context.Context, cfg jetstream.KeyValueConfig) erro
 		return fmt.Errorf("bucket %s: %w", cfg.Bucket, err)
 	}
 	return nil
+}
+
+// bucket finds a bucket.
+func (b *Bus) bucket(ctx context.Context, name string) (jetstream.KeyValue, error) {
+	return query(ctx, func(ctx context.Context) (jetstream.KeyValue, error) {
+		return b.control.js.KeyValue(ctx, name)
+	})
 }

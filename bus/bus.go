@@ -47,6 +47,7 @@ type Bus struct {
 
 	// lastEvent is the highest sequence of EVENTS this process knows of.
 	lastEvent atomic.Uint64
+	gossip    atomic.Pointer[gossip] // nil when no other process can be there
 
 	publisher atomic.Pointer[publisher]
 	openLogs  openLogs
@@ -91,6 +92,9 @@ func (b *Bus) open(ctx context.Context) (err error) {
 		return err
 	}
 	b.publisher.Store(p)
+	if err := b.startGossip(); err != nil {
+		return err
+	}
 	b.registry, err = openRegistry(ctx, b)
 	return err
 }
@@ -135,14 +139,16 @@ func (b *Bus) Registry() *Registry { return b.registry }
 func (b *Bus) Conn() *nats.Conn { return b.control.nc }
 
 // LastEvent is the highest EVENTS sequence this process has seen published or
-// delivered. Every event accepted here before the call is at or below it.
+// delivered, or heard of. Every event accepted here before the call is at or
+// below it; one that another process has accepted is, some milliseconds later.
 func (b *Bus) LastEvent() uint64 { return b.lastEvent.Load() }
 
-func (b *Bus) sawEvent(seq uint64) {
-	for {
-		old := b.lastEvent.Load()
-		if seq <= old || b.lastEvent.CompareAndSwap(old, seq) {
-			return
+// SawEvent notes that an event of that sequence was stored: whoever acts upon what
+// another process says has to know what that one knew.
+func (b *Bus) SawEvent(seq uint64) {
+	if raise(&b.lastEvent, seq) {
+		if g := b.gossip.Load(); g != nil {
+			g.look()
 		}
 	}
 }
@@ -169,6 +175,9 @@ func (b *Bus) ClientURL() string {
 func (b *Bus) Close() {
 	if b.registry != nil {
 		b.registry.stop()
+	}
+	if g := b.gossip.Swap(nil); g != nil {
+		g.stop()
 	}
 	for _, l := range b.openLogs.all() {
 		l.fail(fmt.Errorf("%w: %w", ErrLogUnknown, errBusClosed))

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// headerChunk marks a part of a record larger than a message: "<i>/<n>".
+	// headerChunk marks a part of what is larger than a message: "<i>/<n>".
 	headerChunk = "Jetstep-Chunk"
 	// chunkRoom is kept free in a message for headers and framing.
 	chunkRoom = 4 << 10

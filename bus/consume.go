@@ -29,7 +29,7 @@ const (
 func (b *Bus) ConsumeEvents(ctx context.Context, p int, after uint64, handle func(*Delivery)) (stop func(), err error) {
 	filter := eventPrefix + strconv.Itoa(p) + ".>"
 	return b.consume(ctx, eventsStream, filter, after, func(seq uint64, at time.Time, m jetstream.Msg) {
-		b.sawEvent(seq)
+		b.SawEvent(seq)
 		d, err := delivery(seq, at, m.Subject(), m.Headers(), m.Data())
 		if err != nil {
 			b.foreignMessage(seq, err)

@@ -169,6 +169,6 @@ func TestConsumeReportsErrors(t *testing.T) {
 	_, err := b.ConsumeEvents(ended, 0, 0, func(*Delivery) {})
 	require.ErrorIs(t, err, context.Canceled)
 	require.NoError(t, b.control.js.DeleteStream(t.Context(), inStream(0)))
-	_, err = b.ConsumeCommands(t.Context(), 0, 0, func(uint64, []byte) {})
+	_, err = b.ConsumeCommands(t.Context(), 0, 0, func(uint64, uint64, []byte) {})
 	require.ErrorContains(t, err, "consume IN_0")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -13,12 +14,29 @@ import (
 
 // SendCommand stores a command in IN_<partition> and returns when it is
 // durable. id makes repeated sends within two minutes one message; what comes
-// later is recognised by the receiver.
+// later is recognised by the receiver. So is a command that no message holds, which
+// is stored in parts, anew each time.
 func (b *Bus) SendCommand(ctx context.Context, partition int, kind, id string, data []byte) error {
 	subject := inPrefix + strconv.Itoa(partition) + "." + kind + "." + EscapeSubject(id)
-	m := &nats.Msg{Subject: subject, Data: data, Header: nats.Header{nats.MsgIdHdr: {kind + ":" + id}}}
-	if err := b.store(ctx, m); err != nil {
+	err := b.sendCommand(ctx, subject, kind+":"+id, data)
+	if err != nil {
 		return fmt.Errorf("command to partition %d: %w", partition, err)
+	}
+	return nil
+}
+
+func (b *Bus) sendCommand(ctx context.Context, subject, id string, data []byte) error {
+	n := chunks(len(data), b.chunkSize())
+	if n == 1 {
+		return b.store(ctx, &nats.Msg{Subject: subject, Data: data, Header: nats.Header{nats.MsgIdHdr: {id}}})
+	}
+	writer := strconv.FormatUint(rand.Uint64(), 36)
+	for i := range n {
+		part, chunk := b.part(data, i, n)
+		m := &nats.Msg{Subject: subject, Data: part, Header: nats.Header{headerWriter: {writer}, headerChunk: {chunk}}}
+		if err := b.store(ctx, m); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -37,12 +55,66 @@ func (b *Bus) store(ctx context.Context, m *nats.Msg) error {
 }
 
 // ConsumeCommands delivers the commands to partition p above sequence after,
-// in order and one at a time.
-func (b *Bus) ConsumeCommands(ctx context.Context, p int, after uint64, handle func(seq uint64, data []byte)) (stop func(), err error) {
+// in order and one at a time. seq is that of a command's last message; upTo is
+// where to go on from later: parts of others that are not complete yet may stand
+// before seq. Who begins after upTo gets those, and perhaps this one again.
+func (b *Bus) ConsumeCommands(ctx context.Context, p int, after uint64, handle func(seq, upTo uint64, data []byte)) (stop func(), err error) {
 	filter := inPrefix + strconv.Itoa(p) + ".>"
-	return b.consume(ctx, inStream(p), filter, after, func(seq uint64, _ time.Time, m jetstream.Msg) {
-		handle(seq, m.Data())
+	x := inbox{}
+	return b.consume(ctx, inStream(p), filter, after, func(seq uint64, at time.Time, m jetstream.Msg) {
+		data, complete, err := x.add(seq, at, m.Headers(), m.Data())
+		if err != nil {
+			b.log.Error("part of a command cannot be read; it is left out", "partition", p, "seq", seq, "error", err)
+		}
+		if complete {
+			handle(seq, x.upTo(seq), data)
+		}
 	})
+}
+
+// partsWithin is how long the parts of a command may take to come. A sender gives up
+// before.
+const partsWithin = 10 * time.Minute
+
+// inbox puts commands together from their parts, by their senders' writers.
+type inbox map[string]*parts
+
+// parts are what has come of a command.
+type parts struct {
+	assembler
+	first uint64 // sequence
+	began time.Time
+}
+
+func (x inbox) add(seq uint64, at time.Time, header nats.Header, data []byte) (command []byte, complete bool, err error) {
+	for writer, p := range x {
+		if at.Sub(p.began) > partsWithin {
+			delete(x, writer) // its sender has sent it again, or died and another one has
+		}
+	}
+	chunk := header.Get(headerChunk)
+	if chunk == "" {
+		return data, true, nil
+	}
+	writer := header.Get(headerWriter)
+	p := x[writer]
+	if p == nil {
+		p = &parts{first: seq, began: at}
+		x[writer] = p
+	}
+	command, complete, err = p.add(chunk, data)
+	if complete || err != nil || p.have == 0 {
+		delete(x, writer)
+	}
+	return command, complete, err
+}
+
+// upTo is the sequence up to which nothing is left to come, when seq has come.
+func (x inbox) upTo(seq uint64) uint64 {
+	for _, p := range x {
+		seq = min(seq, p.first-1)
+	}
+	return seq
 }
 
 // LastCommandSequence is the end of IN_<p>, from its leader.

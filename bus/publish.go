@@ -18,8 +18,8 @@ import (
 // ids make them idempotent.
 var ErrNotDurable = errors.New("not acknowledged by jetstream")
 
-// ErrTooLarge is wrapped by errors of Publish and SendCommand for what does
-// not fit into one NATS message; nothing was stored.
+// ErrTooLarge is wrapped by errors of Publish for an event that does not fit into
+// one NATS message; nothing was stored.
 var ErrTooLarge = errors.New("larger than nats accepts")
 
 var errNoAnswer = fmt.Errorf("no answer in %s", publishTimeout)
@@ -215,7 +215,7 @@ func (p *publisher) acknowledge(m *nats.Msg) {
 	}
 	call.last = max(call.last, seq)
 	if call.left--; call.left == 0 {
-		p.bus.sawEvent(call.last)
+		p.bus.SawEvent(call.last)
 		call.end(nil)
 	}
 }

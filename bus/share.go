@@ -104,7 +104,7 @@ func (s *share) message(m jetstream.Msg) {
 		return
 	}
 	seq := meta.Sequence.Stream
-	s.bus.sawEvent(seq)
+	s.bus.SawEvent(seq)
 	d, err := delivery(seq, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
 	if err != nil {
 		s.bus.foreignMessage(seq, err)

@@ -100,7 +100,7 @@ func (b *Bus) declareStreams(ctx context.Context) error {
 		b.log.Warn("the streams have fewer replicas than configured: change them with the tools of NATS",
 			"replicas", info.Config.Replicas, "configured", b.cfg.Replicas)
 	}
-	b.sawEvent(info.State.LastSeq)
+	b.SawEvent(info.State.LastSeq)
 	b.created = info.Created
 	for p := range b.partitions {
 		for _, want := range []jetstream.StreamConfig{b.cfg.logConfig(p), b.cfg.inConfig(p)} {
@@ -193,7 +193,9 @@ func (b *Bus) findStream(ctx context.Context, name string) (*jetstream.StreamInf
 
 // makeStream creates a stream, or finds the one that someone made meanwhile.
 func (b *Bus) makeStream(ctx context.Context, want jetstream.StreamConfig) (*jetstream.StreamInfo, error) {
-	stream, err := b.control.js.CreateStream(ctx, want)
+	stream, err := query(ctx, func(ctx context.Context) (jetstream.Stream, error) {
+		return b.control.js.CreateStream(ctx, want)
+	})
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return b.findStream(ctx, want.Name)
 	}

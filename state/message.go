@@ -74,6 +74,9 @@ type Command struct {
 	// lost.
 	Next  bool
 	After uint64
+	// Seen is up to which sequence of EVENTS its sender knew when it sent it. Who
+	// acts upon it has to know as much: the event behind it is none to wait for.
+	Seen uint64
 }
 
 // Marshal is the command's form in IN_<p>.
@@ -96,6 +99,7 @@ func (m *Command) code(c *coder) {
 	c.block(m.Sent.code)
 	c.bool(&m.Next)
 	c.uint64(&m.After)
+	c.uint64(&m.Seen)
 }
 
 // Watch is a partition's lookout for the next event of a name.

@@ -31,12 +31,14 @@ type path interface {
 	// with partition.ErrNoSignal.
 	Signal(ctx context.Context, name string, data json.RawMessage) (ulid.ULID, error)
 	AddMetadata(ctx context.Context, put *state.MetadataPut) error
+	// Held and HeldJobs name the limits that a run and its jobs wait for; see
+	// partition.Node.
+	Held(ctx context.Context, run ulid.ULID) (limit string, ok bool)
+	HeldJobs(ctx context.Context, run ulid.ULID) map[string]string
 
 	// What is known in this process, for those who look on; see partition.Node.
 	Executing(run ulid.ULID) (since time.Time, ok bool)
 	Loading(run ulid.ULID) bool
-	Held(run ulid.ULID) (limit string, ok bool)
-	HeldJobs(run ulid.ULID) map[string]string
 	Waiting() []gate.Waiting
 	Depths() map[uuid.UUID]queue.Depth
 	QueueSize(fn uuid.UUID) int

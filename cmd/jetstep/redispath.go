@@ -158,16 +158,16 @@ func (p *redisPath) Signal(ctx context.Context, name string, data json.RawMessag
 func (p *redisPath) Loading(ulid.ULID) bool { return false }
 
 // Held implements path.
-func (p *redisPath) Held(run ulid.ULID) (string, bool) {
-	for _, limit := range p.HeldJobs(run) {
+func (p *redisPath) Held(ctx context.Context, run ulid.ULID) (string, bool) {
+	for _, limit := range p.HeldJobs(ctx, run) {
 		return limit, true
 	}
 	return "", false
 }
 
 // HeldJobs implements path.
-func (p *redisPath) HeldJobs(run ulid.ULID) map[string]string {
-	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
+func (p *redisPath) HeldJobs(ctx context.Context, run ulid.ULID) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	names := map[string]string{}
 	for job, limit := range p.Server.Held(ctx, run) {

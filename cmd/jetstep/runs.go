@@ -83,7 +83,7 @@ func (r runs) Jobs(ctx context.Context, id ulid.ULID) ([]api.Job, error) {
 		return nil, err
 	}
 	var jobs []api.Job
-	held := r.engine.path.HeldJobs(id)
+	held := r.engine.path.HeldJobs(ctx, id)
 	for i, j := range run.Jobs {
 		raw, err := json.Marshal(j)
 		if err != nil {
@@ -101,7 +101,9 @@ func (r runs) Jobs(ctx context.Context, id ulid.ULID) ([]api.Job, error) {
 func (r runs) Loading(id ulid.ULID) bool { return r.engine.path.Loading(id) }
 
 // WaitingFor implements api.Runs.
-func (r runs) WaitingFor(id ulid.ULID) (limit string, ok bool) { return r.engine.path.Held(id) }
+func (r runs) WaitingFor(ctx context.Context, id ulid.ULID) (limit string, ok bool) {
+	return r.engine.path.Held(ctx, id)
+}
 
 // Checkpoint implements api.Runs.
 func (r runs) Checkpoint(ctx context.Context, req api.CheckpointRequest) error {

@@ -86,9 +86,9 @@ func TestStepConcurrency(t *testing.T) {
 	first, second := s.call(), s.call()
 	s.waits(3)
 	require.Equal(t, []gate.Waiting{{Function: first.FunctionID, Limit: "concurrency", Jobs: 3}}, s.node.Waiting())
-	_, held := s.node.Held(first.RunID)
+	_, held := s.node.Held(s.t.Context(), first.RunID)
 	require.False(t, held)
-	reason, held := s.node.Held(s.run("fn", 5))
+	reason, held := s.node.Held(s.t.Context(), s.run("fn", 5))
 	require.True(t, held)
 	require.Equal(t, "concurrency", reason)
 	require.Equal(t, 5, s.node.Stats().Depth())
@@ -257,7 +257,7 @@ func TestSleepingRunsAndLimits(t *testing.T) {
 			}
 			s.settled()
 			s.waits(1)
-			reason, _ := s.node.Held(s.run("fn", 2))
+			reason, _ := s.node.Held(s.t.Context(), s.run("fn", 2))
 			require.Equal(t, "runs", reason)
 			s.restart()
 			s.waits(1)
@@ -284,7 +284,7 @@ func TestThrottledStarts(t *testing.T) {
 	first := s.call()
 	s.waits(2)
 	require.True(t, s.load(first.RunID).Flow.Admitted)
-	reason, _ := s.node.Held(s.run("fn", 2))
+	reason, _ := s.node.Held(s.t.Context(), s.run("fn", 2))
 	require.Equal(t, "throttle by event.data.k", reason)
 	s.numbered("begin", `,"k":2`, 4)
 	other := s.call()
@@ -355,7 +355,7 @@ func TestLimitsThatChange(t *testing.T) {
 	// Those of the other function are leased by now, or wait for a worker.
 	s.register(limited("fn", "begin", atOnce(`3`)), limited("free", "other", atOnce(`1`)))
 	s.numbered("other", "", 8)
-	s.eventually(func() bool { _, held := s.node.Held(s.run("free", 8)); return held })
+	s.eventually(func() bool { _, held := s.node.Held(s.t.Context(), s.run("free", 8)); return held })
 	s.register(on("fn", "begin"), on("free", "other"))
 	s.eventually(func() bool { return s.node.Stats().Held == 0 })
 }

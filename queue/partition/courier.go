@@ -249,13 +249,7 @@ func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
 		sent := &messages[0]
 		id := strconv.Itoa(c.o.id) + "." + strconv.FormatUint(sent.N, 10)
 		command := state.Command{From: c.o.id, Sent: *sent, Next: true, After: delivered}
-		err := c.o.node.bus.SendCommand(ctx, to, "message", id, command.Marshal())
-		if errors.Is(err, bus.ErrTooLarge) {
-			c.o.log.Error("message to another partition is too large to be sent: its receiver gets an error instead",
-				"to", to, "run_id", sent.Message.RunID, "error", err)
-			command.Sent.Message = tooLarge(sent.Message)
-			err = c.o.node.bus.SendCommand(ctx, to, "message", id, command.Marshal())
-		}
+		err := c.o.node.sendCommand(ctx, to, "message", id, &command)
 		if err != nil {
 			c.o.log.Warn("message to another partition not sent yet", "to", to, "error", err)
 			return
@@ -265,14 +259,10 @@ func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
 	}
 }
 
-// tooLarge is what is sent instead of a message that no NATS message can hold:
-// for a result an error, else a message that does nothing but have its number.
-func tooLarge(m state.Message) state.Message {
-	if m.Kind == state.MessageResume {
-		m.Memo = state.InvokeErrorMemo("Error", "the result is too large to be sent to the run's partition")
-		return m
-	}
-	return state.Message{Kind: state.MessageUnwatch}
+// sendCommand makes a command durable for the owner of a partition, wherever it is.
+func (n *Node) sendCommand(ctx context.Context, to int, kind, id string, c *state.Command) error {
+	c.Seen = n.bus.LastEvent()
+	return n.bus.SendCommand(ctx, to, kind, id, c.Marshal())
 }
 
 // confirm notes that a destination has everything up to n.

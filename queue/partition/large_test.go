@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"jetstep/expr"
@@ -71,7 +72,7 @@ func TestLargeResult(t *testing.T) {
 	s.delivered()
 }
 
-// A message to a partition of another process has to fit into one of NATS.
+// A message to a partition of another process comes whole, however large it is.
 func TestLargeMessage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 2)
@@ -80,13 +81,19 @@ func TestLargeMessage(t *testing.T) {
 	for run == nil || s.node.partitionOfRun(run.ID) != 1 { // it has to be in partition 1
 		run = invokingFrom(s)
 	}
+	fn := function.FunctionID("fn", "fn")
+	start := &state.Start{
+		RunID: runID(1, s.now(), fn, "large"), FunctionID: fn, Trigger: "begin", EventIDs: []ulid.ULID{ulid.Make()},
+		Events: []json.RawMessage{json.RawMessage(`{"data":{"x":` + string(large(s)) + `},"name":"begin"}`)},
+	}
 	o, c := quietly(s, 0, 1, 0)
 	other := s.node.owners[1].Swap(nil)
 	o.mu.Lock()
 	n := o.index.NextSend(1)
 	for _, m := range []state.Message{
 		{Kind: state.MessageResume, RunID: run.ID, Step: "w", Memo: large(s)},
-		{Kind: state.MessageSignal, Name: "nobody", Memo: large(s)},
+		{Kind: state.MessageStart, Start: start},
+		{Kind: state.MessageSignal, Name: "nobody"},
 	} {
 		o.index.ApplyOp(&state.Sent{To: 1, N: n, Message: m}, 0)
 		n++
@@ -95,11 +102,18 @@ func TestLargeMessage(t *testing.T) {
 	o.mu.Unlock()
 	c.forward(t.Context(), 1, waiting)
 	s.node.owners[1].Store(other)
-	require.Equal(t, `{"error":{"message":"the result is too large to be sent to the run's partition","name":"Error"}}`, s.memo(run, "w"))
+	require.Equal(t, string(large(s)), s.memo(run, "w"))
 	s.eventually(func() (all bool) {
 		s.in(1, func(o *Owner) { all = o.received(0) == n-1 })
 		return all
-	}, "the second message's number did not come")
+	}, "the last message did not come")
+	require.Equal(t, start.Events, s.load(start.RunID).Events)
+	s.settled()
+	s.in(1, func(o *Owner) {
+		last, err := s.bus.LastCommandSequence(t.Context(), 1)
+		require.NoError(t, err)
+		require.Equal(t, last, o.index.Commands(), "nothing of it comes again")
+	})
 }
 
 // invokingFrom begins a run that waits for a function that never answers.

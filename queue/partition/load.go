@@ -77,6 +77,7 @@ func (o *Owner) checkInputs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	o.node.bus.SawEvent(events) // as the owner before may have
 	commands, err := o.node.bus.LastCommandSequence(ctx, o.id)
 	if err != nil {
 		return err

@@ -188,16 +188,20 @@ func (o *Owner) take(t *tx, from int, sent *state.Sent, next bool, after uint64)
 	return true
 }
 
-// handleCommand takes a command from IN_<p>.
-func (o *Owner) handleCommand(seq uint64, data []byte) {
+// handleCommand takes a command from IN_<p>. All up to upTo have been taken then;
+// what is beyond comes again to the next owner, to whom it says nothing new.
+func (o *Owner) handleCommand(seq, upTo uint64, data []byte) {
+	c, err := state.UnmarshalCommand(data)
+	if err == nil {
+		o.node.bus.SawEvent(c.Seen)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.writer.backpressure()
 	if o.failed != nil || o.closing || seq <= max(o.index.Commands(), o.marks.commands) {
 		return
 	}
-	o.marks.commands = seq
-	c, err := state.UnmarshalCommand(data)
+	o.marks.commands = max(o.marks.commands, upTo)
 	if err != nil {
 		o.log.Error("command set aside: it cannot be read", "seq", seq, "error", err)
 		return

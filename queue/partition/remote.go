@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/oklog/ulid/v2"
 
@@ -20,6 +21,7 @@ import (
 // other fields are set.
 type question struct {
 	Kind       string               `json:"kind"`
+	Seen       uint64               `json:"seen,omitempty"` // as state.Command has it
 	RunID      ulid.ULID            `json:"run_id,omitzero"`
 	Transition *state.Transition    `json:"transition,omitempty"`
 	Name       string               `json:"name,omitempty"`
@@ -55,6 +57,7 @@ const (
 	askTake     = "take"
 	askFind     = "find"
 	askForeign  = "foreign"
+	askHeld     = "held"
 )
 
 // answer is what an owner says; Code names an error that callers know.
@@ -64,6 +67,8 @@ type answer struct {
 	Partition int       `json:"partition,omitempty"`
 	RunID     ulid.ULID `json:"run_id,omitzero"`
 	Granted   []string  `json:"granted,omitempty"`
+	// Held are the limits that the run's jobs wait for, by job.
+	Held map[string]string `json:"held,omitempty"`
 	// Of what was to be taken over, or was looked for.
 	Outcomes []state.TakeOutcome `json:"outcomes,omitempty"`
 	Moved    []byte              `json:"moved,omitempty"`
@@ -99,6 +104,7 @@ func (n *Node) ask(ctx context.Context, p int, q question) (answer, error) {
 
 func (n *Node) askOwner(ctx context.Context, p int, q question) (answer, error) {
 	var a answer
+	q.Seen = n.bus.LastEvent()
 	request, err := jcs.Encode(q)
 	if err != nil {
 		return a, err
@@ -131,9 +137,6 @@ func (o *Owner) reply(request []byte) []byte {
 		}
 	}
 	out, err := jcs.Encode(a)
-	if err == nil && len(out) > o.node.bus.MaxPayload() {
-		err = fmt.Errorf("the answer is too large for a message: %d bytes", len(out))
-	}
 	if err != nil {
 		out, _ = jcs.Encode(answer{Error: err.Error()}) // strings always marshal
 	}
@@ -148,6 +151,7 @@ func (o *Owner) consider(request []byte) (answer, error) {
 	if err := json.Unmarshal(request, &q); err != nil {
 		return answer{}, fmt.Errorf("question: %w", err)
 	}
+	o.node.bus.SawEvent(q.Seen)
 	if p, elsewhere := o.home(q.run()); elsewhere {
 		return answer{Partition: p}, errElsewhere
 	}
@@ -157,6 +161,8 @@ func (o *Owner) consider(request []byte) (answer, error) {
 	case askLoad:
 		run, err := o.view(q.RunID)
 		return answer{Run: run}, err
+	case askHeld:
+		return answer{Held: maps.Collect(o.heldJobs(q.RunID))}, nil
 	case askCommit:
 		if q.Transition == nil {
 			return answer{}, errors.New("question without a transition")

@@ -154,3 +154,21 @@ func TestQuestionsThatMakeNoSense(t *testing.T) {
 		require.Empty(t, a.Code)
 	}
 }
+
+// A process that acts upon what another one says knows of the events which that
+// one knew: none of those is one to wait for.
+func TestProcessesKnowOfTheEventsBehindMessages(t *testing.T) {
+	t.Parallel()
+	s, n := elsewhere(t)
+	s.register(on("fn", "begin"))
+	lease := s.begin("begin")
+	n.bus.SawEvent(1000) // which it alone knows of
+	_, err := n.Load(t.Context(), lease.RunID)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, s.bus.LastEvent(), uint64(1000))
+
+	c := state.Command{From: state.Outside, Seen: 2000, Sent: state.Sent{Message: state.Message{Kind: state.MessageCancel, RunID: lease.RunID}}}
+	require.NoError(t, s.bus.SendCommand(t.Context(), s.node.partitionOfRun(lease.RunID), "run", "x", c.Marshal()))
+	requireCancelled(s, lease.RunID)
+	require.GreaterOrEqual(t, s.bus.LastEvent(), uint64(2000))
+}

@@ -65,7 +65,7 @@ func (n *Node) sendByHand(ctx context.Context, run ulid.ULID, kind string, m *st
 		}
 	}
 	c := state.Command{From: state.Outside, Sent: state.Sent{Message: *m}}
-	return n.bus.SendCommand(ctx, p, kind, run.String(), c.Marshal())
+	return n.sendCommand(ctx, p, kind, run.String(), &c)
 }
 
 // checkStart refuses a start that no run can be made of, and gives the rest

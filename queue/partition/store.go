@@ -67,7 +67,7 @@ func (n *Node) Cancel(ctx context.Context, id ulid.ULID) error {
 	_, err := n.ask(ctx, p, question{Kind: askCancel, RunID: id})
 	if errors.Is(err, bus.ErrNobodyAnswers) {
 		c := state.Command{From: state.Outside, Sent: state.Sent{Message: state.Message{Kind: state.MessageCancel, RunID: id}}}
-		err = n.bus.SendCommand(ctx, p, "run", n.newID().String(), c.Marshal())
+		err = n.sendCommand(ctx, p, "run", n.newID().String(), &c)
 	}
 	if err != nil {
 		return fmt.Errorf("cancel run %s: %w", id, err)

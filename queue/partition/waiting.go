@@ -2,6 +2,7 @@ package partition
 
 import (
 	"cmp"
+	"context"
 	"iter"
 	"maps"
 	"slices"
@@ -33,27 +34,40 @@ func (o *Owner) tellWaiting(now int64) {
 	}
 }
 
-// Held names the limit that a run of a partition served here waits for, as
-// gate.Gate.Reason does; ok is false when none of its jobs waits for one.
-func (n *Node) Held(id ulid.ULID) (constraint string, ok bool) {
-	for _, limit := range n.held(id) {
+// Held names the limit that a run waits for, as gate.Gate.Reason does; ok is false
+// when none of its jobs waits for one.
+func (n *Node) Held(ctx context.Context, id ulid.ULID) (constraint string, ok bool) {
+	if o := n.owner(n.partitionOfRun(id)); o != nil {
+		for _, limit := range o.heldJobs(id) {
+			return limit, true
+		}
+		return "", false
+	}
+	for _, limit := range n.HeldJobs(ctx, id) {
 		return limit, true
 	}
 	return "", false
 }
 
 // HeldJobs names the limits that jobs of a run wait for, by job id, as Held
-// does for the run; none when the run is not served here.
-func (n *Node) HeldJobs(id ulid.ULID) map[string]string { return maps.Collect(n.held(id)) }
+// does for the run. Whom the process that serves the run does not answer is told
+// of none.
+func (n *Node) HeldJobs(ctx context.Context, id ulid.ULID) map[string]string {
+	p := n.partitionOfRun(id)
+	if o := n.owner(p); o != nil {
+		return maps.Collect(o.heldJobs(id))
+	}
+	a, err := n.ask(ctx, p, question{Kind: askHeld, RunID: id})
+	if err != nil {
+		n.log.Debug("what a run waits for is not known", "run_id", id, "error", err)
+	}
+	return a.Held
+}
 
-// held are the jobs of a run that wait, by id, with what they wait for. The
+// heldJobs are the jobs of a run that wait, by id, with what they wait for. The
 // owner is locked meanwhile.
-func (n *Node) held(id ulid.ULID) iter.Seq2[string, string] {
+func (o *Owner) heldJobs(id ulid.ULID) iter.Seq2[string, string] {
 	return func(yield func(job, limit string) bool) {
-		o := n.owner(n.partitionOfRun(id))
-		if o == nil {
-			return
-		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.admission.gate.Len() == 0 {

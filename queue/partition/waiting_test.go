@@ -22,21 +22,21 @@ func TestHeldJobs(t *testing.T) {
 	s.eventually(func() bool { return s.node.Stats().Held == 2 })
 	for waiting := 2; waiting >= 0; waiting-- {
 		lease := s.call()
-		_, held := s.node.Held(lease.RunID)
+		_, held := s.node.Held(s.t.Context(), lease.RunID)
 		require.False(t, held, "it is being executed")
-		require.Empty(t, s.node.HeldJobs(lease.RunID))
+		require.Empty(t, s.node.HeldJobs(s.t.Context(), lease.RunID))
 		found := 0
 		for _, run := range s.runs("fn") {
-			limit, held := s.node.Held(run.ID)
+			limit, held := s.node.Held(s.t.Context(), run.ID)
 			if !held {
 				continue
 			}
 			found++
 			require.Contains(t, limit, "concurrency")
-			require.Equal(t, map[string]string{run.Jobs[0].ID: limit}, s.node.HeldJobs(run.ID))
+			require.Equal(t, map[string]string{run.Jobs[0].ID: limit}, s.node.HeldJobs(s.t.Context(), run.ID))
 		}
 		require.Equal(t, waiting, found)
 		s.commit(complete(lease, `1`))
 	}
-	require.Empty(t, s.node.HeldJobs(ulid.Make()))
+	require.Empty(t, s.node.HeldJobs(s.t.Context(), ulid.Make()))
 }
