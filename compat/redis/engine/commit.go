@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,9 @@ const (
 	// doubt is how long the timeout of a wait that something else has ended waits
 	// for what follows from that: whoever ended it may have died before.
 	doubt = 2 * time.Second
+	// endingDoubt is how long the job of a run waits that somebody else is ending,
+	// who may have died.
+	endingDoubt = 10 * time.Second
 )
 
 // commit is a transition that is being stored.
@@ -48,6 +52,8 @@ func (n *Node) commitOnce(ctx context.Context, t *state.Transition) error {
 		s, err := n.stored(ctx, t.RunID)
 		if err != nil {
 			if errors.Is(err, state.ErrRunNotFound) && t.Job != "" {
+				// The run was there: it has ended. If its end broke off there are jobs of it.
+				err = cmp.Or(n.dropJobs(ctx, t.RunID, nil), err)
 				n.letGo(t.Job)
 			}
 			return err
@@ -226,17 +232,27 @@ func (n *Node) expectIn(partition string, jobs ...state.Job) {
 
 func (c *commit) expect(jobs ...state.Job) { c.expectIn(c.Metadata.ID.FunctionID.String(), jobs...) }
 
+// firstAttempt is the attempt at which a job begins again: 1 for a start that was
+// tried before, and holds a place among the runs of its function since: at 0 it
+// would take another.
+func firstAttempt(item *format.Item) int {
+	if item.Data.Attempt > 0 && len(item.Data.Semaphores) > 0 {
+		return 1
+	}
+	return 0
+}
+
 // resetJob lets the attempts of a job that lasts begin again.
 func (c *commit) resetJob(ctx context.Context) error {
 	for {
 		e, err := c.jobs.Get(ctx, c.ResetJob)
-		if errors.Is(err, jobs.ErrGone) || err == nil && e.Item.Data.Attempt == 0 {
+		if errors.Is(err, jobs.ErrGone) || err == nil && e.Item.Data.Attempt == firstAttempt(&e.Item) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		_, err = c.jobs.Change(ctx, e, func(i *format.Item) { i.Data.Attempt = 0 })
+		_, err = c.jobs.Change(ctx, e, func(i *format.Item) { i.Data.Attempt = firstAttempt(i) })
 		if !errors.Is(err, jobs.ErrChanged) {
 			return err
 		}

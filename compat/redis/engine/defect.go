@@ -56,11 +56,16 @@ type suspicion struct {
 	after  time.Time
 }
 
-// suspectRun notes that the run of jobs that this process has leased is gone or
-// cannot be read: they are not given back when they are released.
+// errEnding is a run that another process is ending.
+var errEnding = errors.New("somebody else is ending the run")
+
+// suspectRun notes that the run of jobs that this process has leased is gone, is
+// being ended, or cannot be read: they are not given back when they are released.
 func (n *Node) suspectRun(run ulid.ULID, err error) {
 	var defect *jobs.Defect
 	switch {
+	case errors.Is(err, errEnding):
+		defect = &jobs.Defect{Why: jobs.NoRun, Err: fmt.Errorf("run %s: %w", run, err)}
 	case errors.Is(err, state.ErrRunNotFound):
 		defect = &jobs.Defect{Why: jobs.NoRun, Err: fmt.Errorf("the state of run %s is gone", run)}
 	case jobs.IsDefect(err):
@@ -81,7 +86,10 @@ func (n *Node) suspectRun(run ulid.ULID, err error) {
 // to be set aside: its run may be ending just now, and its items with it.
 func (n *Node) doubtful(e *jobs.Entry, defect *jobs.Defect) {
 	after := time.Now()
-	if defect.Why == jobs.NoRun {
+	switch {
+	case errors.Is(defect, errEnding):
+		after = after.Add(endingDoubt)
+	case defect.Why == jobs.NoRun:
 		after = after.Add(doubt)
 	}
 	n.mu.Lock()

@@ -48,7 +48,8 @@ func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string
 		return err
 	}
 	if !mine {
-		return state.ErrRunNotFound // somebody else is ending it
+		n.suspectRun(id.RunID, errEnding)
+		return state.ErrRunNotFound
 	}
 	events := state.FinishEvents(s.run, n.Functions.App(id.FunctionID), f)
 	if len(events) > 0 {

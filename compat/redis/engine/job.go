@@ -84,7 +84,7 @@ func ItemOf(id *format.Identifier, job state.Job, pause *format.Pause) (*format.
 	identifier := *id
 	identifier.Key = ""
 	item := &format.Item{
-		ID: job.ID, At: job.Due, FunctionID: id.FunctionID, Environment: id.EnvironmentID, Generation: job.Generation + 1,
+		ID: job.ID, At: min(job.Due, format.LatestTime), FunctionID: id.FunctionID, Environment: id.EnvironmentID, Generation: job.Generation + 1,
 		Data: format.ItemData{
 			GroupID: uuid.NewString(), Environment: id.EnvironmentID, Kind: job.Kind.String(), Identifier: identifier,
 			Attempt: job.Attempt, Priority: id.Priority,

@@ -17,7 +17,7 @@ func PauseOf(id *format.Identifier, w *state.NewWait, now time.Time, invocation 
 	p := &format.Pause{
 		ID: function.PauseID(run, w.Wait.Step), EnvironmentID: id.EnvironmentID,
 		Run:      format.PauseRun{RunID: id.RunID, FunctionID: id.FunctionID, AccountID: id.AccountID},
-		Outgoing: w.Wait.Step, Incoming: format.EdgeStep, DataKey: w.Wait.Step, Expires: w.Timeout.Due,
+		Outgoing: w.Wait.Step, Incoming: format.EdgeStep, DataKey: w.Wait.Step, Expires: min(w.Timeout.Due, format.LatestTime),
 		Metadata: null, CoalesceKey: w.Wait.Group, CreatedAt: now.UTC(),
 	}
 	if w.Timeout.MaxAttempts > 0 {
@@ -50,7 +50,7 @@ func CancelPauseOf(id *format.Identifier, c Cancel, now time.Time) *format.Pause
 	return &format.Pause{
 		ID: function.CancelPauseID(id.Key, c.Event, c.Expression), EnvironmentID: id.EnvironmentID,
 		Run:     format.PauseRun{RunID: id.RunID, FunctionID: id.FunctionID, AccountID: id.AccountID},
-		Expires: expires, Event: c.Event, Expression: c.Expression, Cancel: true, Trigger: id.EventID.String(),
+		Expires: min(expires, format.LatestTime), Event: c.Event, Expression: c.Expression, Cancel: true, Trigger: id.EventID.String(),
 		Metadata: null, CreatedAt: now.UTC(),
 	}
 }

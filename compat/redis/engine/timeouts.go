@@ -32,7 +32,7 @@ func TimeoutItem(id *format.Identifier, kind string, at int64) (*format.Item, er
 	}
 	attempts := timeoutAttempts
 	return &format.Item{
-		ID: function.Hash(name), At: at, FunctionID: id.FunctionID, Environment: id.EnvironmentID, Queue: format.QueueCancel,
+		ID: function.Hash(name), At: min(at, format.LatestTime), FunctionID: id.FunctionID, Environment: id.EnvironmentID, Queue: format.QueueCancel,
 		Data: format.ItemData{
 			GroupID: uuid.NewString(), Environment: id.EnvironmentID, Kind: format.KindCancel, MaxAttempts: &attempts,
 			Payload: payload, Queue: format.QueueCancel,

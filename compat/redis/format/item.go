@@ -170,6 +170,9 @@ func (i *Item) MaxAttempts() int {
 // (redis-queue §3.3).
 const scriptLimit = 100_000_000_000_000
 
+// LatestTime is the last time, in milliseconds, that may be written: in the year 5138.
+const LatestTime = scriptLimit - 1
+
 // Check tells why an item must not be written: one that the original cannot
 // read back ends its process (redis-queue §25.1).
 func (i *Item) Check() error {

@@ -12,7 +12,14 @@ import (
 	"jetstep/compat/redis/format"
 )
 
-var scriptClaim = script("claim")
+var (
+	scriptClaim    = script("claim")
+	scriptFinalize = script("finalize")
+)
+
+// endWithin is how long ending a run takes at most, in seconds: who has taken the
+// right to do so longer ago has died, if the run is there still.
+const endWithin = 30
 
 // Claim takes an idempotency key for a run, or tells which run has it and
 // whether that one has ended. A value that is no run counts for nothing
@@ -47,15 +54,15 @@ func (s *Store) Claimed(ctx context.Context, account uuid.UUID, key string) (cla
 	return claim, err == nil, nil // a value that is no run counts for nothing
 }
 
-// Finalize takes the right to publish the events about a run's end. Who has it
-// has it still when it asks again with the same token (redis-state §6.2).
+// Finalize takes the right to end a run that is there, and to publish the events
+// about it. Who has it has it still when it asks again with the same token
+// (redis-state §6.2). Unlike with the original, who died with it keeps it for half a
+// minute, and not for a day in which the run could not end.
 func (s *Store) Finalize(ctx context.Context, account uuid.UUID, key string, token uuid.UUID) (bool, error) {
-	holder, err := scriptClaim.Run(ctx, s.redis, []string{format.FinalizeKey(account, key)}, token.String(), format.ClaimTTL).Text()
-	if errors.Is(err, redis.Nil) {
-		return true, nil
-	}
+	mine, err := scriptFinalize.Run(ctx, s.redis, []string{format.FinalizeKey(account, key)}, token.String(),
+		format.ClaimTTL, endWithin).Bool()
 	if err != nil {
 		return false, fmt.Errorf("claim the end of a run with key %s: %w", key, err)
 	}
-	return holder == token.String(), nil
+	return mine, nil
 }
