@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 # npm packages can contain Go code, which is none of ours.
 all=$(go list ./... | grep -v /node_modules/)
 process='^jetstep/tests/(sdk|crash|bench|readmodel|load|redis|drain|migrate)(/|$)'
-machinery='^jetstep/tests(/|$)|/generated$|/(queue|redis|state|trace|view)test$'
+machinery='^jetstep/tests(/|$)|/generated$|/(queue|redis|state|trace|view)test$|/redis/captured$'
 
 case "${1:-all}" in
 all) echo "$all" ;;

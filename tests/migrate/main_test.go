@@ -21,9 +21,18 @@ const (
 	kills = 20
 )
 
-var binary harness.SharedBinary
+// What the tests share.
+var (
+	binary    harness.SharedBinary
+	databases harness.SharedPostgres
+)
 
-func TestMain(m *testing.M) { os.Exit(binary.Run(m)) }
+func TestMain(m *testing.M) { os.Exit(databases.Run(withBinary{m})) }
+
+// withBinary are tests that need the server's program.
+type withBinary struct{ tests *testing.M }
+
+func (w withBinary) Run() int { return binary.Run(w.tests) }
 
 // startRedis is a Redis of the test's own.
 func startRedis(t *testing.T, ctx context.Context) *harness.Redis {

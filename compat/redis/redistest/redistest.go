@@ -31,12 +31,13 @@ var (
 
 const databases = 64
 
-// Main runs the tests of a package with a Redis server.
-func Main(m *testing.M) {
-	os.Exit(run(m))
+// Main runs the tests of a package, a [testing.M] or what runs one, with a Redis
+// server.
+func Main(tests interface{ Run() int }) {
+	os.Exit(run(tests))
 }
 
-func run(m *testing.M) int {
+func run(tests interface{ Run() int }) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var err error
@@ -47,7 +48,7 @@ func run(m *testing.M) int {
 	for n := range databases {
 		free <- n
 	}
-	code := m.Run()
+	code := tests.Run()
 	if err := server.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -124,12 +125,16 @@ func read(t *testing.T, client redis.UniversalClient, name string) Key {
 // Keys are the names of a dump in order.
 func Keys(dump map[string]Key) []string { return slices.Sorted(maps.Keys(dump)) }
 
+// Fixtures is the directory of what was captured.
+func Fixtures() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "../../../tests/testdata/fixtures")
+}
+
 // Captured reads a captured database, such as "redis-queue/d01-sleep".
 func Captured(t *testing.T, name string) []CapturedKey {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(file), "../../../tests/testdata/fixtures")
-	text, err := os.ReadFile(filepath.Join(root, name+".json"))
+	text, err := os.ReadFile(filepath.Join(Fixtures(), name+".json"))
 	require.NoError(t, err)
 	var keys []CapturedKey
 	require.NoError(t, json.Unmarshal(text, &keys))
@@ -147,24 +152,30 @@ type CapturedKey struct {
 // Load puts captured keys into a database, as they were.
 func Load(t *testing.T, client redis.UniversalClient, keys []CapturedKey) {
 	t.Helper()
+	_, err := client.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+		Add(t, p, keys)
+		return nil
+	})
+	require.NoError(t, err)
+}
+
+// Add queues the commands that put captured keys into a database.
+func Add(t *testing.T, p redis.Pipeliner, keys []CapturedKey) {
+	t.Helper()
 	ctx := t.Context()
 	for _, k := range keys {
 		switch k.Type {
 		case "string":
-			require.NoError(t, client.Set(ctx, k.Key, decode[string](t, k), 0).Err())
+			p.Set(ctx, k.Key, decode[string](t, k), 0)
 		case "hash":
-			require.NoError(t, client.HSet(ctx, k.Key, decode[map[string]string](t, k)).Err())
+			p.HSet(ctx, k.Key, decode[map[string]string](t, k))
 		case "list":
-			for _, item := range decode[[]string](t, k) {
-				require.NoError(t, client.RPush(ctx, k.Key, item).Err())
-			}
+			p.RPush(ctx, k.Key, anys(decode[[]string](t, k))...)
 		case "set":
-			for _, item := range decode[[]string](t, k) {
-				require.NoError(t, client.SAdd(ctx, k.Key, item).Err())
-			}
+			p.SAdd(ctx, k.Key, anys(decode[[]string](t, k))...)
 		case "zset":
 			for _, item := range decode[[][2]any](t, k) {
-				require.NoError(t, client.ZAdd(ctx, k.Key, redis.Z{Member: item[0], Score: item[1].(float64)}).Err())
+				p.ZAdd(ctx, k.Key, redis.Z{Member: item[0], Score: item[1].(float64)})
 			}
 		case "none":
 			continue
@@ -172,9 +183,17 @@ func Load(t *testing.T, client redis.UniversalClient, keys []CapturedKey) {
 			t.Fatalf("%s is a %s", k.Key, k.Type)
 		}
 		if k.TTL > 0 {
-			require.NoError(t, client.PExpire(ctx, k.Key, time.Duration(k.TTL)*time.Millisecond).Err())
+			p.PExpire(ctx, k.Key, time.Duration(k.TTL)*time.Millisecond)
 		}
 	}
+}
+
+func anys(texts []string) []any {
+	all := make([]any, len(texts))
+	for i, text := range texts {
+		all[i] = text
+	}
+	return all
 }
 
 func decode[T any](t *testing.T, k CapturedKey) T {
