@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // InvalidError refuses the value of an option. It is printed with "Error: "
@@ -78,7 +79,7 @@ func (o Options) checkAddresses() error {
 		return fmt.Errorf("unsupported database URL: %s", redact(uri))
 	}
 	used := o.Mode == Start || o.Engine == EngineRedis // dev of the original knows no such option
-	if uri := o.Original.RedisURI; uri != "" && used && !hasScheme(uri, "redis", "rediss", "unix") {
+	if uri := o.Original.RedisURI; uri != "" && used && !namesRedis(uri) {
 		return errors.New("error parsing redis uri: invalid format")
 	}
 	return nil
@@ -87,6 +88,14 @@ func (o Options) checkAddresses() error {
 func hasScheme(uri string, schemes ...string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && slices.Contains(schemes, u.Scheme)
+}
+
+// namesRedis tells whether a URL is one of a Redis, of whatever kind: whoever dials
+// it says what is wrong with the rest. A list of hosts is no URL for net/url.
+func namesRedis(uri string) bool {
+	scheme, _, ok := strings.Cut(uri, "://")
+	base, _, _ := strings.Cut(strings.ToLower(scheme), "+")
+	return ok && slices.Contains([]string{"redis", "rediss", "valkey", "valkeys", "unix"}, base)
 }
 
 // redact hides the password of a URL. What cannot be parsed is not shown.
@@ -146,8 +155,8 @@ func (o Options) checkEngine() error {
 		return invalid("engine", "%s needs redis-uri", EngineRedis)
 	case o.Engine == EngineRedis && o.DrainRedis != "":
 		return invalid("drain-redis", "needs engine %s: with %s, redis-uri is the one that is worked on", EngineNATS, EngineRedis)
-	case o.DrainRedis != "" && !hasScheme(o.DrainRedis, "redis", "rediss", "unix"):
-		return invalid("drain-redis", "must begin with redis://, rediss:// or unix://")
+	case o.DrainRedis != "" && !namesRedis(o.DrainRedis):
+		return invalid("drain-redis", "must begin with redis://, rediss://, redis+cluster://, redis+sentinel:// or unix://")
 	}
 	return nil
 }
