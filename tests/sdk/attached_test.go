@@ -102,6 +102,7 @@ func TestDeferredRuns(t *testing.T) {
 	require.Equal(t, calls[0].Run, second.Parent.RunID, "a deferred run may defer")
 	tr.complete(calls[0].Run, `1`)
 	tr.complete(calls[1].Run, `0`)
+	tr.attempts(map[string][]int{"a": {0}, "b": {0}, "deferred": {0, 0}})
 
 	const query = `query($run:String!){run(runID:$run){defers{userlandDeferID fnSlug status run{id}}}}`
 	_, err := harness.Await(tr.ctx, "the deferred runs of "+parent, func(ctx context.Context) (struct{}, error) {
@@ -122,6 +123,16 @@ func TestDeferredRuns(t *testing.T) {
 		return struct{}{}, nil
 	})
 	require.NoError(t, err)
+}
+
+func TestDeferredRunOfARunThatFails(t *testing.T) {
+	t.Parallel()
+	tr := newTrial(t, sharedDeployment(t), "ts4")
+	run := tr.end(tr.start("-attached/defers-failing", nil))
+	require.Equal(t, "Failed", run.Status)
+	require.Contains(t, string(run.Output), "after a defer")
+	tr.complete(tr.called("deferred", 1)[0].Run, `0`)
+	tr.attempts(once("a", "deferred"))
 }
 
 // TestOptionsOfCheckpointing: how often steps are reported, and how long a call

@@ -18,6 +18,7 @@ var commandScenarios = []scenario{
 	{name: "rerun from a step", whole: rerunFromStep},
 	{name: "rerun from a step with new arguments", whole: rerunWithArguments, skip: map[string]string{"go": "its steps have no arguments"}},
 	{name: "rerun of a run that goes on", whole: rerunOfALiveRun},
+	{name: "runs to debug", whole: runsToDebug},
 	{name: "replay of failed runs", whole: replayFailed},
 	{name: "invoke by slug", whole: invokeBySlug},
 	{name: "invoke and wait for the id", whole: invokeForID},
@@ -72,6 +73,59 @@ func rerunFromStart(t *trial) {
 	require.Equal(t, first, of(second).OriginalRunID)
 	require.Equal(t, first, of(third).OriginalRunID, "the first of the chain")
 	require.Equal(t, of(first).EventID, of(third).EventID)
+}
+
+// runsToDebug are hidden from lists, and shown by their session.
+func runsToDebug(t *trial) {
+	first := sequenceDone(t)
+	var made struct {
+		CreateDebugSession struct{ DebugSessionID, DebugRunID string }
+	}
+	slug := t.sdk + "-sequence"
+	require.NoError(t, t.client.GraphQL(t.ctx, `mutation($f:String!){createDebugSession(input:{functionSlug:$f}){debugSessionID debugRunID}}`, map[string]any{"f": slug}, &made))
+	ids := map[string]any{"run": first, "s": made.CreateDebugSession.DebugSessionID, "r": made.CreateDebugSession.DebugRunID, "f": slug, "d": map[string]any{"token": t.token}}
+	var again struct{ Rerun string }
+	require.NoError(t, t.client.GraphQL(t.ctx, `mutation($run:ULID!,$s:ULID,$r:ULID){rerun(runID:$run,debugSessionID:$s,debugRunID:$r)}`, ids, &again))
+	t.complete(again.Rerun, sequenceOutput)
+	require.NoError(t, t.client.GraphQL(t.ctx, `mutation($f:String!,$d:Map,$s:ULID,$r:ULID){invokeFunction(functionSlug:$f,data:$d,debugSessionID:$s,debugRunID:$r)}`, ids, new(any)))
+
+	type debugged struct {
+		DebugRun struct {
+			DebugTraces []struct{ RunID, Status string }
+		}
+		DebugSession struct {
+			DebugRuns []struct{ Status, DebugRunID string }
+		}
+	}
+	const document = `query($f:String!,$s:String,$r:String){
+		debugRun(query:{functionSlug:$f,debugRunID:$r}){debugTraces{runID status}}
+		debugSession(query:{functionSlug:$f,debugSessionID:$s}){debugRuns{status debugRunID}}}`
+	shown, err := harness.Await(t.ctx, "both runs of the session", func(ctx context.Context) (debugged, error) {
+		var d debugged
+		if err := t.client.GraphQL(ctx, document, ids, &d); err != nil {
+			return d, err
+		}
+		for _, run := range d.DebugRun.DebugTraces {
+			if run.Status != "COMPLETED" {
+				return d, fmt.Errorf("run %s is %s", run.RunID, run.Status)
+			}
+		}
+		if len(d.DebugRun.DebugTraces) != 2 || len(d.DebugSession.DebugRuns) != 2 {
+			return d, fmt.Errorf("shown are %v", d)
+		}
+		return d, nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, again.Rerun, shown.DebugRun.DebugTraces[0].RunID)
+	require.Equal(t, made.CreateDebugSession.DebugRunID, shown.DebugSession.DebugRuns[1].DebugRunID)
+
+	var listed []struct{ ID string }
+	require.NoError(t, t.client.V2(t.ctx, http.MethodGet, "/apps/"+t.sdk+"/functions/sequence/runs?limit=100", nil, &listed))
+	for _, run := range listed {
+		for _, hidden := range shown.DebugRun.DebugTraces {
+			require.NotEqual(t, hidden.RunID, run.ID)
+		}
+	}
 }
 
 // rerunFromStep keeps what finished before the step. The last step of the

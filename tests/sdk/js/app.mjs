@@ -11,7 +11,8 @@
 //   /api/hooked       a client with a middleware of its own (see hooks.mjs)
 //   /api/attached     metadata, scores, deferred functions, where the SDK has them
 //   /engine?fn=ID     runs a function in the SDK's test engine (see engine.mjs)
-//   /endpoint/...     durable endpoints, where the SDK has them (see endpoints.mjs)
+//   /endpoint/..., /streamed/...   durable endpoints, where the SDK has them (see
+//                     endpoints.mjs)
 //   /calls?token=T    the call log (see calls.mjs)
 //   /let?token=T&n=N  lets N more steps through their gate (see gates.mjs)
 //   /redeploy?to=new  changes its version; to=old changes it back

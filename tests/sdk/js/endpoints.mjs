@@ -3,6 +3,8 @@
 // client's own request.
 //
 //   /endpoint/<name>?token=T    one of the handlers below
+//   /streamed/<name>?token=T    asks a handler that streams as the SDK's client
+//                               does, and says what that was told
 //
 // endpointRoutes returns them as Node request listeners, by path.
 //
@@ -11,9 +13,11 @@
 //   listener(handler) makes a handler of web requests a Node request listener
 //   step              the steps of the run that the handler is in
 //   runId()           the id of that run
+//   stream            what such a handler streams with
+//   fetch             the SDK's client for what is streamed
 // }
 export function endpointRoutes({ app, calls, gates, NonRetriableError, endpoints }) {
-  const { client: makeClient, listener, step, runId } = endpoints;
+  const { client: makeClient, listener, step, runId, stream } = endpoints;
   const client = makeClient(`${app}-endpoint`);
   const routes = new Map();
 
@@ -29,6 +33,21 @@ export function endpointRoutes({ app, calls, gates, NonRetriableError, endpoints
       return handler({ token, note, run });
     });
     routes.set(`/endpoint/${name}`, listener(durable));
+  };
+
+  const streaming = (name, handler) => {
+    endpoint(name, handler);
+    routes.set(`/streamed/${name}`, async (req, res) => {
+      const told = { runs: [], data: [], committed: [], rolledBack: [] };
+      const answer = await endpoints.fetch(`http://${req.headers.host}${req.url.replace("streamed", "endpoint")}`, {
+        onMetadata: ({ runId }) => told.runs.push(runId),
+        onData: ({ data }) => told.data.push(data),
+        onCommit: ({ hashedStepId }) => told.committed.push(hashedStepId),
+        onRollback: ({ hashedStepId }) => told.rolledBack.push(hashedStepId),
+      });
+      Object.assign(told, { status: answer.status, own: answer.headers.get("x-own") ?? "", body: await answer.text() });
+      res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(told));
+    });
   };
 
   endpoint("steps", async ({ run }) => {
@@ -105,6 +124,50 @@ export function endpointRoutes({ app, calls, gates, NonRetriableError, endpoints
     const a = await run("a", () => "A");
     const b = await run("b", () => gates.pass(token).then(() => "B"));
     return { ab: a + b };
+  });
+
+  // What steps push and pipe reaches the client as it comes.
+  streaming("stream", async ({ run }) => {
+    const a = await run("a", () => {
+      stream.push({ n: 1 });
+      return 1;
+    });
+    const b = await run("b", () => stream.pipe(async function* () {
+      yield "to";
+      yield "gether";
+    }));
+    return Response.json({ a, b }, { headers: { "x-own": "yes" } });
+  });
+
+  // The run goes on without the client's request, and streams by the server.
+  streaming("stream-sleep", async ({ run }) => {
+    await run("a", () => stream.push("before"));
+    await step.sleep("nap", "1s");
+    await run("b", () => stream.push("after"));
+    return { done: true };
+  });
+
+  // What a step streamed before it failed is taken back.
+  streaming("stream-retry", async ({ token, run }) => {
+    const a = await run("a", () => {
+      const n = calls.count(token, "a");
+      stream.push(`try ${n}`);
+      if (n === 1) throw new Error("not yet");
+      return n;
+    });
+    return { a };
+  });
+
+  streaming("stream-throw", async ({ run }) => {
+    await run("a", () => stream.push("all there is"));
+    throw new NonRetriableError("for good");
+  });
+
+  // Whoever asks for a stream gets one also of what streams nothing.
+  streaming("stream-nothing", async ({ run }) => ({ a: await run("a", () => 1) }));
+  streaming("stream-nothing-sleep", async ({ run }) => {
+    await step.sleep("nap", "1s");
+    return { a: await run("a", () => 1) };
   });
 
   // A step that never ends when it runs first.

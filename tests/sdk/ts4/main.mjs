@@ -4,6 +4,8 @@ import { encryptionMiddleware } from "@inngest/middleware-encryption";
 import { InngestTestEngine } from "@inngest/test";
 import { experiment, Inngest, Middleware, NonRetriableError, referenceFunction, RetryAfterError, step } from "inngest";
 import { createDefer, getAsyncCtx, metadataMiddleware, scoreMiddleware } from "inngest/experimental";
+import { stream } from "inngest/experimental/durable-endpoints";
+import { fetchWithStream } from "inngest/experimental/durable-endpoints/client";
 import { endpointAdapter, serve, serveEndpoint } from "inngest/node";
 import * as realtime from "inngest/realtime";
 
@@ -31,6 +33,8 @@ start({
     step,
     runId: async () => (await getAsyncCtx())?.execution?.ctx.runId ?? "",
     callee: referenceFunction({ appId: "ts4", functionId: "callee" }),
+    stream,
+    fetch: fetchWithStream,
   },
   NonRetriableError,
   RetryAfterError,

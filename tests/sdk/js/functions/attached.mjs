@@ -1,7 +1,7 @@
 // What apps attach to runs and steps: metadata, scores and experiments; runs
 // that are deferred; and the options of checkpointing. For SDKs that have all of it.
 
-export const attachedFunctions = ({ attached, calls, client_: client }) => [
+export const attachedFunctions = ({ attached, calls, client_: client, NonRetriableError }) => [
   {
     // Metadata of a step by its answer, of the run and of another step by API.
     id: "metadata",
@@ -40,6 +40,16 @@ export const attachedFunctions = ({ attached, calls, client_: client }) => [
       gone.abort();
       await run("b");
       return "parent done";
+    },
+  },
+  {
+    // What a run deferred is run also when it fails, and without checkpoints.
+    id: "defers-failing",
+    flow: { checkpointing: false },
+    body: async ({ defer, run, token }) => {
+      defer("kept", { function: attached.deferredOf(client, calls), data: { token, depth: 0 } });
+      await run("a");
+      throw new NonRetriableError("after a defer");
     },
   },
   {
