@@ -44,8 +44,11 @@ func (n *Node) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error) 
 		return queue.Lease{}, queue.ErrClosed
 	}
 	n.waiting[lane] = append(n.waiting[lane], w)
+	left := n.left
 	n.mu.Unlock()
-	n.wake()
+	if left {
+		n.wake()
+	}
 	select {
 	case lease, ok := <-w.lease:
 		if !ok {
@@ -75,20 +78,28 @@ func (n *Node) withdraw(lane queue.Lane, w *waiter) bool {
 	return false
 }
 
+// anyWaiting tells whether anybody waits for a job. If not, who does so next makes
+// the scanner look.
 func (n *Node) anyWaiting() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.waiting[queue.LaneCall])+len(n.waiting[queue.LaneWake])+len(n.waiting[queue.LaneFirst]) > 0
+	return n.noteLeft(len(n.waiting[queue.LaneCall])+len(n.waiting[queue.LaneWake])+len(n.waiting[queue.LaneFirst]) > 0)
+}
+
+// noteLeft notes that a job is left if nobody wants it; the caller has the lock.
+func (n *Node) noteLeft(wanted bool) bool {
+	n.left = n.left || !wanted
+	return wanted
 }
 
 // lineFor is the line whose first one gets a job of the lane; ok is false when
-// nobody wants it.
+// nobody wants it, and it is left.
 func (n *Node) lineFor(lane queue.Lane, function uuid.UUID) (line queue.Lane, ok bool) {
 	if len(n.waiting[lane]) > 0 {
 		return lane, true
 	}
 	idle := lane == queue.LaneCall && n.calls[function] == 0
-	return queue.LaneFirst, idle && len(n.waiting[queue.LaneFirst]) > 0
+	return queue.LaneFirst, n.noteLeft(idle && len(n.waiting[queue.LaneFirst]) > 0)
 }
 
 func (n *Node) wanted(lane queue.Lane, function uuid.UUID) bool {
@@ -157,18 +168,36 @@ func (n *Node) drop(item string) *jobs.Capacity {
 }
 
 // letGo forgets that an item is executed, and gives back what it had of limits.
-// Someone may wait for that, or for the first call of its function.
+// Others may wait for that, or for the first call of its function.
 func (n *Node) letGo(item string) {
 	n.mu.Lock()
 	h, ok := n.held[item]
-	capacity := n.drop(item)
+	capacity, left := n.drop(item), n.left
+	last := ok && n.calls[h.function] == 0
 	n.mu.Unlock()
 	if !ok {
 		return
 	}
 	n.overElsewhere(h.entry)
 	n.giveCapacity(capacity, false)
-	n.visitAt(h.entry.Item.Partition(), time.Now())
+	if left {
+		n.wake()
+	}
+	switch {
+	case n.counted(h):
+		n.visitAt(h.entry.Item.Partition(), time.Now())
+	case last:
+		n.visitAt(h.entry.Item.Partition(), time.Now().Add(tick)) // it may be empty, and goes then
+	}
+}
+
+// counted tells whether jobs beside one may wait for it to end. What is counted of
+// every function is so much that they hardly do.
+func (n *Node) counted(h *held) bool {
+	if n.Arbiter != nil || len(h.entry.Item.Data.Semaphores)+len(h.entry.Item.Data.Identifier.Semaphores) > 0 {
+		return true
+	}
+	return n.Functions.Limits(h.function).count()
 }
 
 // giveCapacity gives back what an item had of limits. If that fails it is found

@@ -24,6 +24,9 @@ type Limits struct {
 	FinishWithin time.Duration
 }
 
+// count tells whether something is limited of which jobs wait for each other.
+func (l Limits) count() bool { return l.Concurrency > 0 || len(l.Keys) > 0 || l.Throttle != nil }
+
 // KeyLimit is a concurrency limit with a key.
 type KeyLimit struct {
 	Scope format.Scope

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -26,7 +27,17 @@ type Event struct {
 	JSON json.RawMessage // whole, canonical, "user" always present; what a wait gets
 	// position in the line of events of this process.
 	position uint64
-	fields   map[string]any
+	// fields are what expressions see, parsed when the first one asks: few events
+	// meet a pause.
+	fields func() (map[string]any, error)
+}
+
+// fieldsOf parses an event, once.
+func fieldsOf(event json.RawMessage) func() (map[string]any, error) {
+	return sync.OnceValues(func() (fields map[string]any, err error) {
+		err = json.Unmarshal(event, &fields)
+		return fields, err
+	})
 }
 
 // keptEvents is how many events a process remembers: a wait that a call asks for
@@ -68,11 +79,7 @@ const tolerance = 5 * time.Second
 // cancels. To start runs is not its business. An event whose matching failed may
 // be matched again.
 func (n *Node) Match(ctx context.Context, e *Event) error {
-	fields := map[string]any{}
-	if err := json.Unmarshal(e.JSON, &fields); err != nil {
-		return fmt.Errorf("match event %s: %w", e.ID, err)
-	}
-	e.fields = fields
+	e.fields = fieldsOf(e.JSON)
 	n.mu.Lock()
 	n.recent.add(e)
 	n.mu.Unlock()
@@ -117,7 +124,11 @@ func satisfies(p *format.Pause, e *Event) bool {
 	if err != nil {
 		return false
 	}
-	result, err := compiled.Eval(map[string]any{"async": e.fields})
+	fields, err := e.fields()
+	if err != nil {
+		return false
+	}
+	result, err := compiled.Eval(map[string]any{"async": fields})
 	if err != nil {
 		return false
 	}

@@ -65,6 +65,7 @@ type Node struct {
 	held    map[string]*held
 	calls   map[uuid.UUID]int    // leased calls, by function
 	due     map[string]time.Time // partitions to be visited, beside those that pointers name
+	left    bool                 // the last look may have left jobs that nobody waited for
 	reports map[ulid.ULID]uint64 // when runs last reported steps, as positions in recent
 	recent  recent
 	tokens  uint64
@@ -134,7 +135,9 @@ func (n *Node) visitAt(partition string, at time.Time) {
 		n.due[partition] = at
 	}
 	n.mu.Unlock()
-	n.wake()
+	if time.Until(at) < tick { // else it looks before, and sees when to look then
+		n.wake()
+	}
 }
 
 // null is JSON's.

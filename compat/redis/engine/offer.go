@@ -71,7 +71,7 @@ func (v *visit) choose(entries []*jobs.Entry, now time.Time) (chosen []offered, 
 		return nil, entries
 	}
 	room, most := v.room(), len(entries)
-	if v.limits.Concurrency > 0 || len(v.limits.Keys) > 0 || v.limits.Throttle != nil {
+	if v.limits.count() {
 		most = atOnce
 	}
 	for i, e := range entries {
@@ -87,6 +87,15 @@ func (v *visit) choose(entries []*jobs.Entry, now time.Time) (chosen []offered, 
 		chosen = append(chosen, offered{entry: e, job: job})
 	}
 	return chosen, nil
+}
+
+// enough is how many jobs are worth reading: for all who wait, and some that will
+// not be for them.
+func (n *Node) enough() int64 {
+	const more = 4
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return min(page, int64(len(n.waiting[queue.LaneCall])+len(n.waiting[queue.LaneWake])+len(n.waiting[queue.LaneFirst])+more))
 }
 
 // room is how many workers wait in each lane.

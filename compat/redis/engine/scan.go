@@ -23,8 +23,11 @@ const (
 	unknownVisit  = 2 * time.Second // of a function that is not registered
 	idleVisit     = 30 * time.Second
 	partitions    = 300
-	page          = 50
+	page          = 100
 	horizon       = 2 * time.Second
+	// rest is the pause after a look: what becomes due meanwhile, and who waits by
+	// then, one look brings together.
+	rest = 2 * time.Millisecond
 )
 
 // scan hands out what is due to those who wait for it, until the node ends.
@@ -38,13 +41,22 @@ func (n *Node) scan(ctx context.Context) {
 		case <-timer.C:
 		case <-n.kick:
 		}
-		if n.anyWaiting() || n.attendant() != nil {
-			if err := n.visitDue(ctx); ctx.Err() == nil && !sleep(ctx, n.outage.note(triesQueue, err)) {
+		if n.beginLook() {
+			err := n.visitDue(ctx)
+			if ctx.Err() == nil && !sleep(ctx, max(n.outage.note(triesQueue, err), rest)) {
 				return
 			}
 		}
 		timer.Reset(n.untilNext())
 	}
+}
+
+// beginLook tells whether anybody would take what a look finds.
+func (n *Node) beginLook() bool {
+	n.mu.Lock()
+	n.left = false
+	n.mu.Unlock()
+	return n.anyWaiting() || n.attendant() != nil
 }
 
 // untilNext is when to look at the latest.
@@ -164,11 +176,13 @@ func (v *visit) next(now time.Time) (at time.Time, force bool) {
 	return now.Add(idleVisit + rand.N(idleVisit)), false
 }
 
-// handOut hands out what is due in a function's partition, in order.
+// handOut hands out what is due in a function's partition, in order. It reads no
+// more than will do at first: if limits refuse some, it goes on.
 func (v *visit) handOut(ctx context.Context, p *format.Partition) error {
-	for offset := int64(0); ; {
+	offset, limit := int64(0), v.enough()
+	for ; ; limit = page {
 		now := time.Now()
-		entries, inLine, damaged, err := v.jobs.Peek(ctx, p.ID, now, offset, page)
+		entries, inLine, damaged, err := v.jobs.Peek(ctx, p.ID, now, offset, limit)
 		if err != nil {
 			return err
 		}
@@ -197,7 +211,7 @@ func (v *visit) handOut(ctx context.Context, p *format.Partition) error {
 				return nil
 			}
 		}
-		if inLine < page {
+		if inLine < limit {
 			return nil
 		}
 		offset += inLine - taken
