@@ -36,14 +36,7 @@ func TestDrain(t *testing.T) {
 	s.event("drain/single", 1, "single-1")
 	s.event("drain/go", 1, "go-1")
 	s.event("drain/go", 101, "go-101")
-	s.await("limited to run", func(context.Context) error {
-		s.app.mu.Lock()
-		defer s.app.mu.Unlock()
-		if s.app.now["limited"] < limit {
-			return fmt.Errorf("%d calls", s.app.now["limited"])
-		}
-		return nil
-	})
+	s.await("limited to run", func(context.Context) error { return s.running("limited", limit) })
 	require.NoError(t, s.server.Kill())
 	s.quiet()
 	require.NoError(t, s.server.Restart(s.ctx))
