@@ -18,9 +18,12 @@ type Delivery struct {
 	InternalID ulid.ULID // zero when a NATS client published without one
 	Source     *Source   // nil unless it came through an outbox
 	Seeded     bool
-	Body       []byte
-	event      *Event // Body, once parsed
-	StoredAt   time.Time
+	// Registry is the registry's revision that its publisher knew, 0 if that is not
+	// told: whoever matches it has to know as much.
+	Registry uint64
+	Body     []byte
+	event    *Event // Body, once parsed
+	StoredAt time.Time
 }
 
 // Event parses the body, once. The event must not be changed.
@@ -68,6 +71,9 @@ func delivery(seq uint64, at time.Time, subject string, header nats.Header, body
 		}
 	}
 	d.Seeded = len(header[HeaderSeeded]) > 0
+	if revision := header[headerRegistry]; len(revision) > 0 {
+		d.Registry, _ = strconv.ParseUint(revision[0], 10, 64) // not ours then
+	}
 	if src := header[HeaderSource]; len(src) > 0 {
 		if d.Source, err = parseSource(src[0]); err != nil {
 			return nil, fmt.Errorf("header %s: %w", HeaderSource, err)

@@ -18,6 +18,7 @@ type eventEncoder struct {
 	name       string // that msg.Subject is for
 	// The values that header lists point to.
 	id, source, seeded [1]string
+	registry           [1]string // "" for none
 }
 
 func newEventEncoder(partitions int) *eventEncoder {
@@ -41,6 +42,9 @@ func (c *eventEncoder) message(e *Event, reply string) *nats.Msg {
 	}
 	if e.Seeded {
 		c.msg.Header[HeaderSeeded] = c.seeded[:]
+	}
+	if c.registry[0] != "" {
+		c.msg.Header[headerRegistry] = c.registry[:]
 	}
 	c.body = e.AppendJSON(c.body[:0], false)
 	c.msg.Data = c.body

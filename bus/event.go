@@ -54,6 +54,9 @@ const (
 	HeaderEventID = "Jetstep-Event-Id" // internal ULID
 	HeaderSource  = "Jetstep-Source"   // "<partition>.<n>", and ".<after>" when Next
 	HeaderSeeded  = "Jetstep-Seeded"   // present when Seeded
+	// headerRegistry is the registry's revision that the publisher knew, present
+	// for some seconds after it changed.
+	headerRegistry = "Jetstep-Registry"
 )
 
 // AppendJSON appends the event as users see it. withUser adds "user":{} when

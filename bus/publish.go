@@ -154,6 +154,10 @@ func (p *publisher) publish(ctx context.Context, events []*Event, cost int64) er
 	defer p.forget(token)
 	encoder := p.encoders.Get().(*eventEncoder)
 	defer p.encoders.Put(encoder)
+	encoder.registry[0] = ""
+	if news := p.bus.news(); news > 0 {
+		encoder.registry[0] = strconv.FormatUint(news, 10)
+	}
 	reply := p.prefix + token
 	for i, e := range events {
 		if err := p.nc.PublishMsg(encoder.message(e, reply)); err != nil {

@@ -33,7 +33,11 @@ type Registry struct {
 	bus     *Bus
 	kv      jetstream.KeyValue
 	catalog atomic.Pointer[Catalog]
-	end     func() // stops following
+	// revision is up to which sequence changes are known, and changedAt when this
+	// process learned of the last, in nanoseconds since 1970.
+	revision  atomic.Uint64
+	changedAt atomic.Int64
+	end       func() // stops following
 
 	mu       sync.Mutex
 	changed  *sync.Cond
@@ -69,6 +73,7 @@ func (r *Registry) open(ctx context.Context) (err error) {
 	}
 	f := follower{registry: r, last: info.State.LastSeq, loaded: make(chan struct{})}
 	if info.State.Msgs == 0 {
+		r.revision.Store(info.State.LastSeq)
 		f.finishLoading()
 	}
 	if r.end, err = r.bus.consume(ctx, registryStream, registryKeys+">", 0, f.handle); err != nil {
@@ -106,6 +111,7 @@ func (f *follower) handle(seq uint64, _ time.Time, m jetstream.Msg) {
 		change()
 		r.seen[key] = seq
 	}
+	r.passed(seq, time.Now())
 	if !f.ready && (seq >= f.last || isLast(m)) {
 		f.finishLoading()
 	}

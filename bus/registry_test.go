@@ -225,3 +225,30 @@ func TestRegistryFollowsOverRestarts(t *testing.T) {
 		n.restart()
 	}
 }
+
+// Who publishes after a registration tells everyone what is registered by then.
+func TestEventsTellOfAChangedRegistry(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t, nil)
+	b, other := n.open(nil), n.open(nil)
+	require.NoError(t, b.Publish(t.Context(), numbered(1)))
+	_, err := b.Registry().Update(t.Context(), function.AppID("a"), func(*function.App) (*function.App, error) {
+		return &function.App{Name: "a"}, nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, b.Publish(t.Context(), numbered(1)))
+	b.Registry().changedAt.Store(time.Now().Add(-2 * freshFor).UnixNano())
+	require.NoError(t, b.Publish(t.Context(), numbered(1)))
+	events := storedEvents(t, b)
+	require.Len(t, events, 3)
+	require.Equal(t, []uint64{0, 1, 0}, []uint64{events[0].Registry, events[1].Registry, events[2].Registry})
+
+	require.NoError(t, other.Registry().AwaitRevision(t.Context(), 1))
+	_, known := other.Registry().Catalog().App(function.AppID("a"))
+	require.True(t, known)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, other.Registry().AwaitRevision(ended, 99), context.Canceled)
+	other.Close()
+	require.ErrorIs(t, other.Registry().AwaitRevision(t.Context(), 99), errBusClosed)
+}

@@ -391,7 +391,7 @@ func TestCommandRoundTrip(t *testing.T) {
 			continue
 		}
 		for _, from := range []int{0, 3, Outside} {
-			c := &Command{From: from, Sent: *sent, Next: true, After: 7, Seen: 9}
+			c := &Command{From: from, Sent: *sent, Next: true, After: 7, Seen: 9, Registry: 8}
 			got, err := UnmarshalCommand(c.Marshal())
 			require.NoError(t, err)
 			require.Equal(t, c, got)

@@ -77,6 +77,8 @@ type Command struct {
 	// Seen is up to which sequence of EVENTS its sender knew when it sent it. Who
 	// acts upon it has to know as much: the event behind it is none to wait for.
 	Seen uint64
+	// Registry is the revision of the registry that its sender knew.
+	Registry uint64
 }
 
 // Marshal is the command's form in IN_<p>.
@@ -100,6 +102,7 @@ func (m *Command) code(c *coder) {
 	c.bool(&m.Next)
 	c.uint64(&m.After)
 	c.uint64(&m.Seen)
+	c.uint64(&m.Registry)
 }
 
 // Watch is a partition's lookout for the next event of a name.

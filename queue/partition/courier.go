@@ -261,7 +261,7 @@ func (c *courier) forward(ctx context.Context, to int, messages []state.Sent) {
 
 // sendCommand makes a command durable for the owner of a partition, wherever it is.
 func (n *Node) sendCommand(ctx context.Context, to int, kind, id string, c *state.Command) error {
-	c.Seen = n.bus.LastEvent()
+	c.Seen, c.Registry = n.bus.LastEvent(), n.bus.Registry().Revision()
 	return n.bus.SendCommand(ctx, to, kind, id, c.Marshal())
 }
 

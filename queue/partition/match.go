@@ -22,6 +22,9 @@ const (
 // handleEvent matches one event of the partition: it starts runs, resumes
 // waits and cancels runs, as one record with the event's sequence.
 func (o *Owner) handleEvent(d *bus.Delivery) {
+	if d.Registry > 0 {
+		o.node.learn(d.Seq, d.Registry)
+	}
 	catalog := o.node.bus.Registry().Catalog()
 	triggered := catalog.Triggered(d.Name)
 

@@ -1,8 +1,10 @@
 package partition
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"jetstep/function"
 	"jetstep/state"
@@ -188,12 +190,31 @@ func (o *Owner) take(t *tx, from int, sent *state.Sent, next bool, after uint64)
 	return true
 }
 
+// catchUpWithin is how long an owner waits for the registry, as another process knew
+// it. It waits in vain only while NATS is in trouble.
+const catchUpWithin = 5 * time.Second
+
+// learn makes the node know what another process knew: how far EVENTS goes, and
+// which functions there are. No owner's lock is held.
+func (n *Node) learn(event, registry uint64) {
+	n.bus.SawEvent(event)
+	if registry <= max(n.bus.Registry().Revision(), n.neverSeen.Load()) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), catchUpWithin)
+	defer cancel()
+	if err := n.bus.Registry().AwaitRevision(ctx, registry); err != nil {
+		n.neverSeen.Store(registry) // the stream may have lost its end: once is enough
+		n.log.Warn("another process knows functions that are not known here yet", "error", err)
+	}
+}
+
 // handleCommand takes a command from IN_<p>. All up to upTo have been taken then;
 // what is beyond comes again to the next owner, to whom it says nothing new.
 func (o *Owner) handleCommand(seq, upTo uint64, data []byte) {
 	c, err := state.UnmarshalCommand(data)
 	if err == nil {
-		o.node.bus.SawEvent(c.Seen)
+		o.node.learn(c.Seen, c.Registry)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

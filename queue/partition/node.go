@@ -98,6 +98,8 @@ type Node struct {
 	pending atomic.Int64
 	clock   func() time.Time // time.Now, except in tests
 	leases  atomic.Uint64    // handed out
+	// neverSeen is a revision of the registry that was waited for in vain.
+	neverSeen atomic.Uint64
 }
 
 // eventRoom is kept free in a message for an event's other fields and headers.

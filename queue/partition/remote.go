@@ -21,7 +21,8 @@ import (
 // other fields are set.
 type question struct {
 	Kind       string               `json:"kind"`
-	Seen       uint64               `json:"seen,omitempty"` // as state.Command has it
+	Seen       uint64               `json:"seen,omitempty"`     // as state.Command has it,
+	Registry   uint64               `json:"registry,omitempty"` // both
 	RunID      ulid.ULID            `json:"run_id,omitzero"`
 	Transition *state.Transition    `json:"transition,omitempty"`
 	Name       string               `json:"name,omitempty"`
@@ -104,7 +105,7 @@ func (n *Node) ask(ctx context.Context, p int, q question) (answer, error) {
 
 func (n *Node) askOwner(ctx context.Context, p int, q question) (answer, error) {
 	var a answer
-	q.Seen = n.bus.LastEvent()
+	q.Seen, q.Registry = n.bus.LastEvent(), n.bus.Registry().Revision()
 	request, err := jcs.Encode(q)
 	if err != nil {
 		return a, err
@@ -151,7 +152,7 @@ func (o *Owner) consider(request []byte) (answer, error) {
 	if err := json.Unmarshal(request, &q); err != nil {
 		return answer{}, fmt.Errorf("question: %w", err)
 	}
-	o.node.bus.SawEvent(q.Seen)
+	o.node.learn(q.Seen, q.Registry)
 	if p, elsewhere := o.home(q.run()); elsewhere {
 		return answer{Partition: p}, errElsewhere
 	}

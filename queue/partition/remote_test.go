@@ -5,9 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"jetstep/bus"
+	"jetstep/function"
 	"jetstep/jcs"
 	"jetstep/state"
 )
@@ -171,4 +173,30 @@ func TestProcessesKnowOfTheEventsBehindMessages(t *testing.T) {
 	require.NoError(t, s.bus.SendCommand(t.Context(), s.node.partitionOfRun(lease.RunID), "run", "x", c.Marshal()))
 	requireCancelled(s, lease.RunID)
 	require.GreaterOrEqual(t, s.bus.LastEvent(), uint64(2000))
+}
+
+// An event, or a start, that comes a moment before its function is known here waits
+// for that.
+func TestStartsWaitForTheirFunction(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	fn := function.FunctionID("late", "late")
+	start := state.Start{
+		RunID: runID(0, s.now(), fn, "x"), FunctionID: fn, Trigger: "begin", EventIDs: []ulid.ULID{ulid.Make()},
+		Events: []json.RawMessage{json.RawMessage(`{"name":"begin"}`)},
+	}
+	c := state.Command{From: state.Outside, Registry: s.bus.Registry().Revision() + 1, Sent: state.Sent{
+		Message: state.Message{Kind: state.MessageStart, Start: &start},
+	}}
+	require.NoError(t, s.bus.SendCommand(t.Context(), 0, "start", "x", c.Marshal()))
+	e := newEvent("begin", `{}`)
+	body := make(chan *bus.Delivery)
+	go func() {
+		d := <-body
+		d.Registry = c.Registry
+		s.node.owner(0).handleEvent(d)
+	}()
+	body <- &bus.Delivery{Seq: s.bus.LastEvent() + 1, Name: e.Name, InternalID: e.InternalID, Body: e.JSON(), StoredAt: s.now()}
+	s.register(on("late", "begin"))
+	s.eventually(func() bool { return s.node.Stats().Runs == 2 }, "a start was lost")
 }
