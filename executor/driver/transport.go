@@ -15,18 +15,19 @@ import (
 
 // newTransport makes the transport of all calls: HTTP/1.1 only, as SDKs are
 // tested with; no proxy from the environment; connections are kept.
-func newTransport(c Config) *http.Transport {
+func newTransport(c Config) http.RoundTripper {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: c.DialTimeout}).DialContext,
+	dial := (&net.Dialer{Timeout: c.DialTimeout}).DialContext
+	return newDirect(c, dial, &http.Transport{
+		DialContext:         dial,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: c.HandshakeTimeout,
 		IdleConnTimeout:     c.IdleTimeout,
 		MaxIdleConnsPerHost: c.MaxIdlePerHost,
 		Protocols:           &protocols,
 		DisableCompression:  true, // decoded here, for the size limit and br
-	}
+	})
 }
 
 // maxRedirects is how many redirects are followed (sdk-protocol §7.1).
@@ -51,7 +52,7 @@ func followRedirect(next *http.Request, via []*http.Request) error {
 func (c *Caller) roundTrip(ctx context.Context, req *http.Request) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.RequestTimeout)
 	defer cancel()
-	resp, err := c.client.Do(req.WithContext(ctx))
+	resp, err := c.do(req.WithContext(ctx))
 	if err != nil {
 		return Answer{}, err
 	}
@@ -64,6 +65,35 @@ func (c *Caller) roundTrip(ctx context.Context, req *http.Request) (Answer, erro
 		return Answer{}, err
 	}
 	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+}
+
+// do sends a request and follows redirects. http.Client copies every request's
+// headers in case that there is one; here it comes in when there is.
+func (c *Caller) do(req *http.Request) (*http.Response, error) {
+	if req.URL.User != nil { // of which http.Client makes a header
+		return c.client.Do(req)
+	}
+	resp, err := c.config.Transport.RoundTrip(req)
+	if err != nil || resp.StatusCode < 300 || resp.StatusCode > 399 {
+		return resp, err
+	}
+	follow := *c.client
+	follow.Transport = &redirected{RoundTripper: c.config.Transport, first: resp}
+	return follow.Do(req)
+}
+
+// redirected is a transport whose first answer is there already.
+type redirected struct {
+	http.RoundTripper
+	first *http.Response
+}
+
+func (r *redirected) RoundTrip(req *http.Request) (*http.Response, error) {
+	if first := r.first; first != nil {
+		r.first = nil
+		return first, nil
+	}
+	return r.RoundTripper.RoundTrip(req)
 }
 
 // errTooLarge is an answer of more than the allowed size.
