@@ -80,7 +80,7 @@ func (i *inspection) wrongType(ctx context.Context, name, have string, want form
 
 // asideKey reports a key that was set aside, since it is of a wrong type.
 func (i *inspection) asideKey(ctx context.Context, name string) error {
-	f := Finding{Kind: SetAside, Key: name, Reason: "it was a key of a wrong type"}
+	f := Finding{Kind: SetAside, Key: name, Reason: "it was of a wrong type, or not to be read"}
 	return i.discardable(f, func() error { return i.Redis.Del(ctx, name).Err() })
 }
 

@@ -32,6 +32,7 @@ const (
 	AsideItem  = "item"
 	AsidePause = "pause"
 	AsideKey   = "key"
+	AsideEvent = "event"
 )
 
 // Defect is why something in Redis cannot be executed, however often it is tried.
@@ -159,17 +160,22 @@ func SetKeyAside(ctx context.Context, client redis.UniversalClient, o Observer, 
 	if have == "none" || have == string(want) {
 		return false, nil
 	}
-	// Between the two somebody may have set it aside already: then there is no key,
-	// or one that is as it should be, which would only be written once more.
-	err = client.Rename(ctx, key, format.AsideKey(key, ulid.Make())).Err()
+	return true, keepAside(ctx, client, o, key, WrongType)
+}
+
+// keepAside gives a key another name of the same hash tag. Somebody may have done so
+// already: then there is no such key, or one that is as it should be, which would only
+// be written once more.
+func keepAside(ctx context.Context, client redis.UniversalClient, o Observer, key string, why Why) error {
+	err := client.Rename(ctx, key, format.AsideKey(key, ulid.Make())).Err()
 	if err != nil && strings.Contains(err.Error(), "no such key") {
-		return false, nil
+		return nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("set %s aside: %w", key, err)
+		return fmt.Errorf("set %s aside: %w", key, err)
 	}
-	o.setAside(AsideKey, WrongType)
-	return true, nil
+	o.setAside(AsideKey, why)
+	return nil
 }
 
 // Mend takes keys of a partition out of the way that are of a wrong type. It tells

@@ -41,7 +41,8 @@ type Debounce struct {
 	pointer, text string
 }
 
-// Debounce reads the debounce that collects for a value of the function's key.
+// Debounce reads the debounce that collects for a value of the function's key. An
+// event of it that cannot be read is set aside: the next takes its place.
 func (q *Queue) Debounce(ctx context.Context, fn uuid.UUID, key string) (*Debounce, error) {
 	d := &Debounce{function: fn, key: key}
 	name := format.DebouncePointerKey(fn, key)
@@ -63,13 +64,35 @@ func (q *Queue) Debounce(ctx context.Context, fn uuid.UUID, key string) (*Deboun
 	if err != nil {
 		return nil, fmt.Errorf("read debounce %s: %w", d.ID, err)
 	}
-	if d.Kept, d.text, err = debounced(d.ID, event); err != nil {
+	if d.Kept, d.text, err = debounced(d.ID, event); IsDefect(err) {
+		err = q.keepEvent(ctx, d.pointer, d.text, err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if text, err := job.Result(); err == nil {
 		d.Job, _ = entryOf(item, text) // one that cannot be read ends nothing
 	}
 	return d, nil
+}
+
+// keepEvent keeps an event of a debounce that cannot be read, under the debounce's id,
+// beside the items that were set aside.
+func (q *Queue) keepEvent(ctx context.Context, debounce, text string, reason error) error {
+	aside, err := format.Encode(format.Aside{
+		Partition: format.DebouncesKey, Reason: reason.Error(), Why: string(Unreadable), At: time.Now().UnixMilli(), Item: text,
+	})
+	if err != nil {
+		return err
+	}
+	added, err := q.redis.HSetNX(ctx, format.SetAsideKey, debounce, aside).Result()
+	if err != nil {
+		return fmt.Errorf("set the event of debounce %s aside: %w", debounce, err)
+	}
+	if added {
+		q.Observer.setAside(AsideEvent, Unreadable)
+	}
+	return nil
 }
 
 // Debounced is the event that a debounce starts its run with, nil for none.

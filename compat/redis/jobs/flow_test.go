@@ -150,7 +150,7 @@ func TestDebounceAtOnce(t *testing.T) {
 }
 
 // TestBadDebounces: a pointer to nothing is replaced; an event that cannot be read
-// is an error; a job that cannot be read is lost.
+// is kept, and counts for nothing; a job that cannot be read is lost.
 func TestBadDebounces(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -166,9 +166,13 @@ func TestBadDebounces(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, d.Job)
 	require.NoError(t, s.client.HSet(ctx, format.DebouncesKey, id.String(), "{").Err())
-	_, err = s.Debounce(ctx, fn, "k")
+	d, err = s.Debounce(ctx, fn, "k")
+	require.NoError(t, err)
+	require.Nil(t, d.Kept)
+	require.Contains(t, s.client.HGet(ctx, format.SetAsideKey, id.String()).Val(), `"item":"{"`)
+	_, err = s.Debounced(ctx, id)
 	var damaged *format.ValueError
-	require.ErrorAs(t, err, &damaged)
+	require.ErrorAs(t, err, &damaged, "who ends it sets its job aside")
 }
 
 // TestSingletonOfARunThatGoesOn: a run whose next item comes in the moment in which
@@ -227,9 +231,19 @@ func TestSingletonHolder(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, freed)
 	require.NoError(t, s.client.Set(ctx, format.SingletonKey("k"), "nobody", 0).Err())
-	_, _, err = s.Singleton(ctx, "k")
-	var damaged *format.ValueError
-	require.ErrorAs(t, err, &damaged)
+	_, held, err = s.Singleton(ctx, "k")
+	require.NoError(t, err)
+	require.False(t, held, "by what is no run")
+	require.Equal(t, []string{"nobody"}, s.texts("{queue}:jetstep:aside:*:singleton:k"), "it is kept")
+}
+
+// texts are the values of strings whose names match a pattern.
+func (s *suite) texts(pattern string) (all []string) {
+	s.Helper()
+	for _, name := range s.client.Keys(s.Context(), pattern).Val() {
+		all = append(all, s.client.Get(s.Context(), name).Val())
+	}
+	return all
 }
 
 // TestMove: an item is due at another time, as it was otherwise.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -266,11 +267,34 @@ func (q *Queue) scavengeLease(ctx context.Context, account uuid.UUID, text strin
 	}
 	c := &Capacity{account: account, lease: lease}
 	c.request, _ = format.ParseULID(request) // one that is damaged asked for nothing
-	err = q.ReleaseCapacity(ctx, c, true)
+	var force bool
+	if c.asked, c.text, err = q.request(ctx, c); err == nil {
+		if force, err = q.neverBegan(ctx, c.asked); err == nil {
+			err = q.ReleaseCapacity(ctx, c, force)
+		}
+	}
 	if IsDefect(err) {
 		return q.dropCapacity(ctx, c)
 	}
 	return err
+}
+
+// neverBegan tells whether what a request was for has to be begun anew: a start that
+// is there, and was not tried again. What else held a semaphore until its run's end
+// holds it, though the process that took it has died: its run goes on, or has given it
+// back (redis-queue §11).
+func (q *Queue) neverBegan(ctx context.Context, r *format.Request) (bool, error) {
+	manual := func(c format.Constraint) bool {
+		return c.Semaphore != nil && c.Semaphore.Release == format.ReleaseManual
+	}
+	if !slices.ContainsFunc(r.Constraints, manual) {
+		return false, nil
+	}
+	e, err := q.Get(ctx, r.Key)
+	if errors.Is(err, ErrGone) || IsDefect(err) {
+		return false, nil
+	}
+	return err == nil && e.Item.Data.Kind == format.KindStart && e.Item.Data.Attempt == 0, err
 }
 
 // dropCapacity takes away a capacity lease that cannot be given back, because what

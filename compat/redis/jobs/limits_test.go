@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"jetstep/compat/redis/format"
@@ -258,7 +260,9 @@ func TestSemaphores(t *testing.T) {
 	require.NoError(t, s.SetSemaphore(t.Context(), account, "fn:x", 2))
 	_, _ = s.acquire("b", start, manual)
 	require.Equal(t, "2", used("fn:x"))
-	_, err := s.ScavengeCapacity(t.Context(), start.Add(time.Hour))
+	_, err := s.Enqueue(t.Context(), start, newItem("b", format.KindStart, runAt(start), start))
+	require.NoError(t, err)
+	_, err = s.ScavengeCapacity(t.Context(), start.Add(time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, "1", used("fn:x"), "whoever had it is gone")
 	for range 2 {
@@ -272,6 +276,74 @@ func TestSemaphores(t *testing.T) {
 		require.NoError(t, s.ReleaseSemaphore(t.Context(), account, format.Semaphore{ID: "fn:x", Weight: 1}, run))
 	}
 	require.Equal(t, "1", used("fn:x"), "once for a run")
+}
+
+// TestSemaphoresOfTheDead: what a run holds until its end is given back for a
+// process that died only if the run has not begun: what goes on holds it.
+func TestSemaphoresOfTheDead(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kind    string // of what there is, "" for nothing
+		attempt int
+		left    string
+	}{
+		"it had not begun":    {format.KindStart, 0, "0"},
+		"it is tried again":   {format.KindStart, 1, "1"},
+		"it has gone on":      {"", 0, "1"},
+		"it goes on as a job": {format.KindEdge, 0, "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			require.NoError(t, s.SetSemaphore(t.Context(), account, "fn:x", 1))
+			capacity, _ := s.acquire("a", start, format.Constraint{Kind: format.ConstraintSemaphore, Semaphore: &format.SemaphoreConstraint{
+				Usage: format.SemaphoreUsageKey(account, "fn:x", ""), Capacity: format.SemaphoreCapacityKey(account, "fn:x"),
+				Weight: 1, Release: format.ReleaseManual,
+			}})
+			require.NotNil(t, capacity)
+			if c.kind != "" {
+				item := newItem("a", c.kind, runAt(start), start)
+				item.Data.Attempt = c.attempt
+				_, err := s.Enqueue(t.Context(), start, item)
+				require.NoError(t, err)
+			}
+			released, err := s.ScavengeCapacity(t.Context(), start.Add(time.Hour))
+			require.NoError(t, err)
+			require.Equal(t, 1, released)
+			require.Equal(t, c.left, s.client.Get(t.Context(), format.SemaphoreUsageKey(account, "fn:x", "")).Val())
+		})
+	}
+}
+
+// TestExtendedTwice: an answer that got lost does not make capacity seem lost.
+func TestExtendedTwice(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	first, _ := s.acquire("a", start, ofFunction(1))
+	again := redis.NewClient(s.client.Options())
+	t.Cleanup(func() { _ = again.Close() })
+	again.AddHook(repeating{})
+	extended, err := jobs.NewQueue(again).ExtendCapacity(t.Context(), first, start.Add(10*time.Second))
+	require.NoError(t, err)
+	require.NoError(t, s.ReleaseCapacity(t.Context(), extended, false))
+	require.Zero(t, s.client.Exists(t.Context(), format.CapacityLeasesKey(account)).Val())
+}
+
+// repeating sends each script twice, as a client does that got no answer to the
+// first.
+type repeating struct{}
+
+func (repeating) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (repeating) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+func (repeating) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if err := next(ctx, cmd); err != nil || !strings.HasPrefix(cmd.Name(), "eval") {
+			return err
+		}
+		return next(ctx, cmd)
+	}
 }
 
 // TestCapacityRace: of many that ask at once as many are granted as the limit says.

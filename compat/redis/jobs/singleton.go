@@ -14,7 +14,7 @@ import (
 var scriptFreeSingleton = script("free_singleton")
 
 // Singleton is the run that holds the key of a singleton (redis-queue §15); ok is
-// false when it is free.
+// false when it is free. A value that is no run holds nothing: it is set aside.
 func (q *Queue) Singleton(ctx context.Context, key string) (run ulid.ULID, ok bool, err error) {
 	name := format.SingletonKey(key)
 	text, err := q.redis.Get(ctx, name).Result()
@@ -25,7 +25,7 @@ func (q *Queue) Singleton(ctx context.Context, key string) (run ulid.ULID, ok bo
 		return run, false, fmt.Errorf("read singleton %s: %w", key, err)
 	}
 	if run, err = format.ParseULID(text); err != nil {
-		return run, false, &format.ValueError{Place: format.Place{Key: name}, Err: err}
+		return run, false, keepAside(ctx, q.redis, q.Observer, name, Unreadable)
 	}
 	return run, true, nil
 }

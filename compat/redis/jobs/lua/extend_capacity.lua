@@ -2,6 +2,9 @@
 -- leases, the lease's details, the new one's, request, keys of constraints. ARGV:
 -- account, lease, new lease, its end, now, how many constraints, constraints.
 -- 0 replaced, 1 it has ended or is not there.
+if redis.call('EXISTS', KEYS[4]) == 1 then
+  return 0 -- asked a second time: the answer to the first was lost
+end
 local details = redis.call('HGETALL', KEYS[3])
 if #details == 0 or redis.call('EXISTS', KEYS[5]) == 0 or not redis.call('ZSCORE', KEYS[2], ARGV[2]) then
   return 1

@@ -52,7 +52,7 @@ local function take(c, nowMS, nowNS, lease, leaseEnd)
   if c.kind == CONCURRENCY then
     redis.call('ZADD', c.key, leaseEnd, lease)
   elseif c.kind == SEMAPHORE then
-    redis.call('INCRBY', c.key, c.weight)
+    redis.call('SET', c.key, string.format('%d', number(c.key) + c.weight), 'KEEPTTL')
   else
     local now, second = nowMS, 1000
     if c.kind == RATE then
