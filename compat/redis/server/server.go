@@ -83,6 +83,7 @@ func Open(c Config) *Server {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{cfg: c, changed: make(chan struct{}, 1), unknown: map[uuid.UUID]struct{}{}, swept: map[ulid.ULID]struct{}{}}
+	jobs.MendTypes(c.Redis, c.Observer, c.Log)
 	s.Node = engine.Open(engine.Config{
 		Redis: c.Redis, Functions: functions{s}, World: around{s}, Teller: c.Teller, Arbiter: c.Arbiter,
 		Account: function.AccountID, Environment: function.EnvironmentID, Log: c.Log,
