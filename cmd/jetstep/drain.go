@@ -248,6 +248,14 @@ func (f drainForeign) Singleton(fn uuid.UUID, text string) (run ulid.ULID, held 
 	return run, false
 }
 
+// Charged implements partition.Foreign.
+func (f drainForeign) Charged(key state.GateKey) float64 {
+	if r := f.p.there.Load(); r != nil {
+		return r.past.Charged(key)
+	}
+	return 0
+}
+
 // Granted implements partition.Foreign.
 func (f drainForeign) Granted() {
 	if r := f.p.there.Load(); r != nil {

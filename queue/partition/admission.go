@@ -41,8 +41,7 @@ func newAdmission(o *Owner) admission {
 // throttled implements gate.Rates.
 func (o *Owner) throttled(key state.GateKey, limit gcra.Limit) float64 {
 	now := o.node.now()
-	tat, _ := o.index.Rate(key, now)
-	return limit.Carried(float64(now), tat)
+	return limit.Carried(float64(now), o.rate(key, now))
 }
 
 // plan is how the jobs of a function are limited, nil for not at all.

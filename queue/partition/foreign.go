@@ -22,6 +22,9 @@ type Foreign interface {
 	// Singleton is the live run there that holds a function's singleton for the
 	// text of its key, "" without one.
 	Singleton(fn uuid.UUID, text string) (run ulid.ULID, held bool)
+	// Charged is the theoretical arrival time of a throttle or rate limit there, in
+	// the limit's unit, as it was before starts there were counted here; 0 is nothing.
+	Charged(key state.GateKey) float64
 	// Cancel ends a run there, soon, because another takes its singleton.
 	Cancel(run, by ulid.ULID)
 	// Granted says that a job of this process was admitted which waited before:
@@ -280,6 +283,17 @@ func (n *Node) cancelForeign(holder, by ulid.ULID) {
 	if n.foreign != nil && holder != (ulid.ULID{}) {
 		n.foreign.Cancel(holder, by)
 	}
+}
+
+// rate is the theoretical arrival time of a throttle or rate limit, in its unit, as
+// far as it counts at a moment, in milliseconds: what was charged here, or in another
+// queue before.
+func (o *Owner) rate(key state.GateKey, at int64) float64 {
+	tat, _ := o.index.Rate(key, at)
+	if o.node.foreign != nil {
+		tat = max(tat, o.node.foreign.Charged(key))
+	}
+	return tat
 }
 
 // foreignClaim is the run of another queue that has a start's key.

@@ -18,6 +18,7 @@ import (
 // besides is another queue that tells what a test says.
 type besides struct {
 	claimed, singletons map[string]ulid.ULID
+	charged             map[state.GateKey]float64
 	cancelled           chan ulid.ULID
 	granted             chan struct{}
 }
@@ -38,6 +39,8 @@ func (b *besides) Singleton(_ uuid.UUID, text string) (ulid.ULID, bool) {
 	run, ok := b.singletons[text]
 	return run, ok
 }
+
+func (b *besides) Charged(key state.GateKey) float64 { return b.charged[key] }
 
 func (b *besides) Cancel(run, _ ulid.ULID) { b.cancelled <- run }
 
@@ -196,6 +199,31 @@ func TestForeignThrottle(t *testing.T) {
 	require.Empty(t, again.report(start(2)))
 	s.advance(30 * time.Minute)
 	s.eventually(func() bool { return len(again.report(start(2))) == 1 })
+}
+
+// TestForeignCharges: what was charged in another queue before counts here.
+func TestForeignCharges(t *testing.T) {
+	t.Parallel()
+	s, b := shared(t, 1)
+	ends := float64(s.now().Add(time.Hour).UnixMilli())
+	rated, throttled := function.FunctionID("rated", "rated"), function.FunctionID("throttled", "throttled")
+	b.charged = map[state.GateKey]float64{
+		state.NewValueKey(state.OfRateLimit, rated, "", ""):    ends * nanoseconds,
+		state.NewValueKey(state.OfThrottle, throttled, "", ""): ends,
+	}
+	s.register(
+		limited("rated", "rate", func(fn *function.Function) { fn.RateLimit = &function.RateLimit{Limit: 1, Period: "1h"} }),
+		limited("throttled", "throttle", func(fn *function.Function) { fn.Throttle = &function.Throttle{Limit: 1, Period: "1h"} }),
+	)
+	s.settle()
+	s.numbered("rate", "", 1)
+	s.numbered("throttle", "", 1)
+	s.decided("success:1 rate_limited:1")
+	s.waits(1)
+	s.advance(time.Hour)
+	s.commit(complete(s.calls("throttled"), `1`))
+	s.numbered("rate", "", 2)
+	s.decided("success:2 rate_limited:1")
 }
 
 // TestForeignOwnerChanges: a new owner hears first of what is executed.

@@ -26,8 +26,7 @@ func (t *tx) limited(s *starting) bool {
 		return false
 	}
 	key := rateLimitKey(s.fn, text)
-	tat, _ := t.o.index.Rate(key, t.now)
-	charge, ok := chargeRate(gcra.RateLimit(cfg.Limit, window), key, t.now, tat)
+	charge, ok := chargeRate(gcra.RateLimit(cfg.Limit, window), key, t.now, t.o.rate(key, t.now))
 	if charge != nil {
 		t.do(charge)
 	}

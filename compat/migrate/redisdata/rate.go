@@ -24,7 +24,7 @@ const rateLasts = 24 * time.Hour
 func (s *Side) ratesOf(ctx context.Context, keys []key) ([]migrate.Item, error) {
 	return s.itemsOf(ctx, keys, func(k key, v *expiring) *migrate.Item {
 		r := &migrate.Rate{Throttle: k.part == isThrottle, FunctionID: k.function()}
-		r.Expr, r.Value = rateKey(k.parts["limit"])
+		r.Expr, r.Value = format.RateValue(k.parts["limit"])
 		return rateItem(k.name, r, v)
 	})
 }
@@ -42,29 +42,6 @@ func rateItem(name string, r *migrate.Rate, v *expiring) *migrate.Item {
 	r.TAT, r.Until = tat, v.until(rateLasts)
 	item := r.Item()
 	return &item
-}
-
-// rateKey reads "<expression:function-value>": both are hashes. A throttle without
-// an expression has that of nothing.
-func rateKey(limit string) (expr, value string) {
-	expr, key, _ := strings.Cut(strings.Trim(limit, "<>"), ":")
-	if expr == engine.HashOfNone {
-		return "", ""
-	}
-	_, value, _ = strings.Cut(afterFunction(key), "-")
-	return expr, value
-}
-
-// afterFunction is a key without the id of a function at its beginning, but for
-// the "-" behind it; a throttle's begins with the function's hash, which has no "-".
-func afterFunction(key string) string {
-	const id = 36
-	if len(key) >= id {
-		if _, err := format.ParseUUID(key[:id]); err == nil {
-			return key[id:]
-		}
-	}
-	return key
 }
 
 // rateName is the key of a rate.

@@ -1,6 +1,7 @@
 package drain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/pipeline"
+	"jetstep/function"
 )
 
 // Counts are what is left in the Redis.
@@ -112,15 +114,42 @@ func (l *Left) look(ctx context.Context) time.Duration {
 	return lookEvery
 }
 
+// items is how many jobs there are but ticks, which NATS has, and how many of these
+// only look whether a run is late.
+func (l *Left) items(ctx context.Context) (items, timeouts int64, err error) {
+	var all, late *redis.IntCmd
+	var ticks [3]*redis.IntCmd
+	err = pipeline.Do(ctx, l.redis, func(p redis.Pipeliner) {
+		all, late = p.HLen(ctx, format.ItemsKey), p.ZCard(ctx, format.ReadyKey(format.QueueCancel))
+		for i, queue := range []string{format.QueueCron(function.EnvironmentID), format.QueueCronSync, format.QueueCronHealthCheck} {
+			ticks[i] = p.ZCard(ctx, format.ReadyKey(queue))
+		}
+	})
+	if err = cmp.Or(err, all.Err()); err != nil {
+		return 0, 0, err
+	}
+	items = all.Val()
+	for _, n := range ticks {
+		items -= n.Val()
+	}
+	return max(items, 0), late.Val(), nil
+}
+
 // count counts jobs; runs and pauses less often while there are jobs, since that
 // takes a look at every key.
 func (l *Left) count(ctx context.Context) (c Counts, err error) {
 	if latest := l.latest.Load(); latest != nil {
 		c = *latest
 	}
-	if c.Items, err = l.redis.HLen(ctx, format.ItemsKey).Result(); err != nil {
+	items, timeouts, err := l.items(ctx)
+	if err != nil {
 		return c, fmt.Errorf("count items: %w", err)
 	}
+	defer func() {
+		if c.Items = items; c.Runs == 0 {
+			c.Items = max(items-timeouts, 0) // they are of runs that have ended
+		}
+	}()
 	began := time.Now()
 	if began.Before(l.scanAt) {
 		return c, nil

@@ -15,10 +15,12 @@ import (
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/pipeline"
 	"jetstep/function"
+	"jetstep/state"
 )
 
-// Past is what runs of the Redis exclude: starts with the same key, and other runs
-// of their singletons. It is in memory, so that whoever starts runs can ask at any
+// Past is what runs of the Redis exclude: starts with the same key, other runs of
+// their singletons, and what they were charged of throttles and rate limits. It is in
+// memory, so that whoever starts runs can ask at any
 // moment, and takes about 50 bytes for each key that was used within a day. It is
 // safe for concurrent use.
 type Past struct {
@@ -29,6 +31,7 @@ type Past struct {
 	keys       map[string]ulid.ULID // by idempotency key
 	until      time.Time            // keys count no more then
 	singletons map[string]ulid.ULID // by key
+	rates      map[state.GateKey]float64
 }
 
 // NewPast knows nothing before Load.
@@ -62,6 +65,15 @@ func (p *Past) Singleton(fn uuid.UUID, text string) (run ulid.ULID, held bool) {
 	return run, held
 }
 
+// Charged is the theoretical arrival time of a throttle or rate limit, in its unit,
+// as it was when the Redis was loaded: what starts there are charged since is counted
+// by who admits them. 0 is nothing.
+func (p *Past) Charged(key state.GateKey) float64 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.rates[key]
+}
+
 // Ended says that a run holds nothing any more.
 func (p *Past) Ended(run ulid.ULID) {
 	p.mu.Lock()
@@ -91,10 +103,39 @@ func (p *Past) Load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the keys of starts: %w", err)
 	}
+	rates, err := p.loadRates(ctx)
+	if err != nil {
+		return fmt.Errorf("read what was charged: %w", err)
+	}
 	p.mu.Lock()
+	p.rates = rates
 	p.keys, p.until = keys, time.Now().Add(format.ClaimTTL*time.Second)
 	p.mu.Unlock()
 	return p.LoadSingletons(ctx)
+}
+
+// loadRates reads what was charged of throttles and rate limits. What cannot be read
+// charges nothing.
+func (p *Past) loadRates(ctx context.Context) (map[state.GateKey]float64, error) {
+	rates := map[state.GateKey]float64{}
+	for kind, name := range map[string]func(account, function uuid.UUID, key format.Evaluated) string{
+		state.OfRateLimit: format.RateLimitKey, state.OfThrottle: format.ThrottleKey,
+	} {
+		prefix := strings.TrimSuffix(name(p.account, uuid.Nil, format.Evaluated{}), uuid.Nil.String())
+		err := p.each(ctx, prefix+"*", func(name, text string) {
+			_, parts, known := format.Identify(name)
+			fn, err := format.ParseUUID(parts["function"])
+			tat, unread := format.ParseTAT(format.Place{Key: name}, text)
+			if known && err == nil && unread == nil {
+				expr, value := format.RateValue(parts["limit"])
+				rates[state.NewValueKey(kind, fn, expr, value)] = tat
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return rates, nil
 }
 
 // LoadSingletons reads again who holds singletons, and forgets keys of starts
@@ -107,6 +148,9 @@ func (p *Past) LoadSingletons(ctx context.Context) error {
 			found[strings.TrimPrefix(name, prefix)] = run
 		}
 	})
+	if err == nil {
+		err = p.dropDead(ctx, found)
+	}
 	if err != nil {
 		return fmt.Errorf("read the holders of singletons: %w", err)
 	}
@@ -115,6 +159,26 @@ func (p *Past) LoadSingletons(ctx context.Context) error {
 	p.singletons = found
 	if time.Now().After(p.until) {
 		p.keys = map[string]ulid.ULID{}
+	}
+	return nil
+}
+
+// dropDead takes out who holds a singleton and is no run any more: a key may be left
+// behind when a run's end breaks off, or its state is deleted.
+func (p *Past) dropDead(ctx context.Context, holders map[string]ulid.ULID) error {
+	lives := make(map[string]*redis.BoolCmd, len(holders))
+	err := pipeline.Do(ctx, p.redis, func(pipe redis.Pipeliner) {
+		for key, run := range holders {
+			lives[key] = pipe.HExists(ctx, format.MetadataKey(run), format.FieldID)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for key, there := range lives {
+		if there.Err() == nil && !there.Val() {
+			delete(holders, key)
+		}
 	}
 	return nil
 }
@@ -133,7 +197,11 @@ func (p *Past) Refresh(ctx context.Context) error {
 			return fmt.Errorf("read the holder of singleton %s: %w", key, err)
 		}
 		holder, _ := format.ParseULID(text)
-		if holder == run {
+		still := map[string]ulid.ULID{key: holder}
+		if err := p.dropDead(ctx, still); err != nil {
+			return fmt.Errorf("read the run that holds singleton %s: %w", key, err)
+		}
+		if holder = still[key]; holder == run {
 			continue
 		}
 		p.mu.Lock()

@@ -17,6 +17,7 @@ import (
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/redistest"
 	"jetstep/function"
+	"jetstep/state"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -62,6 +63,9 @@ func TestPastSingletons(t *testing.T) {
 	set(t, client, format.SingletonRunKey(plain), format.SingletonKey(fn.String()))
 	set(t, client, format.SingletonKey(other.String()+"-"+function.Hash("a")), keyed.String())
 	set(t, client, format.SingletonKey(other.String()+"-"+function.Hash("")), empty.String())
+	for _, run := range []ulid.ULID{plain, keyed, empty} {
+		live(t, client, run)
+	}
 	past := drain.NewPast(client, function.AccountID)
 	require.NoError(t, past.Load(t.Context()))
 	for _, c := range []struct {
@@ -78,6 +82,7 @@ func TestPastSingletons(t *testing.T) {
 	require.False(t, held)
 
 	next := ulid.Make()
+	live(t, client, next)
 	set(t, client, format.SingletonKey(fn.String()), next.String())
 	require.NoError(t, client.Del(t.Context(), format.SingletonKey(other.String()+"-"+function.Hash("a"))).Err())
 	require.NoError(t, past.Refresh(t.Context()))
@@ -87,11 +92,74 @@ func TestPastSingletons(t *testing.T) {
 	require.False(t, held)
 }
 
+// TestPastSingletonsOfNoRun: a key that a run left behind when its end broke off
+// keeps no other run from being made.
+func TestPastSingletonsOfNoRun(t *testing.T) {
+	t.Parallel()
+	client := redistest.Open(t)
+	run := ulid.Make()
+	set(t, client, format.SingletonKey(fn.String()), run.String())
+	past := drain.NewPast(client, function.AccountID)
+	require.NoError(t, past.Load(t.Context()))
+	_, held := past.Singleton(fn, "")
+	require.False(t, held, "of no run")
+
+	live(t, client, run)
+	require.NoError(t, past.LoadSingletons(t.Context()))
+	_, held = past.Singleton(fn, "")
+	require.True(t, held)
+	require.NoError(t, client.Del(t.Context(), format.MetadataKey(run)).Err())
+	require.NoError(t, past.Refresh(t.Context()))
+	_, held = past.Singleton(fn, "")
+	require.False(t, held, "the run is gone")
+}
+
+// TestPastRates: what starts were charged is known (captured throttles and rates).
+func TestPastRates(t *testing.T) {
+	t.Parallel()
+	client := redistest.Open(t)
+	for key, text := range map[string]string{
+		format.RateLimitKey(function.AccountID, fn, format.Evaluated{}): "1.5e+18",
+		format.RateLimitKey(function.AccountID, fn, format.Evaluated{
+			Expression: function.Hash("event.data.k"), Value: function.FunctionValueKey(fn, "a"),
+		}): "1.6e+18",
+		format.ThrottleKey(function.AccountID, fn, format.Evaluated{
+			Expression: function.Hash(""), Value: function.ThrottleKey(fn),
+		}): "1795645834167",
+		format.ThrottleKey(function.AccountID, fn, format.Evaluated{
+			Expression: function.Hash("event.data.k"), Value: function.ThrottleValueKey(fn, "a"),
+		}): "1795645834168",
+		format.RateLimitKey(function.AccountID, uuid.UUID{15: 9}, format.Evaluated{}): "nonsense",
+	} {
+		set(t, client, key, text)
+	}
+	past := drain.NewPast(client, function.AccountID)
+	require.NoError(t, past.Load(t.Context()))
+	expr, value := function.Hash("event.data.k"), function.Hash("a")
+	for key, want := range map[state.GateKey]float64{
+		state.NewValueKey(state.OfRateLimit, fn, "", ""):                   1.5e18,
+		state.NewValueKey(state.OfRateLimit, fn, expr, value):              1.6e18,
+		state.NewValueKey(state.OfThrottle, fn, "", ""):                    1795645834167,
+		state.NewValueKey(state.OfThrottle, fn, expr, value):               1795645834168,
+		state.NewValueKey(state.OfRateLimit, fn, expr, function.Hash("b")): 0,
+		state.NewValueKey(state.OfRateLimit, uuid.UUID{15: 9}, "", ""):     0,
+	} {
+		require.Equal(t, want, past.Charged(key))
+	}
+}
+
+// live makes a run seem to live.
+func live(t *testing.T, client *redis.Client, run ulid.ULID) {
+	t.Helper()
+	require.NoError(t, client.HSet(t.Context(), format.MetadataKey(run), format.FieldID, "{}").Err())
+}
+
 // TestPastWithoutRedis: nothing is forgotten when the Redis cannot be read.
 func TestPastWithoutRedis(t *testing.T) {
 	t.Parallel()
 	client := redistest.Open(t)
 	run := ulid.Make()
+	live(t, client, run)
 	set(t, client, format.SingletonKey(fn.String()), run.String())
 	past := drain.NewPast(client, function.AccountID)
 	require.NoError(t, past.Load(t.Context()))
@@ -130,6 +198,38 @@ func TestLeft(t *testing.T) {
 	require.NoError(t, left.Trouble())
 	require.NoError(t, client.Del(t.Context(), format.ItemsKey, format.MetadataKey(run)).Err())
 	is(drain.Counts{Pauses: 1})
+	require.Eventually(t, empty.Load, patience, 10*time.Millisecond)
+}
+
+// TestLeftOfSchedules: what nobody will do is not left: ticks, which NATS has, and
+// timeouts of runs that have ended.
+func TestLeftOfSchedules(t *testing.T) {
+	t.Parallel()
+	client := redistest.Open(t)
+	run := ulid.Make()
+	live(t, client, run)
+	for i, queue := range []string{
+		format.QueueCron(function.EnvironmentID), format.QueueCronSync, format.QueueCronHealthCheck, format.QueueCancel,
+	} {
+		id := fmt.Sprint("item", i)
+		require.NoError(t, client.HSet(t.Context(), format.ItemsKey, id, "{}").Err())
+		next := float64(time.Now().AddDate(0, 1, 0).UnixMilli())
+		require.NoError(t, client.ZAdd(t.Context(), format.ReadyKey(queue), redis.Z{Member: id, Score: next}).Err())
+	}
+	var empty atomic.Bool
+	left := drain.NewLeft(client, empty.Store, slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { left.Run(ctx); close(done) }()
+	defer func() { stop(); <-done }()
+	is := func(want drain.Counts) {
+		t.Helper()
+		require.Eventually(t, func() bool { c, known := left.Counts(); return known && c == want }, patience, 10*time.Millisecond)
+	}
+	is(drain.Counts{Items: 1, Runs: 1})
+	require.False(t, empty.Load())
+	require.NoError(t, client.Del(t.Context(), format.MetadataKey(run)).Err())
+	is(drain.Counts{})
 	require.Eventually(t, empty.Load, patience, 10*time.Millisecond)
 }
 

@@ -1,8 +1,12 @@
 package format
 
 import (
+	"strings"
+
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
+
+	"jetstep/function"
 )
 
 // The keys of limits have the hash tag {cs} and belong to an account
@@ -121,3 +125,27 @@ func ChargedKey(account uuid.UUID, hash string) string { return ofAccount(accoun
 
 // ChargedTTL is for how many seconds it does.
 const ChargedTTL = 300
+
+// RateValue reads "<expression:function-value>", with which the key of a throttle or
+// rate limit ends: both are hashes, "" without a key expression. A throttle without
+// one has the hash of nothing.
+func RateValue(limit string) (expr, value string) {
+	expr, key, _ := strings.Cut(strings.Trim(limit, "<>"), ":")
+	if expr == function.Hash("") {
+		return "", ""
+	}
+	_, value, _ = strings.Cut(afterFunction(key), "-")
+	return expr, value
+}
+
+// afterFunction is a key without the id of a function at its beginning, but for
+// the "-" behind it; a throttle's begins with the function's hash, which has no "-".
+func afterFunction(key string) string {
+	const id = 36
+	if len(key) >= id {
+		if _, err := ParseUUID(key[:id]); err == nil {
+			return key[id:]
+		}
+	}
+	return key
+}
