@@ -12,7 +12,7 @@ const (
 	// meanwhile goes with the next one: more would carry less each.
 	inFlight = 2
 	// mostAtOnce is how many commands one carries.
-	mostAtOnce = 256
+	mostAtOnce = 64
 )
 
 // Gather makes commands that are sent at the same time share round trips, each
@@ -43,8 +43,12 @@ var gathered = map[string]bool{
 	"zrangebyscore": true, "zrange": true, "zcard": true, "zrem": true, "smembers": true, "srem": true,
 }
 
-// together is the mark of a context with which a round trip for several is made.
-type together struct{}
+// alone is the mark of a context whose commands go by themselves.
+type alone struct{}
+
+// Alone is a context whose commands are sent at once, by themselves: those of one
+// for whom many others wait.
+func Alone(ctx context.Context) context.Context { return context.WithValue(ctx, alone{}, true) }
 
 func fits(ctx context.Context, commands ...redis.Cmder) bool {
 	for _, c := range commands {
@@ -52,7 +56,7 @@ func fits(ctx context.Context, commands ...redis.Cmder) bool {
 			return false
 		}
 	}
-	return len(commands) > 0 && ctx.Value(together{}) == nil
+	return len(commands) > 0 && ctx.Value(alone{}) == nil
 }
 
 // DialHook implements redis.Hook.
@@ -135,7 +139,7 @@ func (g *gatherer) fly() {
 			}
 		}
 		// Each command has its own answer. How long that may take says the client.
-		_, _ = pipe.Exec(context.WithValue(context.Background(), together{}, true))
+		_, _ = pipe.Exec(Alone(context.Background()))
 		for _, e := range errands {
 			close(e.done)
 		}

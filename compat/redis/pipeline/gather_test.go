@@ -33,7 +33,7 @@ func (w *wire) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return ne
 func (w *wire) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, commands []redis.Cmder) error {
 		if !gathered[commands[0].Name()] {
-			return next(ctx, commands) // of a new connection
+			return next(ctx, commands) // of a new connection, or a transaction
 		}
 		w.trips.Add(1)
 		<-w.open
@@ -157,5 +157,7 @@ func TestNotGathered(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "b", get.Val())
 	require.Equal(t, "PONG", client.Ping(t.Context()).Val())
+	require.Equal(t, "b", client.Get(Alone(t.Context()), "a").Val())
+	require.Zero(t, w.trips.Load(), "none of them was sent with others")
 	require.Zero(t, g.flying)
 }
