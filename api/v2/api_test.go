@@ -271,3 +271,25 @@ func TestDatabaseDown(t *testing.T) {
 		require.Equal(t, problemOf("internal_error", "Internal error"), answer, "details are for the log")
 	}
 }
+
+// TestPausedAndArchived is what is only said of functions and apps that are it.
+func TestPausedAndArchived(t *testing.T) {
+	t.Parallel()
+	api, store, _ := newAPI(t)
+	_, answer := ask(t, api, http.MethodGet, "/v2/apps/fixture-app/functions?limit=100", "")
+	require.NotContains(t, answer, "isPaused")
+	for i := range store.FunctionRows {
+		store.FunctionRows[i].Paused = true
+	}
+	_, answer = ask(t, api, http.MethodGet, "/v2/apps/fixture-app/functions/hello", "")
+	require.Contains(t, answer, `"isPaused":true`)
+
+	_, answer = ask(t, api, http.MethodGet, "/v2/apps/fixture-app", "")
+	require.NotContains(t, answer, "rchived")
+	for i := range store.AppRows {
+		store.AppRows[i].Archived, store.AppRows[i].ArchivedAt = true, captured
+	}
+	_, answer = ask(t, api, http.MethodGet, "/v2/apps?archived=true", "")
+	require.Contains(t, answer, `"archivedAt":"2026-11-25T23:20:27Z"`)
+	require.Contains(t, answer, `"isArchived":true`)
+}

@@ -40,6 +40,8 @@ type toolName struct {
 	Name string `json:"name"`
 }
 
+const operationsPath = "/operations"
+
 // operations answers GET /operations, which needs no key.
 func (s *server) operations(*http.Request, []string) (*answer, error) {
 	var operations []operation
@@ -53,5 +55,7 @@ func (s *server) operations(*http.Request, []string) (*answer, error) {
 		}
 		operations = append(operations, o)
 	}
-	return single(map[string]any{"operations": operations})
+	a, err := single(map[string]any{"operations": operations})
+	a.cache = "public, max-age=300, stale-while-revalidate=3600"
+	return a, err
 }

@@ -29,5 +29,6 @@ func TestOperations(t *testing.T) {
 	}
 	require.Len(t, seen, 19)
 	_, args := s.match(http.MethodPost, "/operations")
-	require.Equal(t, http.StatusNotImplemented, args.problem.status)
+	require.Equal(t, http.StatusMethodNotAllowed, args.problem.status)
+	require.Equal(t, "public, max-age=300, stale-while-revalidate=3600", a.cache)
 }

@@ -37,7 +37,7 @@ func (s *server) table() []route {
 		{http.MethodPost, "/runs/{runId}/rerun", s.rerun, &listed{"RerunFunctionRun", "rerun", "Makes a run again, from its beginning or from a step"}},
 		{http.MethodPost, "/runs/{runId}/cancel", s.cancel, &listed{"CancelFunctionRun", "cancel_run", "Cancels a run that has not ended"}},
 		{http.MethodPost, "/runs/{runId}/scores", s.scores, &listed{"AddScores", "", "Attaches scores to a run"}},
-		{http.MethodGet, "/operations", s.operations, nil},
+		{http.MethodGet, operationsPath, s.operations, nil},
 		{http.MethodPost, "/events/{eventId}/resend", s.resendEvent, nil},
 		{http.MethodPost, "/apps/{appId}/functions/{functionId}/replays", s.replay, nil},
 		{http.MethodPost, "/envs", createEnvironment, nil},
@@ -66,6 +66,9 @@ func (s *server) match(method, path string) (handler, matched) {
 		if r.method == method {
 			return r.handle, matched{values: values}
 		}
+	}
+	if known && path == operationsPath {
+		return nil, matched{problem: &problem{http.StatusMethodNotAllowed, "api_error", "Method Not Allowed"}} // http-api §15
 	}
 	if known {
 		return nil, matched{problem: &problem{http.StatusNotImplemented, "api_error", "Method Not Allowed"}}

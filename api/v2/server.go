@@ -75,6 +75,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer.Metadata.set("fetchedAt", stamp(s.Now()))
+	if answer.cache != "" {
+		w.Header().Set("Cache-Control", answer.cache)
+	}
 	s.write(w, cmp.Or(answer.status, http.StatusOK), answer)
 }
 
@@ -84,7 +87,8 @@ type answer struct {
 	Metadata object `json:"metadata"`
 	Page     object `json:"page,omitempty"`
 
-	status int // of HTTP; 0 for 200
+	status int    // of HTTP; 0 for 200
+	cache  string // how long it may be kept, as a header; empty for not said
 }
 
 func single(data any) (*answer, error) {
