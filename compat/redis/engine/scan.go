@@ -10,6 +10,7 @@ import (
 
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
+	"jetstep/compat/redis/pipeline"
 	"jetstep/queue"
 )
 
@@ -32,6 +33,7 @@ const (
 
 // scan hands out what is due to those who wait for it, until the node ends.
 func (n *Node) scan(ctx context.Context) {
+	ctx = pipeline.Alone(ctx) // all workers may wait for one look
 	timer := time.NewTimer(tick)
 	defer timer.Stop()
 	for {
