@@ -8,25 +8,30 @@ import (
 )
 
 const (
-	// gcRoom is how much the heap may grow between collections while it is
-	// small: collecting 20 MiB again and again costs more than the memory.
-	gcRoom = 160 << 20
+	// gcPause is how long the heap grows between two collections: what a server
+	// allocates in that time, and from gcRoomMin to gcRoomMax bytes. A busy one
+	// must not collect the same 20 MiB again and again. One with little to do
+	// would touch memory that is in no cache, or not even mapped, with each
+	// allocation, which takes longer than to collect.
+	gcPause   = 500 * time.Millisecond
+	gcRoomMin = 16 << 20
+	gcRoomMax = 160 << 20
 	// gcPercentMin keeps a large heap, mostly of sleeping runs, close to what
 	// is alive; gcPercentMax bounds the growth of a small one.
 	gcPercentMin = 50
 	gcPercentMax = 800
-	gcLook       = 2 * time.Second
+	gcLook       = 500 * time.Millisecond
 
-	// A server that allocates less than idleRate bytes between two looks, and
-	// has idleSpare bytes of freed memory, gives them back to the system; not
-	// more often than each idlePause.
-	idleRate  = 4 << 20
+	// A server that allocates less than idleRate bytes a second, and has
+	// idleSpare bytes of freed memory, gives them back to the system; not more
+	// often than each idlePause.
+	idleRate  = 2 << 20
 	idleSpare = 16 << 20
 	idlePause = 10 * time.Second
 )
 
-// tuneGC adapts the garbage collector to the live heap until ctx ends, and
-// returns memory that an idle server does not need.
+// tuneGC adapts the garbage collector to the live heap and to what is allocated
+// until ctx ends, and returns memory that an idle server does not need.
 func tuneGC(ctx context.Context) {
 	sample := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"},
@@ -34,9 +39,10 @@ func tuneGC(ctx context.Context) {
 	}
 	look := time.NewTicker(gcLook)
 	defer look.Stop()
-	debug.SetGCPercent(gcPercent(0))
+	percent := gcPercent(0, 0)
+	debug.SetGCPercent(percent)
 	var allocated uint64
-	var returned time.Time
+	looked, returned := time.Now(), time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,20 +51,27 @@ func tuneGC(ctx context.Context) {
 		}
 		metrics.Read(sample)
 		live, total := sample[0].Value.Uint64(), sample[1].Value.Uint64()
+		rate := float64(total-allocated) / time.Since(looked).Seconds()
+		allocated, looked = total, time.Now()
+		// Each change stops the world for a moment.
+		if now := gcPercent(live, rate); now*10 < percent*9 || now*9 > percent*10 {
+			percent = now
+			debug.SetGCPercent(percent)
+		}
 		spare := sample[2].Value.Uint64() + sample[3].Value.Uint64() - min(live, sample[3].Value.Uint64())
-		debug.SetGCPercent(gcPercent(live))
-		if total-allocated < idleRate && spare > idleSpare && time.Since(returned) > idlePause {
+		if rate < idleRate && spare > idleSpare && time.Since(returned) > idlePause {
 			debug.FreeOSMemory()
 			returned = time.Now()
 		}
-		allocated = total
 	}
 }
 
-// gcPercent is the growth allowed on top of so many live bytes.
-func gcPercent(live uint64) int {
+// gcPercent is the growth allowed on top of so many live bytes when rate bytes
+// are allocated in a second.
+func gcPercent(live uint64, rate float64) int {
 	if live == 0 {
 		return gcPercentMax
 	}
-	return int(min(max(gcRoom*100/live, gcPercentMin), gcPercentMax))
+	room := min(max(rate*gcPause.Seconds(), gcRoomMin), gcRoomMax)
+	return int(min(max(room*100/float64(live), gcPercentMin), gcPercentMax))
 }
