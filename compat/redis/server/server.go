@@ -138,6 +138,9 @@ func (s *Server) Problem() error {
 	if err := s.cfg.Redis.Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("redis is not in reach: %w", err)
 	}
+	if err := s.Trouble(); err != nil { // it answers, and does nothing else
+		return fmt.Errorf("redis does not do what it is asked: %w", err)
+	}
 	return nil
 }
 
