@@ -80,53 +80,6 @@ func (m *measurement) makeHistory(ctx context.Context, n int) error {
 	return m.reportProjection(ctx)
 }
 
-// projectionPatience bounds the wait for the database to catch up: it may be
-// one that is not there, with which the speed without it is measured.
-const (
-	projectionPatience = time.Minute
-	// settled is for how long nothing has to be behind: what was written last is
-	// noticed a batch later.
-	settled = 300 * time.Millisecond
-)
-
-// reportProjection tells how far the database was behind at the end of a load,
-// and when it had caught up.
-func (m *measurement) reportProjection(ctx context.Context) error {
-	const lag = "jetstep_projection_lag_messages"
-	behind, err := m.target.Sum(lag)
-	if errors.Is(err, errNoMetric) {
-		return nil // a server that has none
-	}
-	if err != nil {
-		return err
-	}
-	m.report("messages behind at the end", behind, "")
-	begin := time.Now()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	var caughtUp time.Time // zero while it has not
-	for time.Since(begin) < projectionPatience {
-		switch {
-		case behind > 0:
-			caughtUp = time.Time{}
-		case caughtUp.IsZero():
-			caughtUp = time.Now()
-		case time.Since(caughtUp) > settled:
-			m.report("in the database after", caughtUp.Sub(begin).Seconds(), "s")
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-		if behind, err = m.target.Sum(lag); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // historyReader reads what makeHistory made since a moment.
 type historyReader struct {
 	m      *measurement

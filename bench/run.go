@@ -22,6 +22,7 @@ type Options struct {
 	Binary    string
 	Scenarios []string // by name; empty = all that apply
 	Scale     float64  // of the amounts, default 1
+	Rate      int      // runs a second that noop and three offer; 0 for as many as the server takes
 	Args      []string // further arguments of the started server
 	Engines   []string // each scenario is measured with each; empty = the server's default
 	RedisURI  string   // of the Redis for EngineRedis, "" starts one for each measurement
@@ -91,6 +92,7 @@ func Scenarios() []string {
 type measurement struct {
 	scenario string
 	scale    float64
+	rate     int // see Options.Rate
 	target   *Target
 	app      *App
 	cold     time.Duration // start of the target until healthy
@@ -141,7 +143,7 @@ func known(names []string) error {
 }
 
 func runScenario(ctx context.Context, opts Options, s scenario, engine string, out io.Writer) ([]Result, error) {
-	m := &measurement{scenario: title(s.name, engine), scale: opts.Scale, out: out}
+	m := &measurement{scenario: title(s.name, engine), scale: opts.Scale, rate: opts.Rate, out: out}
 	if opts.URL != "" {
 		m.target = &Target{URL: strings.TrimSuffix(opts.URL, "/"), EventKey: opts.EventKey, Bearer: opts.Bearer}
 	} else {
@@ -209,35 +211,6 @@ func measureIngest(ctx context.Context, m *measurement) error {
 		m.report("peak memory", float64(peak)/(1<<20), "MiB")
 	}
 	return nil
-}
-
-func measureRuns(ctx context.Context, m *measurement, fn string, n int) error {
-	n = m.amount(n)
-	warm := m.amount(1_000)
-	if err := m.target.sendAll(ctx, "bench/"+fn, warm, 100, 2); err != nil {
-		return err
-	}
-	if err := until(ctx, "warm-up runs", time.Minute, func() bool { return int(m.app.Completed.Load()) >= warm }); err != nil {
-		return err
-	}
-	calls := m.app.Calls.Load()
-	before, _ := m.target.CPU()
-	begin := time.Now()
-	if err := m.target.sendAll(ctx, "bench/"+fn, n, 100, 2); err != nil {
-		return err
-	}
-	if err := until(ctx, "runs", 10*time.Minute, func() bool { return int(m.app.Completed.Load()) >= warm+n }); err != nil {
-		return err
-	}
-	took := time.Since(begin)
-	m.report("runs completed", float64(n)/took.Seconds(), "runs/s")
-	m.report("calls of the SDK", float64(m.app.Calls.Load()-calls)/took.Seconds(), "calls/s")
-	m.cpuPer(before, n, "runs")
-	_, peak := m.target.Memory()
-	if peak > 0 {
-		m.report("peak memory", float64(peak)/(1<<20), "MiB")
-	}
-	return m.reportProjection(ctx)
 }
 
 // measureLatency sends single events at a steady pace and takes the time until

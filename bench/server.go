@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -204,35 +205,58 @@ func (t *Target) Memory() (now, peak int64) {
 var errNoMetric = errors.New("metric is missing")
 
 // Gauge reads one unlabelled value from the server's metrics.
-func (t *Target) Gauge(name string) (float64, error) { return t.total(name + " ") }
-
-// Sum adds up the values of a metric with labels.
-func (t *Target) Sum(name string) (float64, error) { return t.total(name + "{") }
-
-// total adds up the values of the lines of the server's metrics that begin so.
-func (t *Target) total(prefix string) (float64, error) {
-	resp, err := http.Get(t.URL + "/metrics")
+func (t *Target) Gauge(name string) (float64, error) {
+	values, err := t.values(name + " ")
 	if err != nil {
 		return 0, err
+	}
+	return values[0], nil
+}
+
+// Sum adds up the values of a metric with labels.
+func (t *Target) Sum(name string) (float64, error) {
+	values, err := t.values(name + "{")
+	sum := 0.0
+	for _, value := range values {
+		sum += value
+	}
+	return sum, err
+}
+
+// Max is the greatest value of a metric with labels.
+func (t *Target) Max(name string) (float64, error) {
+	values, err := t.values(name + "{")
+	if err != nil {
+		return 0, err
+	}
+	return slices.Max(values), nil
+}
+
+// values are those of the lines of the server's metrics that begin so, at least
+// one.
+func (t *Target) values(prefix string) ([]float64, error) {
+	resp, err := http.Get(t.URL + "/metrics")
+	if err != nil {
+		return nil, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	sum, found := 0.0, false
+	var values []float64
 	for line := range strings.Lines(string(text)) {
 		if !strings.HasPrefix(line, prefix) {
 			continue
 		}
 		value, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
 		if err != nil {
-			return 0, fmt.Errorf("metric %q: %w", line, err)
+			return nil, fmt.Errorf("metric %q: %w", line, err)
 		}
-		sum, found = sum+value, true
+		values = append(values, value)
 	}
-	if !found {
-		return 0, fmt.Errorf("%w: %s", errNoMetric, prefix)
+	if len(values) == 0 {
+		return nil, fmt.Errorf("%w: %s", errNoMetric, prefix)
 	}
-	return sum, nil
+	return values, nil
 }

@@ -46,6 +46,7 @@ func benchOptions(args []string, out io.Writer) (bench.Options, error) {
 	flags.StringVar(&opts.EventKey, "event-key", "bench", "event `key` for --url")
 	flags.StringVar(&opts.Bearer, "signing-key", "", "signing `key` for --url")
 	flags.Float64Var(&opts.Scale, "scale", 1, "`factor` on the amounts")
+	flags.IntVar(&opts.Rate, "rate", 0, "`runs` a second that the scenarios noop and three offer for 30 s, instead of as many as the server takes")
 	flags.Func("scenario", "measure only this `name` (repeatable):\n"+strings.Join(bench.Scenarios(), "\n"), func(names string) error {
 		opts.Scenarios = append(opts.Scenarios, strings.Split(names, ",")...)
 		return nil
