@@ -55,7 +55,8 @@ func lazily(event json.RawMessage) func() (map[string]any, error) {
 		if fields != nil {
 			return fields, nil
 		}
-		return fields, json.Unmarshal(event, &fields)
+		err := json.Unmarshal(event, &fields)
+		return fields, err
 	}
 }
 
