@@ -127,7 +127,8 @@ func capturedOutputs(file string) ([]spanOutput, error) {
 		return nil, err
 	}
 	var outputs []spanOutput
-	return outputs, json.Unmarshal(text, &outputs)
+	err = json.Unmarshal(text, &outputs)
+	return outputs, err
 }
 
 // requireCapturedOutputs reads every output by the id that its span has for it.
