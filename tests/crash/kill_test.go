@@ -63,10 +63,14 @@ func TestServerKilled(t *testing.T) {
 	}
 }
 
+// patiently leaves an app that is killed again and again the time to start, also on a
+// busy machine, before a call has failed as often as it may.
+var patiently = []string{"--retry-interval", "4"}
+
 // TestAppKilled kills the app.
 func TestAppKilled(t *testing.T) {
 	t.Parallel()
-	for _, c := range inFull([]trial{{seed: 11, events: 500, kills: 30, partitions: 4, victims: []victim{theApp}}}) {
+	for _, c := range inFull([]trial{{seed: 11, events: 500, kills: 30, partitions: 4, victims: []victim{theApp}, args: patiently}}) {
 		c.run(t)
 	}
 }
@@ -74,7 +78,7 @@ func TestAppKilled(t *testing.T) {
 // TestBothKilled kills the server, the app, and both.
 func TestBothKilled(t *testing.T) {
 	t.Parallel()
-	for _, c := range inFull([]trial{{seed: 21, events: 600, kills: 18, partitions: 4, victims: []victim{theServer, theApp, both}}}) {
+	for _, c := range inFull([]trial{{seed: 21, events: 600, kills: 18, partitions: 4, victims: []victim{theServer, theApp, both}, args: patiently}}) {
 		c.run(t)
 	}
 }
