@@ -16,11 +16,11 @@ const (
 	busyShare = 0.9
 	// restFactor is how long a rest is, in times of the work before it, and
 	// restMost the longest. Work of less than restFrom is no burden.
-	restFactor = 6
-	restMost   = 4 * time.Second
+	restFactor = 3
+	restMost   = 2 * time.Second
 	restFrom   = 40 * time.Millisecond
 	// maxLag is how old what waits may be while projecting rests.
-	maxLag = 30 * time.Second
+	maxLag = 10 * time.Second
 	// batchDelay is how long a batch waits for more messages. Where the machine is
 	// busy it is batchDelayBusy: a run that begins and ends within a batch has
 	// fewer rows, and a row costs less the more are written together.

@@ -18,8 +18,8 @@ func TestRestAfter(t *testing.T) {
 	}{
 		"idle machine":     {time.Second, 0, 0.2, 0},
 		"unknown load":     {time.Second, 0, 0, 0},
-		"busy machine":     {200 * time.Millisecond, time.Second, 0.95, 1200 * time.Millisecond},
-		"much work":        {10 * time.Second, time.Second, 0.95, 4 * time.Second},
+		"busy machine":     {200 * time.Millisecond, time.Second, 0.95, 600 * time.Millisecond},
+		"much work":        {10 * time.Second, time.Second, 0.95, 2 * time.Second},
 		"little work":      {10 * time.Millisecond, time.Second, 0.95, 0},
 		"far behind":       {time.Second, time.Minute, 0.95, 0},
 		"nothing was done": {0, 0, 1, 0},
@@ -49,10 +49,10 @@ func TestTurns(t *testing.T) {
 		go p.end(t.Context(), time.Second/2, 0)
 		synctest.Wait()
 		require.NoError(t, p.begin(t.Context()))
-		require.Equal(t, 3*time.Second, time.Since(began))
+		require.Equal(t, 1500*time.Millisecond, time.Since(began))
 		p.load = 0
 		p.end(t.Context(), time.Hour, 0)
-		require.Equal(t, 3*time.Second, time.Since(began), "an idle machine needs no rest")
+		require.Equal(t, 1500*time.Millisecond, time.Since(began), "an idle machine needs no rest")
 
 		two := newPacer(2)
 		require.NoError(t, two.begin(t.Context()))
