@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"jetstep/compat/redis/captured"
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/redistest"
 	"jetstep/function"
@@ -64,7 +65,7 @@ func TestInterrupted(t *testing.T) {
 				}
 				f.Arm(-1)
 				require.NoError(t, again(redistest.Marked(t.Context())))
-				return masked(t, redistest.Dump(t, client)), f.Commands()
+				return captured.Masked(t, redistest.Dump(t, client)), f.Commands()
 			}
 			want, commands := interrupted(-1, false)
 			require.Positive(t, commands)
