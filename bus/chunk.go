@@ -1,9 +1,12 @@
 package bus
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/nats-io/nats.go"
 )
 
 const (
@@ -23,6 +26,24 @@ func chunks(size, chunk int) int { return max((size+chunk-1)/chunk, 1) }
 func (b *Bus) part(data []byte, i, n int) (part []byte, chunk string) {
 	size := b.chunkSize()
 	return data[i*size : min((i+1)*size, len(data))], strconv.Itoa(i+1) + "/" + strconv.Itoa(n)
+}
+
+// storeInParts stores data as m, or as several messages when one does not hold it.
+// These have no header of m, and writer tells them apart from those of others.
+func (b *Bus) storeInParts(ctx context.Context, m *nats.Msg, writer string, data []byte) error {
+	n := chunks(len(data), b.chunkSize())
+	if n == 1 {
+		m.Data = data
+		return b.store(ctx, m)
+	}
+	for i := range n {
+		part, chunk := b.part(data, i, n)
+		piece := &nats.Msg{Subject: m.Subject, Data: part, Header: nats.Header{headerWriter: {writer}, headerChunk: {chunk}}}
+		if err := b.store(ctx, piece); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // assembler puts records together from their parts. A record is complete when

@@ -18,25 +18,9 @@ import (
 // is stored in parts, anew each time.
 func (b *Bus) SendCommand(ctx context.Context, partition int, kind, id string, data []byte) error {
 	subject := inPrefix + strconv.Itoa(partition) + "." + kind + "." + EscapeSubject(id)
-	err := b.sendCommand(ctx, subject, kind+":"+id, data)
-	if err != nil {
+	m := &nats.Msg{Subject: subject, Header: nats.Header{nats.MsgIdHdr: {kind + ":" + id}}}
+	if err := b.storeInParts(ctx, m, strconv.FormatUint(rand.Uint64(), 36), data); err != nil {
 		return fmt.Errorf("command to partition %d: %w", partition, err)
-	}
-	return nil
-}
-
-func (b *Bus) sendCommand(ctx context.Context, subject, id string, data []byte) error {
-	n := chunks(len(data), b.chunkSize())
-	if n == 1 {
-		return b.store(ctx, &nats.Msg{Subject: subject, Data: data, Header: nats.Header{nats.MsgIdHdr: {id}}})
-	}
-	writer := strconv.FormatUint(rand.Uint64(), 36)
-	for i := range n {
-		part, chunk := b.part(data, i, n)
-		m := &nats.Msg{Subject: subject, Data: part, Header: nats.Header{headerWriter: {writer}, headerChunk: {chunk}}}
-		if err := b.store(ctx, m); err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -31,24 +31,7 @@ func (r *Registry) AwaitRevision(ctx context.Context, revision uint64) error {
 	if r.Revision() >= revision {
 		return nil
 	}
-	stop := context.AfterFunc(ctx, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.changed.Broadcast()
-	})
-	defer stop()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for r.Revision() < revision {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("registry: revision %d is not yet seen: %w", revision, err)
-		}
-		if r.closed {
-			return fmt.Errorf("registry: revision %d is not seen: %w", revision, errBusClosed)
-		}
-		r.changed.Wait()
-	}
-	return nil
+	return r.until(ctx, fmt.Sprintf("revision %d is", revision), func() bool { return r.Revision() >= revision })
 }
 
 // news is the registry's revision for events that are published now, 0 when no

@@ -89,6 +89,12 @@ func (r *Registry) get(ctx context.Context, key string) ([]byte, uint64, error) 
 
 // await blocks until the catalog shows that revision.
 func (r *Registry) await(ctx context.Context, key string, revision uint64) error {
+	return r.until(ctx, key+" is stored but", func() bool { return r.seen[key] >= revision })
+}
+
+// until blocks until what follows of the registry has come so far; seen is asked
+// while mu is held. what begins the error: "… not yet seen".
+func (r *Registry) until(ctx context.Context, what string, seen func() bool) error {
 	stop := context.AfterFunc(ctx, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -97,12 +103,12 @@ func (r *Registry) await(ctx context.Context, key string, revision uint64) error
 	defer stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.seen[key] < revision {
+	for !seen() {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("registry: %s is stored but not yet seen: %w", key, err)
+			return fmt.Errorf("registry: %s not yet seen: %w", what, err)
 		}
 		if r.closed {
-			return fmt.Errorf("registry: %s is stored but not seen: %w", key, errBusClosed)
+			return fmt.Errorf("registry: %s not seen: %w", what, errBusClosed)
 		}
 		r.changed.Wait()
 	}

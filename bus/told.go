@@ -35,16 +35,8 @@ func (c Config) toldConfig() jetstream.StreamConfig {
 // is decided from it. writer tells the parts of large payloads apart: it must be
 // one that no other call uses at the same time. The error wraps ErrNotDurable.
 func (b *Bus) PublishTold(ctx context.Context, writer string, data []byte) error {
-	parts := chunks(len(data), b.chunkSize())
-	for i := range parts {
-		m := &nats.Msg{Subject: toldSubject, Data: data}
-		if parts > 1 {
-			part, chunk := b.part(data, i, parts)
-			m.Data, m.Header = part, nats.Header{headerWriter: {writer}, headerChunk: {chunk}}
-		}
-		if err := b.store(ctx, m); err != nil {
-			return fmt.Errorf("publish records: %w", err)
-		}
+	if err := b.storeInParts(ctx, &nats.Msg{Subject: toldSubject}, writer, data); err != nil {
+		return fmt.Errorf("publish records: %w", err)
 	}
 	return nil
 }
