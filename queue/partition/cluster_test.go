@@ -2,7 +2,6 @@ package partition
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -18,11 +17,7 @@ import (
 // serves.
 func newCluster(t *testing.T) (*site, *Node) {
 	t.Helper()
-	s := newSiteIn(t, bus.Config{StoreDir: t.TempDir(), Partitions: 2, ListenHost: "127.0.0.1", ListenPort: -1}, nil)
-	other, err := bus.Open(t.Context(), bus.Config{URLs: []string{s.bus.ClientURL()}})
-	require.NoError(t, err)
-	t.Cleanup(other.Close)
-	n := NewNode(Config{Bus: other, Name: "other", History: newRecorder(), Logger: slog.New(slog.DiscardHandler)})
+	s, n := elsewhere(t)
 	n.clock = s.now
 	n.Start(context.Background())
 	t.Cleanup(n.Close)

@@ -185,20 +185,26 @@ func TestLeft(t *testing.T) {
 	left := drain.NewLeft(client, empty.Store, slog.New(slog.DiscardHandler))
 	_, known := left.Counts()
 	require.False(t, known)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { left.Run(ctx); close(done) }()
-	defer func() { stop(); <-done }()
-	is := func(want drain.Counts) {
-		t.Helper()
-		require.Eventually(t, func() bool { c, known := left.Counts(); return known && c == want }, patience, 10*time.Millisecond)
-	}
+	is := counting(t, left)
 	is(drain.Counts{Items: 2, Runs: 1, Pauses: 1})
 	require.False(t, empty.Load())
 	require.NoError(t, left.Trouble())
 	require.NoError(t, client.Del(t.Context(), format.ItemsKey, format.MetadataKey(run)).Err())
 	is(drain.Counts{Pauses: 1})
 	require.Eventually(t, empty.Load, patience, 10*time.Millisecond)
+}
+
+// counting lets what is left be counted until the test ends; is waits for a count.
+func counting(t *testing.T, left *drain.Left) (is func(want drain.Counts)) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { left.Run(ctx); close(done) }()
+	t.Cleanup(func() { stop(); <-done })
+	return func(want drain.Counts) {
+		t.Helper()
+		require.Eventually(t, func() bool { c, known := left.Counts(); return known && c == want }, patience, 10*time.Millisecond)
+	}
 }
 
 // TestLeftOfSchedules: what nobody will do is not left: ticks, which NATS has, and
@@ -217,15 +223,7 @@ func TestLeftOfSchedules(t *testing.T) {
 		require.NoError(t, client.ZAdd(t.Context(), format.ReadyKey(queue), redis.Z{Member: id, Score: next}).Err())
 	}
 	var empty atomic.Bool
-	left := drain.NewLeft(client, empty.Store, slog.New(slog.DiscardHandler))
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { left.Run(ctx); close(done) }()
-	defer func() { stop(); <-done }()
-	is := func(want drain.Counts) {
-		t.Helper()
-		require.Eventually(t, func() bool { c, known := left.Counts(); return known && c == want }, patience, 10*time.Millisecond)
-	}
+	is := counting(t, drain.NewLeft(client, empty.Store, slog.New(slog.DiscardHandler)))
 	is(drain.Counts{Items: 1, Runs: 1})
 	require.False(t, empty.Load())
 	require.NoError(t, client.Del(t.Context(), format.MetadataKey(run)).Err())

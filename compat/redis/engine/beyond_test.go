@@ -10,7 +10,6 @@ import (
 	"jetstep/compat/redis/engine"
 	"jetstep/compat/redis/format"
 	"jetstep/function"
-	"jetstep/queue"
 	"jetstep/state"
 )
 
@@ -19,10 +18,7 @@ import (
 func TestBeyondTime(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	id := s.begin()
-	lease := s.lease(queue.LaneCall)
-	run, err := s.Load(t.Context(), id)
-	require.NoError(t, err)
+	run, lease := s.called()
 	last := time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC).UnixMilli()
 	tr := concluded(lease)
 	tr.Jobs = []state.Job{{ID: function.SleepJob(run.Key(), "nap"), Kind: state.JobSleep, Due: last, MaxAttempts: 5, Step: "nap"}}
@@ -31,7 +27,7 @@ func TestBeyondTime(t *testing.T) {
 		Timeout: state.Job{ID: function.PauseTimeoutJob(run.Key(), "w"), Kind: state.JobPause, Due: last, MaxAttempts: 5, Step: "w"},
 	}}
 	require.NoError(t, s.Commit(t.Context(), tr))
-	run, err = s.Load(t.Context(), id)
+	run, err := s.Load(t.Context(), run.ID)
 	require.NoError(t, err)
 	require.Len(t, run.Jobs, 2)
 	require.Len(t, run.Waits, 1)

@@ -19,15 +19,12 @@ import (
 func TestEndOfTheDead(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	id := s.begin()
-	lease := s.lease(queue.LaneCall)
-	run, err := s.Load(t.Context(), id)
-	require.NoError(t, err)
+	run, lease := s.called()
 	key := format.FinalizeKey(account, run.Idempotency)
 	long := time.Minute
 	require.NoError(t, s.client.Set(t.Context(), key, uuid.NewString(), format.ClaimTTL*time.Second-long).Err())
 	s.finish(lease)
-	require.Equal(t, state.Completed, s.ended[id].Status)
+	require.Equal(t, state.Completed, s.ended[run.ID].Status)
 	require.Greater(t, s.client.TTL(t.Context(), key).Val(), format.ClaimTTL*time.Second-long, "the right is who's took it")
 }
 
@@ -36,10 +33,7 @@ func TestEndOfTheDead(t *testing.T) {
 func TestEndOfAnother(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	id := s.begin()
-	lease := s.lease(queue.LaneCall)
-	run, err := s.Load(t.Context(), id)
-	require.NoError(t, err)
+	run, lease := s.called()
 	key := format.FinalizeKey(account, run.Idempotency)
 	require.NoError(t, s.client.Set(t.Context(), key, uuid.NewString(), format.ClaimTTL*time.Second).Err())
 	tr := concluded(lease)
@@ -47,7 +41,7 @@ func TestEndOfAnother(t *testing.T) {
 	require.ErrorIs(t, s.Commit(t.Context(), tr), state.ErrRunNotFound)
 	s.Release(lease)
 	s.nothing(queue.LaneCall)
-	_, err = s.Load(t.Context(), id)
+	_, err := s.Load(t.Context(), run.ID)
 	require.NoError(t, err)
 }
 
@@ -56,14 +50,11 @@ func TestEndOfAnother(t *testing.T) {
 func TestEndBrokenOff(t *testing.T) {
 	t.Parallel()
 	s := openOn(t, redistest.Open(t), engine.Limits{})
-	id := s.begin()
-	lease := s.lease(queue.LaneCall)
-	run, err := s.Load(t.Context(), id)
-	require.NoError(t, err)
-	require.NoError(t, s.client.Del(t.Context(), format.RunKeys(id, run.FunctionID)...).Err())
+	run, lease := s.called()
+	require.NoError(t, s.client.Del(t.Context(), format.RunKeys(run.ID, run.FunctionID)...).Err())
 	tr := concluded(lease)
 	tr.Finish = &state.Finish{Status: state.Completed}
 	require.ErrorIs(t, s.Commit(t.Context(), tr), state.ErrRunNotFound)
 	require.Zero(t, s.client.HLen(t.Context(), format.ItemsKey).Val())
-	require.Zero(t, s.client.Exists(t.Context(), format.RunIndexKey(id), format.LeasedKey).Val())
+	require.Zero(t, s.client.Exists(t.Context(), format.RunIndexKey(run.ID), format.LeasedKey).Val())
 }

@@ -49,6 +49,16 @@ func (s *site) begin() ulid.ULID {
 	return id
 }
 
+// called is a run that begins, and the job of its first call.
+func (s *site) called() (*state.Run, queue.Lease) {
+	s.t.Helper()
+	id := s.begin()
+	lease := s.lease(queue.LaneCall)
+	run, err := s.Load(s.t.Context(), id)
+	require.NoError(s.t, err)
+	return run, lease
+}
+
 func concluded(lease queue.Lease) *state.Transition {
 	return &state.Transition{
 		RunID: lease.RunID, Job: lease.Job.ID, Kind: lease.Job.Kind, Generation: lease.Job.Generation, Mark: lease.Mark,

@@ -61,20 +61,26 @@ func (g *gatherer) crowd(t *testing.T, errands int) {
 	}, patience, time.Millisecond)
 }
 
+// occupy has as many commands on their way as may be.
+func occupy(t *testing.T, client redis.UniversalClient, w *wire, answered *sync.WaitGroup) {
+	t.Helper()
+	for i := range inFlight {
+		answered.Go(func() {
+			if err := client.Set(t.Context(), "before", i, 0).Err(); err != nil {
+				t.Error(err)
+			}
+		})
+		require.Eventually(t, func() bool { return w.trips.Load() == int64(i+1) }, patience, time.Millisecond)
+	}
+}
+
 // TestGather: what is asked while others are on their way goes together, and each
 // has its own answer, whatever became of the others.
 func TestGather(t *testing.T) {
 	t.Parallel()
 	client, g, w := gathering(t)
 	var answered sync.WaitGroup
-	for i := range inFlight {
-		answered.Go(func() {
-			if err := client.Set(t.Context(), fmt.Sprint("first", i), i, 0).Err(); err != nil {
-				t.Error(err)
-			}
-		})
-		require.Eventually(t, func() bool { return w.trips.Load() == int64(i+1) }, patience, time.Millisecond)
-	}
+	occupy(t, client, w, &answered)
 	const others = 20
 	for i := range others {
 		answered.Go(func() {
@@ -106,14 +112,7 @@ func TestGatherWithdrawn(t *testing.T) {
 	t.Parallel()
 	client, g, w := gathering(t)
 	var answered sync.WaitGroup
-	for i := range inFlight {
-		answered.Go(func() {
-			if err := client.Set(t.Context(), "before", i, 0).Err(); err != nil {
-				t.Error(err)
-			}
-		})
-		require.Eventually(t, func() bool { return w.trips.Load() == int64(i+1) }, patience, time.Millisecond)
-	}
+	occupy(t, client, w, &answered)
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	failed := make(chan error)
