@@ -26,8 +26,9 @@ const (
 type Lease struct {
 	kv       jetstream.KeyValue
 	key      string
-	value    []byte        // names the holder, and this lease among all others
+	value    []byte        // a holder
 	ttl      time.Duration // without renewal
+	hesitate func() time.Duration
 	revision uint64
 	began    atomic.Pointer[time.Time] // of the last renewal
 	cancel   context.CancelFunc
@@ -35,21 +36,26 @@ type Lease struct {
 	ended    chan struct{}
 }
 
-// AcquireLease waits until partition p is free and takes it for node.
-func (b *Bus) AcquireLease(ctx context.Context, p int, node string) (*Lease, error) {
-	l, err := b.acquireLease(ctx, p, node)
+// AcquireLease waits until partition p is free and takes it for node. When it is,
+// others that wait for it have the time that hesitate tells to take it first; nil for
+// none.
+func (b *Bus) AcquireLease(ctx context.Context, p int, node string, hesitate func() time.Duration) (*Lease, error) {
+	if hesitate == nil {
+		hesitate = func() time.Duration { return 0 }
+	}
+	l, err := b.acquireLease(ctx, p, node, hesitate)
 	if err != nil {
 		return nil, fmt.Errorf("lease of partition %d: %w", p, err)
 	}
 	return l, nil
 }
 
-func (b *Bus) acquireLease(ctx context.Context, p int, node string) (*Lease, error) {
+func (b *Bus) acquireLease(ctx context.Context, p int, node string, hesitate func() time.Duration) (*Lease, error) {
 	kv, err := b.leases(ctx)
 	if err != nil {
 		return nil, err
 	}
-	value, err := json.Marshal(map[string]string{"node": node, "lease": nats.NewInbox()})
+	value, err := json.Marshal(holder{Node: node, Lease: nats.NewInbox()})
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +63,9 @@ func (b *Bus) acquireLease(ctx context.Context, p int, node string) (*Lease, err
 	if err != nil {
 		return nil, err
 	}
-	l := &Lease{kv: kv, ttl: bucket.TTL(), key: "lease." + strconv.Itoa(p), value: value, lost: make(chan struct{}), ended: make(chan struct{})}
+	l := &Lease{
+		kv: kv, ttl: bucket.TTL(), key: leasePrefix + strconv.Itoa(p), value: value, hesitate: hesitate, lost: make(chan struct{}), ended: make(chan struct{}),
+	}
 	if err := l.take(ctx); err != nil {
 		return nil, err
 	}
@@ -115,9 +123,23 @@ func (l *Lease) take(ctx context.Context) error {
 	}
 }
 
-// create takes the lease if it is free. Its life counts from this request, not
-// from when the wait for it began.
+// create takes the lease if it is free, after the time that others have for it. Its
+// life counts from this request, not from when the wait for it began.
 func (l *Lease) create(ctx context.Context) error {
+	if pause := l.hesitate(); pause > 0 {
+		_, err := l.kv.Get(ctx, l.key)
+		if err == nil {
+			return jetstream.ErrKeyExists
+		}
+		if !errors.Is(err, jetstream.ErrKeyNotFound) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	asked := time.Now()
 	revision, err := l.kv.Create(ctx, l.key, l.value)
 	if err != nil {

@@ -14,7 +14,7 @@ func acquire(t *testing.T, b *Bus, node string) <-chan *Lease {
 	t.Helper()
 	taken := make(chan *Lease, 1)
 	go func() {
-		l, err := b.AcquireLease(t.Context(), 0, node)
+		l, err := b.AcquireLease(t.Context(), 0, node, nil)
 		if err == nil {
 			taken <- l
 		}
@@ -26,14 +26,14 @@ func TestLeaseExcludes(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t, nil)
 	one, two := n.open(nil), n.open(nil)
-	first, err := one.AcquireLease(t.Context(), 0, "one")
+	first, err := one.AcquireLease(t.Context(), 0, "one", nil)
 	require.NoError(t, err)
-	other, err := two.AcquireLease(t.Context(), 1, "two")
+	other, err := two.AcquireLease(t.Context(), 1, "two", nil)
 	require.NoError(t, err, "partitions are leased one by one")
 
 	ctx, cancel := context.WithTimeout(t.Context(), LeaseTTL+leaseRenewal)
 	defer cancel()
-	_, err = two.AcquireLease(ctx, 0, "two")
+	_, err = two.AcquireLease(ctx, 0, "two", nil)
 	require.ErrorIs(t, err, context.DeadlineExceeded, "it is renewed")
 	require.ErrorContains(t, err, "lease of partition 0")
 	for _, l := range []*Lease{first, other} {
@@ -51,7 +51,7 @@ func TestLeaseIsFreeAtOnceWhenReleased(t *testing.T) {
 	n := startNATS(t, nil)
 	one, two := n.open(nil), n.open(nil)
 	for range 5 {
-		first, err := one.AcquireLease(t.Context(), 0, "one")
+		first, err := one.AcquireLease(t.Context(), 0, "one", nil)
 		require.NoError(t, err)
 		waiting := acquire(t, two, "two")
 		eventually(t, func() bool {
@@ -71,7 +71,7 @@ func TestLeaseIsTakenOverAfterACrash(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t, nil)
 	one, two := n.open(nil), n.open(nil)
-	_, err := one.AcquireLease(t.Context(), 0, "one")
+	_, err := one.AcquireLease(t.Context(), 0, "one", nil)
 	require.NoError(t, err)
 	one.Close() // without releasing
 	start := time.Now()
@@ -93,7 +93,7 @@ func TestLeaseLost(t *testing.T) {
 		"taken":   func() error { _, err := kv.Put(t.Context(), "lease.0", []byte(`{"node":"thief"}`)); return err },
 		"removed": func() error { return kv.Purge(t.Context(), "lease.0") },
 	} {
-		l, err := b.AcquireLease(t.Context(), 0, "one")
+		l, err := b.AcquireLease(t.Context(), 0, "one", nil)
 		require.NoError(t, err)
 		require.NoError(t, steal())
 		wait(t, l.Lost())
@@ -132,7 +132,7 @@ func TestLeaseHeld(t *testing.T) {
 func TestLeaseOfAnEmbeddedServerOutlastsAStall(t *testing.T) {
 	t.Parallel()
 	b := openEmbedded(t)
-	l, err := b.AcquireLease(t.Context(), 0, "one")
+	l, err := b.AcquireLease(t.Context(), 0, "one", nil)
 	require.NoError(t, err)
 	l.cancel()
 	<-l.ended
@@ -151,7 +151,7 @@ func TestLeaseIsLostWithoutServer(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t, nil)
 	b := n.open(nil)
-	l, err := b.AcquireLease(t.Context(), 0, "one")
+	l, err := b.AcquireLease(t.Context(), 0, "one", nil)
 	require.NoError(t, err)
 	start := time.Now()
 	n.stop()
@@ -164,7 +164,7 @@ func TestLeaseIsLostWithoutServer(t *testing.T) {
 func TestLeaseRenewalAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	b := openEmbedded(t)
-	l, err := b.AcquireLease(t.Context(), 0, "one")
+	l, err := b.AcquireLease(t.Context(), 0, "one", nil)
 	require.NoError(t, err)
 	l.cancel()
 	<-l.ended
@@ -184,7 +184,7 @@ func TestLeaseRenewalAfterALostAnswer(t *testing.T) {
 func TestReleaseDuringARenewal(t *testing.T) {
 	t.Parallel()
 	b := startNATS(t, nil).open(nil)
-	l, err := b.AcquireLease(t.Context(), 0, "one")
+	l, err := b.AcquireLease(t.Context(), 0, "one", nil)
 	require.NoError(t, err)
 	l.cancel()
 	<-l.ended
@@ -194,7 +194,7 @@ func TestReleaseDuringARenewal(t *testing.T) {
 	_, err = l.kv.Get(t.Context(), l.key)
 	require.ErrorIs(t, err, jetstream.ErrKeyNotFound)
 
-	next, err := b.AcquireLease(t.Context(), 0, "two")
+	next, err := b.AcquireLease(t.Context(), 0, "two", nil)
 	require.NoError(t, err)
 	l.revision = renewed
 	require.NoError(t, l.Release(t.Context()), "again, and late")
@@ -207,7 +207,7 @@ func TestAcquireLeaseReportsErrors(t *testing.T) {
 	t.Parallel()
 	b := openEmbedded(t)
 	b.Close()
-	_, err := b.AcquireLease(t.Context(), 0, "one")
+	_, err := b.AcquireLease(t.Context(), 0, "one", nil)
 	require.ErrorContains(t, err, "lease of partition 0")
 }
 
@@ -216,14 +216,14 @@ func TestLeasesAreThereAgainAfterTheServersRestart(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t, nil)
 	b := n.open(nil)
-	before, err := b.AcquireLease(t.Context(), 0, "one")
+	before, err := b.AcquireLease(t.Context(), 0, "one", nil)
 	require.NoError(t, err)
 	n.restart()
 	wait(t, before.Lost())
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		after, err := b.AcquireLease(ctx, 0, "one")
+		after, err := b.AcquireLease(ctx, 0, "one", nil)
 		return err == nil && after.Release(ctx) == nil
 	}, patience, 10*time.Millisecond)
 }

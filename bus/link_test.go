@@ -343,7 +343,7 @@ func exercise(t *testing.T, b *Bus) {
 	require.Len(t, records(t, b), 1)
 	require.NoError(t, b.SendCommand(t.Context(), 0, "start", "1", nil))
 	put(t, b.Registry(), appWith("a"))
-	l, err := b.AcquireLease(t.Context(), 0, "one")
+	l, err := b.AcquireLease(t.Context(), 0, "one", nil)
 	require.NoError(t, err)
 	require.NoError(t, l.Release(t.Context()))
 }

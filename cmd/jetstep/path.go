@@ -90,6 +90,9 @@ func (n nativePath) Start(ctx context.Context) error {
 func (n nativePath) Problems() []string {
 	var reasons []string
 	for _, p := range n.Unready() {
+		if n.Elsewhere(p) {
+			continue
+		}
 		reasons = append(reasons, fmt.Sprintf("partition %d is not loaded here", p))
 	}
 	return reasons

@@ -115,7 +115,7 @@ func (s jobSource) Keys(id ulid.ULID) []state.FlowKey {
 	if run, ok := s.o.index.View(id); ok && run.Flow != nil {
 		return run.Flow.Keys
 	}
-	return nil
+	return s.o.foreign.keysOf(id)
 }
 
 // describe is a job whose run may be gone.

@@ -32,19 +32,23 @@ func (t *tx) collect(s *starting) {
 	}
 	cfg := s.fn.EventBatch
 	key := t.gateKey(state.OfBatch, s.fn, &s.in, cfg.Key)
-	batch, ok := t.o.index.Batch(key)
-	if ok && batch.Due <= t.now {
+	if batch, ok := t.o.index.Batch(key); ok && batch.Due <= t.now {
 		t.endBatch(batch) // its time was over when the event came
-		ok = false
 	}
-	if ok {
-		t.do(appendTo(batch, s.Start))
+	wait, err := cfg.Wait()
+	t.complain(s.fn, cfg.Timeout, err) // registration refuses it
+	t.gather(key, s.Start, cfg.MaxSize, t.now+wait.Milliseconds())
+}
+
+// gather puts an event into the batch of that key, or into a new one that is due
+// then, in milliseconds, and starts the run when the batch is full.
+func (t *tx) gather(key state.GateKey, s *state.Start, maxSize int, due int64) {
+	if batch, ok := t.o.index.Batch(key); ok {
+		t.do(appendTo(batch, s))
 	} else {
-		wait, err := cfg.Wait()
-		t.complain(s.fn, cfg.Timeout, err) // registration refuses it
-		t.do(&state.BatchPut{Batch: newBatch(key, t.o.node.newID(), s.Start, t.now+wait.Milliseconds())})
+		t.do(&state.BatchPut{Batch: newBatch(key, t.o.node.newID(), s, due)})
 	}
-	if batch, _ = t.o.index.Batch(key); full(batch, cfg.MaxSize) {
+	if batch, _ := t.o.index.Batch(key); full(batch, maxSize) {
 		t.endBatch(batch)
 	}
 }

@@ -92,12 +92,13 @@ func (o *Owner) foreignReport(r *queue.ForeignReport) ([]string, error) {
 	return o.foreign.granted(r.From), nil
 }
 
-// foreigners are the jobs of another queue that this partition counts, in memory
-// only: a new owner is told again. mu of the owner guards them.
+// foreigners are the jobs and runs of another queue that this partition counts, in
+// memory only: a new owner is told again. mu of the owner guards them.
 type foreigners struct {
 	gate  *gate.Gate
 	plan  func(uuid.UUID) *gate.Plan
 	jobs  map[jobRef]*foreigner
+	runs  map[ulid.ULID]*foreignRun
 	heard map[string]heard // by process
 }
 
@@ -115,7 +116,9 @@ type foreigner struct {
 }
 
 func newForeigners(g *gate.Gate, plan func(uuid.UUID) *gate.Plan) foreigners {
-	return foreigners{gate: g, plan: plan, jobs: map[jobRef]*foreigner{}, heard: map[string]heard{}}
+	return foreigners{
+		gate: g, plan: plan, jobs: map[jobRef]*foreigner{}, runs: map[ulid.ULID]*foreignRun{}, heard: map[string]heard{},
+	}
 }
 
 func (f *foreigner) ref() jobRef { return jobRef{Run: f.RunID, Job: f.ID} }
@@ -134,6 +137,7 @@ func (s *foreigners) report(now int64, r *queue.ForeignReport) {
 		return
 	}
 	s.heard[r.From] = heard{now, r.N}
+	s.hold(r)
 	listed := make(map[jobRef]struct{}, len(r.Jobs))
 	for i := range r.Jobs {
 		f := &foreigner{ForeignJob: r.Jobs[i], from: r.From}
@@ -145,6 +149,7 @@ func (s *foreigners) report(now int64, r *queue.ForeignReport) {
 			s.drop(ref)
 		}
 	}
+	s.release(r.From, r.Runs)
 }
 
 // take counts or offers a job. A job that another process has stays that one's,
@@ -163,6 +168,9 @@ func (s *foreigners) take(f *foreigner) {
 		return
 	}
 	s.jobs[ref] = f
+	if _, paid := s.runs[f.RunID]; paid {
+		f.Start = false
+	}
 	plan, job := s.plan(f.FunctionID), f.gateJob()
 	switch {
 	case f.Running && plan != nil:
@@ -177,8 +185,10 @@ func (s *foreigners) take(f *foreigner) {
 
 // drop ends a job: it counts no more, or waits no more.
 func (s *foreigners) drop(ref jobRef) {
+	f := s.jobs[ref]
 	delete(s.jobs, ref)
 	s.gate.Finish(ref)
+	s.neverBegan(f)
 }
 
 // expire drops the jobs of processes that report no more.
@@ -188,6 +198,7 @@ func (s *foreigners) expire(now int64) {
 			continue
 		}
 		delete(s.heard, from)
+		s.release(from, nil)
 		for ref, f := range s.jobs {
 			if f.from == from {
 				s.drop(ref)
@@ -218,8 +229,9 @@ func (s *foreigners) granted(from string) []string {
 	return ids
 }
 
-// adopt counts what is being executed where new limits count it.
+// adopt counts what is being executed, or in progress, where new limits count it.
 func (s *foreigners) adopt(changed map[uuid.UUID]*gate.Plan) {
+	s.holdChanged(changed)
 	for _, f := range s.jobs {
 		if plan := changed[f.FunctionID]; plan != nil && f.allowed {
 			job := f.gateJob()

@@ -72,6 +72,10 @@ func (o *Owner) lease(ref jobRef) (queue.Lease, bool) {
 	if _, taken := o.leased[ref]; taken {
 		return queue.Lease{}, false
 	}
+	if o.emptying != nil {
+		o.withheld = append(o.withheld, ref)
+		return queue.Lease{}, false
+	}
 	now := o.node.now()
 	run, job := o.find(ref)
 	if job == nil || job.Due > now {
@@ -124,7 +128,52 @@ func (o *Owner) unlease(ref jobRef) {
 	if l, ok := o.leased[ref]; ok {
 		delete(o.leased, ref)
 		o.node.lanes[l.lane].Done(l.function)
+		if o.emptying != nil && len(o.leased) == 0 {
+			close(o.emptying)
+		}
 	}
+}
+
+// empty hands out no more jobs, and waits until those that are leased have ended. If
+// they have not within a time, jobs are handed out again.
+func (o *Owner) empty(ctx context.Context, within time.Duration) (empty bool) {
+	emptied := make(chan struct{})
+	o.mu.Lock()
+	o.emptying = emptied
+	if len(o.leased) == 0 {
+		close(emptied)
+	}
+	o.mu.Unlock()
+	select {
+	case <-emptied:
+		return true
+	case <-time.After(within):
+	case <-ctx.Done():
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.leased) == 0 {
+		return true
+	}
+	withheld := o.withheld
+	o.emptying, o.withheld = nil, nil
+	for _, ref := range withheld {
+		o.offerAgain(ref)
+	}
+	return false
+}
+
+// offerAgain makes a job due again that was in the ready line and is not leased, if
+// its run still has it.
+func (o *Owner) offerAgain(ref jobRef) {
+	o.admission.gate.Finish(ref)
+	if o.failed != nil || o.closing {
+		return
+	}
+	if run, job := o.find(ref); job != nil {
+		o.schedule(run, *job, o.node.now())
+	}
+	o.admit()
 }
 
 // loseLeases ends all leases: the owner itself ends.
@@ -146,12 +195,5 @@ func (o *Owner) release(ref jobRef, token uint64) {
 		return
 	}
 	o.unlease(ref)
-	o.admission.gate.Finish(ref)
-	if o.failed != nil || o.closing {
-		return
-	}
-	if run, job := o.find(ref); job != nil {
-		o.schedule(run, *job, o.node.now())
-	}
-	o.admit()
+	o.offerAgain(ref)
 }

@@ -91,6 +91,8 @@ type Node struct {
 	// loading are the partitions that this process has the lease of and does
 	// not serve yet.
 	loading []atomic.Bool
+	// cluster is who shared the partitions at the last look; nil where nobody can.
+	cluster atomic.Pointer[bus.Cluster]
 
 	cancel  context.CancelFunc
 	keepers sync.WaitGroup
@@ -152,6 +154,9 @@ func (n *Node) Start(ctx context.Context) {
 	for p := range n.owners {
 		n.keepers.Go(func() { n.keep(ctx, p) })
 	}
+	if n.bus.Shared() && !n.atRest {
+		n.keepers.Go(func() { n.share(ctx) })
+	}
 }
 
 // changed makes owners look at new limits, schedules and cancellations at once.
@@ -196,7 +201,7 @@ const (
 func (n *Node) keep(ctx context.Context, p int) {
 	first, pause := true, retryOpen
 	for ctx.Err() == nil {
-		lease, err := n.bus.AcquireLease(ctx, p, n.name)
+		lease, err := n.bus.AcquireLease(ctx, p, n.name, n.hesitate)
 		if err == nil {
 			n.loading[p].Store(true)
 			err = n.reign(ctx, p, lease, func() {
@@ -241,6 +246,7 @@ func (n *Node) reign(ctx context.Context, p int, lease *bus.Lease, opened func()
 		case <-lease.Lost():
 			err = errors.New("lease was lost")
 		case err = <-owner.broken:
+		case <-owner.leave:
 		}
 	}
 	stop, cancel := context.WithTimeout(context.Background(), appendTimeout)

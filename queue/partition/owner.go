@@ -30,15 +30,19 @@ type Owner struct {
 
 	// mu serialises decisions: whoever holds it decides, applies and appends.
 	// Nothing waits for I/O under it.
-	mu      sync.Mutex
-	index   *state.Index
-	writer  *writer
-	timers  queue.Timers
-	stale   int // timers of jobs that are gone
-	leased  map[jobRef]leased
-	held    func() bool // whether the lease of the partition lasts
-	lasts   func() bool // leads, made once
-	watches watchIndex
+	mu     sync.Mutex
+	index  *state.Index
+	writer *writer
+	timers queue.Timers
+	stale  int // timers of jobs that are gone
+	leased map[jobRef]leased
+	// emptying, unless nil, is closed when no job is leased any more: until then
+	// none is handed out, and withheld are those that would have been.
+	emptying chan struct{}
+	withheld []jobRef
+	held     func() bool // whether the lease of the partition lasts
+	lasts    func() bool // leads, made once
+	watches  watchIndex
 	// admission decides about due jobs of functions with limits.
 	admission admission
 	foreign   foreigners
@@ -68,6 +72,7 @@ type Owner struct {
 	wake   chan struct{} // the timer loop should look again
 	wakes  int64         // when it will at the latest, in milliseconds; mu guards it
 	broken chan error    // why the owner failed, for its keeper
+	leave  chan struct{} // another process is to have the partition
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -103,6 +108,7 @@ func openOwner(ctx context.Context, n *Node, id int) (*Owner, error) {
 		checkpoints: map[ulid.ULID]uint64{},
 		wake:        make(chan struct{}, 1),
 		broken:      make(chan error, 1),
+		leave:       make(chan struct{}, 1),
 	}
 	o.lasts = o.leads
 	o.admission = newAdmission(o)

@@ -55,9 +55,9 @@ func (t *tx) take(m *state.Moved) state.TakeOutcome {
 	case *state.CronTicked:
 		return t.takeTick(op)
 	case *state.DebouncePut:
-		return t.takeDebounce(op)
+		return t.takeDebounce(op, m.Joins)
 	case *state.BatchPut:
-		return t.takeBatch(op, m.Apart)
+		return t.takeBatch(op, m)
 	}
 	return state.TakeOutcome{Result: state.TakenNot, Reason: "nothing of that kind is kept"}
 }

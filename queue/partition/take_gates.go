@@ -11,8 +11,9 @@ import (
 )
 
 // takeDebounce takes over a start that waits for its events to pause. Of two for
-// one key that with the later event stays, as if both events had come here.
-func (t *tx) takeDebounce(op *state.DebouncePut) state.TakeOutcome {
+// one key that with the later event stays, as if both events had come here. If it
+// joins the one here it gives way to that one's event, and waits as long.
+func (t *tx) takeDebounce(op *state.DebouncePut, joins bool) state.TakeOutcome {
 	d := op.Debounce
 	if problem := t.takenStart(&d.Start); problem != "" {
 		return state.TakeOutcome{Result: state.TakenNot, Reason: problem}
@@ -31,27 +32,34 @@ func (t *tx) takeDebounce(op *state.DebouncePut) state.TakeOutcome {
 	}
 	d.TS = in.TS()
 	d.Start.ClaimFor = claimSeeded.Milliseconds()
-	if waiting {
-		if have.TS > d.TS {
-			return state.TakeOutcome{Result: state.TakenOther, Reason: "a later event waits for the same key here"}
-		}
+	switch {
+	case !waiting:
+	case have.TS > d.TS && joins:
+		t.refuse(d.Start.Correlations, state.InvokeDebounced)
+		return state.TakeOutcome{}
+	case have.TS > d.TS:
+		return state.TakeOutcome{Result: state.TakenOther, Reason: "a later event waits for the same key here"}
+	default:
 		t.refuse(have.Start.Correlations, state.InvokeDebounced)
+		if joins {
+			d.Due = max(d.Due, have.Due)
+		}
 	}
 	t.do(&state.DebouncePut{Debounce: d})
 	return state.TakeOutcome{}
 }
 
 // takeBatch takes over a batch. If another one collects here, or it does not
-// collect any more, it waits beside.
-func (t *tx) takeBatch(op *state.BatchPut, apart bool) state.TakeOutcome {
+// collect any more, it waits beside, unless it joins that one.
+func (t *tx) takeBatch(op *state.BatchPut, m *state.Moved) state.TakeOutcome {
 	b := op.Batch
 	if problem := t.takenStart(&b.Start); problem != "" {
 		return state.TakeOutcome{Result: state.TakenNot, Reason: problem}
 	}
 	own := apartKey(&b)
-	if !apart && b.Key == (state.GateKey{}) {
-		fn, _, ok := t.o.node.bus.Registry().Catalog().Executable(b.Start.FunctionID)
-		if !ok || fn.EventBatch == nil {
+	fn, _, known := t.o.node.bus.Registry().Catalog().Executable(b.Start.FunctionID)
+	if known = known && fn.EventBatch != nil; !m.Apart && b.Key == (state.GateKey{}) {
+		if !known {
 			return noGate("batch", b.Start.FunctionID)
 		}
 		in := function.Inputs{Event: b.Start.Events[0]}
@@ -62,16 +70,40 @@ func (t *tx) takeBatch(op *state.BatchPut, apart bool) state.TakeOutcome {
 	if outcome, had := t.had(b.ID, collects && have.ID == b.ID || beside); had {
 		return outcome
 	}
-	if apart || collects {
-		b.Key = own
-	}
 	b.Start.BatchID, b.Start.ClaimFor = b.ID, 0
 	b.Start.Idempotency = function.IdempotencyKey(b.Start.FunctionID, b.Start.FunctionID.String()+"-"+b.ID.String())
 	for _, e := range b.Start.Events {
 		b.Size += len(e)
 	}
+	if collects && m.Joins && known {
+		t.joinBatch(have, &b, fn.EventBatch.MaxSize)
+		return state.TakeOutcome{}
+	}
+	if m.Apart || collects {
+		b.Key = own
+	}
 	t.do(&state.BatchPut{Batch: b})
 	return state.TakeOutcome{}
+}
+
+// joinBatch puts a batch in the place of the one that collects, whose events follow
+// its own. What is due first starts both.
+func (t *tx) joinBatch(have, first *state.Batch, maxSize int) {
+	later, due := have.Start, have.Due
+	t.do(&state.BatchRemoved{Key: have.Key})
+	first.Due = min(first.Due, due)
+	t.do(&state.BatchPut{Batch: *first})
+	if full(first, maxSize) {
+		t.endBatch(first)
+	}
+	for i := range later.Events {
+		s := later
+		s.Events, s.EventIDs = later.Events[i:i+1], later.EventIDs[i:i+1]
+		if s.Correlations = nil; len(later.Correlations) > i {
+			s.Correlations = later.Correlations[i : i+1]
+		}
+		t.gather(first.Key, &s, maxSize, due)
+	}
 }
 
 // apartKey is the key of a batch that waits beside the one that collects.

@@ -1,9 +1,12 @@
 package crash_test
 
 import (
+	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"strconv"
 	"testing"
 	"time"
@@ -71,6 +74,61 @@ func TestTwoServers(t *testing.T) {
 	s.awaitQuiet()
 	s.check()
 	s.stop()
+}
+
+// TestServerComesAndGoes has a server come to one that is at work, and end: each time
+// the partitions are shared anew, and nothing is called twice for it.
+func TestServerComesAndGoes(t *testing.T) {
+	t.Parallel()
+	events, rounds := 1000, 4
+	if testing.Short() {
+		events, rounds = 100, 2
+	}
+	url := []string{"--nats-url", startNATS(t)}
+	s := newSite(t, siteConfig{servers: [][]string{url, url}, partitions: 6})
+	batches := makeBatches(rand.New(rand.NewPCG(43, *seedOffset)), scripts[work].trigger, 0, events, 0)
+	for round := range rounds {
+		s.awaitShared()
+		share := batches[:len(batches)/(rounds-round)]
+		batches = batches[len(share):]
+		sent := s.sender.start(s.ctx, share)
+		goes := s.servers[round%2]
+		require.NoError(t, goes.Stop(recoveryTimeout))
+		s.wantNoDefect(goes)
+		s.awaitServed()
+		require.NoError(t, goes.Restart(s.ctx))
+		s.awaitShared()
+		require.NoError(t, <-sent)
+	}
+	s.awaitQuiet()
+	s.check()
+	require.Zero(t, s.ledger.repeated)
+	s.stop()
+}
+
+// awaitShared waits until all servers serve equally many partitions, and are ready.
+func (s *site) awaitShared() {
+	s.await(recoveryTimeout, "the partitions to be shared", func(ctx context.Context) error {
+		for i, server := range s.servers {
+			metrics, err := readMetrics(ctx, server)
+			if err != nil {
+				return err
+			}
+			served := s.partitions - int(metrics["jetstep_partitions_unserved"])
+			if served != s.partitions/len(s.servers) {
+				return fmt.Errorf("server %d serves %d", i, served)
+			}
+			res, err := http.Get(server.URL() + "/ready")
+			if err != nil {
+				return err
+			}
+			_ = res.Body.Close() // it was not read
+			if res.StatusCode != http.StatusOK {
+				return fmt.Errorf("server %d is not ready: status %d", i, res.StatusCode)
+			}
+		}
+		return nil
+	})
 }
 
 // takenOver takes a server away until the other serves everything.

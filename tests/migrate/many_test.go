@@ -130,7 +130,7 @@ func TestMany(t *testing.T) {
 		count, err = strconv.Atoi(text)
 		require.NoError(t, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), trialTimeout+time.Duration(count)*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), trialTimeout+time.Duration(count)*10*time.Millisecond)
 	defer cancel()
 	m := &moving{t: t, ctx: ctx, count: count, dir: t.TempDir()}
 	from, other, back := startRedis(t, ctx), startRedis(t, ctx), startRedis(t, ctx)
