@@ -281,9 +281,12 @@ func TestStartTimeout(t *testing.T) {
 	s.eventually(func() bool { return s.finishOf(called.Run) != nil || s.finishOf(late.Run) != nil })
 	require.Nil(t, s.finishOf(first.RunID))
 
-	longer := newFunction(t, `{"timeouts":{"start":"1h"}}`)
-	longer.ID = fn.ID
-	s.registry.put(gates.Known{Function: longer, App: app})
+	configure := func(options string) {
+		changed := newFunction(t, options)
+		changed.ID = fn.ID
+		s.registry.put(gates.Known{Function: changed, App: app})
+	}
+	configure(`{"timeouts":{"start":"1h"}}`)
 	next := s.event(fn, newEvent(t, "e", nil))
 	item := s.timeoutOf(next.Run)
 	item.At = time.Now().UnixMilli()
@@ -291,10 +294,10 @@ func TestStartTimeout(t *testing.T) {
 	require.True(t, s.client.HExists(t.Context(), format.ItemsKey, function.Hash("start-timeout-extended:"+item.ID)).Val())
 	require.Nil(t, s.finishOf(next.Run))
 
-	longer.Timeouts = nil
+	configure(`{}`)
 	require.NoError(t, s.Do(t.Context(), item))
 	require.NoError(t, s.Node.Cancel(t.Context(), next.Run, "somebody"))
-	longer.Timeouts = &function.Timeouts{Start: "1s"}
+	configure(`{"timeouts":{"start":"1s"}}`)
 	require.NoError(t, s.Do(t.Context(), item), "the run is gone")
 }
 
