@@ -17,6 +17,9 @@ type Moved struct {
 	Watches []Watch
 	// Apart is a batch to which no more events are added.
 	Apart bool
+	// Joins tells that a debounce or batch becomes one with that which is open for the
+	// same key here, as if all its events had come here.
+	Joins bool
 }
 
 // TakeResult says what became of something that was to be taken over.
@@ -71,6 +74,7 @@ func codeMoved(c *coder, m *Moved) {
 		c.uuid(&m.Function)
 		list(c, &m.Watches, func(c *coder, w *Watch) { c.block(w.code) })
 		c.bool(&m.Apart)
+		c.bool(&m.Joins)
 	})
 }
 

@@ -63,7 +63,7 @@ func (g *Gate) bucketOf(plan *Plan, job *Job) *bucket {
 		key = append(key, 'f')
 	}
 	for i := range plan.rules {
-		if r := &plan.rules[i]; r.counts(start, job.Foreign) && r.key.Expr != "" {
+		if r := &plan.rules[i]; r.counts(start) && r.key.Expr != "" {
 			key = append(append(key, ' '), r.value(job.Keys)...)
 		}
 	}
@@ -74,7 +74,7 @@ func (g *Gate) bucketOf(plan *Plan, job *Job) *bucket {
 	b := &bucket{key: string(key), plan: plan, start: start, slots: &slots{function: plan.Function}, pos: heap.Nowhere}
 	for i := range plan.rules {
 		r := &plan.rules[i]
-		if !r.counts(start, job.Foreign) {
+		if !r.counts(start) {
 			continue
 		}
 		c := g.constraintOf(r, job.Keys)

@@ -48,7 +48,7 @@ type Job struct {
 	// Keys are the values of the function's key expressions.
 	Keys []state.FlowKey
 	// Foreign tells that another queue hands the job out. Such jobs take turns
-	// with the others, and their runs are not counted.
+	// with the others.
 	Foreign bool
 }
 
@@ -161,7 +161,7 @@ func (g *Gate) Adopt(plan *Plan, job *Job) {
 }
 
 // HoldRun gives a run its place among the function's runs, as one that was
-// admitted before a restart.
+// admitted before a restart, or by another queue.
 func (g *Gate) HoldRun(plan *Plan, run ulid.ULID, keys []state.FlowKey) {
 	if _, held := g.runs[run]; held || plan.runs == nil {
 		return

@@ -48,6 +48,7 @@ type rule struct {
 	limit int // how many at once; of a throttle, unused
 	rate  gcra.Limit
 	name  string
+	alias string // what another queue calls the expression, "" for the same
 }
 
 // PlanOf makes the plan of a function, nil when nothing limits its jobs. A
@@ -65,6 +66,7 @@ func PlanOf(fn *function.Function) *Plan {
 		p.rules = append(p.rules, rule{
 			key:   Key{Kind: Runs, Scope: function.ScopeFunction, Function: fn.ID, Expr: l.ID},
 			limit: l.Effective(), name: Name("runs", function.ScopeFunction, l.Key),
+			alias: function.RunSemaphore(fn.ID, l.Key),
 		})
 		if l.Key == "" {
 			p.rules[len(p.rules)-1].key.Expr = "" // an engine may have named it
@@ -151,15 +153,7 @@ func (p *Plan) Equal(q *Plan) bool {
 }
 
 // counts tells whether a rule counts a job.
-func (r *rule) counts(start, foreign bool) bool {
-	switch r.key.Kind {
-	case Steps:
-		return true
-	case Runs:
-		return start && !foreign
-	}
-	return start
-}
+func (r *rule) counts(start bool) bool { return start || r.key.Kind == Steps }
 
 // sharedValue is what runs are counted under that have no value for a key
 // (flow-control §14.1: a missing field).
@@ -171,7 +165,7 @@ func (r *rule) value(keys []state.FlowKey) string {
 		return ""
 	}
 	for i := range keys {
-		if keys[i].Expr == r.key.Expr {
+		if expr := keys[i].Expr; expr == r.key.Expr || expr == r.alias && expr != "" {
 			return keys[i].Value
 		}
 	}

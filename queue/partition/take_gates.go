@@ -98,9 +98,9 @@ func (t *tx) joinBatch(have, first *state.Batch, maxSize int) {
 	}
 	for i := range later.Events {
 		s := later
-		s.Events, s.EventIDs = later.Events[i:i+1], later.EventIDs[i:i+1]
+		s.Events, s.EventIDs = later.Events[i:i+1:i+1], later.EventIDs[i:i+1:i+1]
 		if s.Correlations = nil; len(later.Correlations) > i {
-			s.Correlations = later.Correlations[i : i+1]
+			s.Correlations = later.Correlations[i : i+1 : i+1]
 		}
 		t.gather(first.Key, &s, maxSize, due)
 	}
