@@ -99,6 +99,7 @@ func (p *drainPath) attach() error {
 	p.working.Go(func() { r.charges.Run(p.running) })
 	p.working.Go(func() { r.left.Run(p.running) })
 	p.working.Go(func() { r.followPast(p.running) })
+	p.working.Go(func() { r.handOver(p.running) })
 	return nil
 }
 

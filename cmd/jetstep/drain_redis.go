@@ -9,6 +9,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/redis/go-redis/v9"
 
+	"jetstep/bus"
 	"jetstep/compat/redis/drain"
 	redisengine "jetstep/compat/redis/engine"
 	"jetstep/compat/redis/gates"
@@ -24,11 +25,13 @@ type drainedRedis struct {
 	past    *drain.Past
 	left    *drain.Left
 	charges *drain.Charges
+	places  *drain.Places
 }
 
 func newDrainedRedis(p *drainPath, client redis.UniversalClient) *drainedRedis {
 	r := &drainedRedis{client: client, past: drain.NewPast(client, function.AccountID)}
 	r.charges = drain.NewCharges(p.nativePath, p.name, func(fn uuid.UUID) { r.Visit(fn) }, p.log)
+	r.places = drain.NewPlaces(client, function.AccountID, r.charges)
 	r.left = drain.NewLeft(client, p.joint.SetEmpty, p.log)
 	return r
 }
@@ -37,18 +40,20 @@ func newDrainedRedis(p *drainPath, client redis.UniversalClient) *drainedRedis {
 func (r *drainedRedis) open(p *drainPath) {
 	r.redisPath = newRedisPath(p.engine, p.opts, r.client, func(c *server.Config) {
 		c.Arbiter = r.charges
+		c.Elsewhere = p.nativePath
 		c.Registry = drainRegistry{c.Registry}
-		c.Teller = drainTeller{c.Teller, r.past}
+		c.Teller = drainTeller{c.Teller, r}
 	}, p.log)
 }
 
 const (
 	// pastRetry is how long is waited when it cannot be read what runs of the
-	// Redis exclude, and how often it is asked which singletons are still held.
+	// Redis exclude, and how often it is asked which of them still do.
 	pastRetry = 2 * time.Second
-	// pastEvery is how often all singletons are read, and pastShare bounds what
-	// part of the time that takes.
-	pastEvery = 30 * time.Second
+	// pastEvery is how often all that exclude something are looked for, sooner than a
+	// process that is silent counts as dead. pastShare bounds what part of the time
+	// that takes.
+	pastEvery = 10 * time.Second
 	pastShare = 20
 )
 
@@ -56,6 +61,9 @@ const (
 func (r *drainedRedis) know(ctx context.Context) error {
 	for {
 		err := r.past.Load(ctx)
+		if err == nil {
+			err = r.places.Load(ctx)
+		}
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -79,10 +87,38 @@ func (r *drainedRedis) followPast(ctx context.Context) {
 		case began := <-ticker.C:
 			if began.Before(all) {
 				_ = r.past.Refresh(ctx)
+				_ = r.places.Refresh(ctx)
 				continue
 			}
 			_ = r.past.LoadSingletons(ctx)
+			_ = r.places.Load(ctx)
 			all = time.Now().Add(max(pastEvery, pastShare*time.Since(began)))
+		}
+	}
+}
+
+// handOver gives debounces and batches that are open in the Redis to the partitions,
+// as soon as their functions are registered, until ctx ends. Those that become due
+// before go there, too: what cannot be handed over now is tried again.
+func (r *drainedRedis) handOver(ctx context.Context) {
+	changed := make(chan struct{}, 1)
+	defer r.bus.Registry().Watch(func(*bus.Catalog) {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})()
+	for ctx.Err() == nil {
+		began, pause := time.Now(), pastRetry
+		if err := r.HandOver(ctx); err != nil {
+			r.log.Debug("debounces and batches are handed over later", "error", err)
+		} else {
+			pause = max(pastEvery, pastShare*time.Since(began))
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-time.After(pause):
 		}
 	}
 }
@@ -119,17 +155,18 @@ func (r drainRegistry) Active() []gates.Known {
 	return list
 }
 
-// drainTeller tells who holds singletons of runs that end.
+// drainTeller tells what counts of runs that end.
 type drainTeller struct {
 	redisengine.Teller
-	past *drain.Past
+	redis *drainedRedis
 }
 
 // Tell implements redisengine.Teller.
 func (t drainTeller) Tell(ctx context.Context, r *state.Record) {
 	for _, op := range r.Ops {
 		if finished, ok := op.(*state.RunFinished); ok {
-			t.past.Ended(finished.RunID)
+			t.redis.past.Ended(finished.RunID)
+			t.redis.charges.Ended(finished.RunID)
 		}
 	}
 	t.Teller.Tell(ctx, r)

@@ -27,7 +27,8 @@ type Execution struct {
 			N int `json:"n"`
 		} `json:"data"`
 	} `json:"event"`
-	Steps map[string]json.RawMessage `json:"steps"`
+	Events []json.RawMessage          `json:"events"`
+	Steps  map[string]json.RawMessage `json:"steps"`
 }
 
 // PlayedConfig says what an app does.

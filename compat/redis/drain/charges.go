@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/oklog/ulid/v2"
 
 	"jetstep/compat/redis/format"
 	"jetstep/queue"
@@ -33,7 +34,8 @@ const (
 )
 
 // Charges ask for jobs of the Redis to be executed within the limits that others
-// count. It is safe for concurrent use.
+// count, and tell which of its runs have their place among those of their function.
+// It is safe for concurrent use.
 type Charges struct {
 	owners Owners
 	from   string
@@ -42,6 +44,7 @@ type Charges struct {
 	mu    sync.Mutex
 	jobs  map[string]*charge
 	lines map[string]int // waiting jobs, by function and keys
+	runs  map[ulid.ULID]*inProgress
 	parts map[int]*part
 	visit func(function uuid.UUID) // a job of it may be executed now
 	poked chan struct{}
@@ -54,6 +57,7 @@ type charge struct {
 	partition int // -1: nothing limits it
 	since     time.Time
 	granted   bool // and not begun yet
+	holds     bool // a start whose run has its place until it ends
 }
 
 // nowhere is the partition of jobs without limits.
@@ -64,7 +68,8 @@ const nowhere = -1
 func NewCharges(owners Owners, from string, visit func(function uuid.UUID), log *slog.Logger) *Charges {
 	return &Charges{
 		owners: owners, from: from, log: log, visit: visit,
-		jobs: map[string]*charge{}, lines: map[string]int{}, parts: map[int]*part{}, poked: make(chan struct{}, 1),
+		jobs: map[string]*charge{}, lines: map[string]int{}, runs: map[ulid.ULID]*inProgress{}, parts: map[int]*part{},
+		poked: make(chan struct{}, 1),
 	}
 }
 
@@ -93,7 +98,7 @@ func (c *Charges) May(ctx context.Context, item *format.Item) bool {
 	have := c.jobs[item.ID]
 	if have == nil {
 		job := foreign(item)
-		have = &charge{ForeignJob: job, line: lineOf(&job), since: time.Now()}
+		have = &charge{ForeignJob: job, line: lineOf(&job), since: time.Now(), holds: job.Start && holdsPlace(item)}
 		have.partition = c.partitionOf(job.FunctionID)
 		c.jobs[item.ID] = have
 		c.lines[have.line]++
@@ -120,6 +125,9 @@ func (c *Charges) begin(have *charge) {
 	if !have.Running {
 		have.Running, have.granted = true, false
 		c.leaveLine(have)
+		if have.holds {
+			c.begun(&queue.ForeignRun{RunID: have.RunID, FunctionID: have.FunctionID, Keys: have.Keys})
+		}
 	}
 }
 
@@ -129,11 +137,15 @@ func (c *Charges) Drops(kind string) bool {
 	return kind == format.KindCron || kind == format.KindCronSync || kind == format.KindCronHealthCheck
 }
 
-// Over says that a job is executed no more, or not wanted.
-func (c *Charges) Over(item string) {
+// Over says that a job is executed no more, or not wanted; begun, that it was
+// executed.
+func (c *Charges) Over(item string, begun bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if have := c.jobs[item]; have != nil {
+		if have.holds && have.Running && !begun {
+			c.ended(have.RunID) // its start will be another one
+		}
 		c.drop(have)
 		c.poke()
 	}
@@ -199,6 +211,7 @@ func (c *Charges) tidy(now time.Time) {
 			}
 		}
 	}
+	c.tidyRuns()
 	c.mu.Unlock()
 	for fn := range free {
 		c.visit(fn)

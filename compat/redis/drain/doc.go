@@ -4,7 +4,8 @@
 //
 // It guarantees that a run is loaded, continued and ended where it is; that
 // neither queue starves the other; and that what is executed from the Redis was
-// granted by who counts the limits, and is told to him for as long as it lasts.
+// granted by who counts the limits, and is told to him for as long as it lasts, as
+// are the runs that have a place among those of their function.
 // While the Redis is away nothing waits for it.
 //
 // It must not decide which limits apply, nor start runs, and knows no NATS.

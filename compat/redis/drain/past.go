@@ -13,7 +13,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
-	"jetstep/compat/redis/pipeline"
 	"jetstep/function"
 	"jetstep/state"
 )
@@ -92,7 +91,7 @@ const finalizeSuffix = ":finalize"
 func (p *Past) Load(ctx context.Context) error {
 	prefix := format.ClaimKey(p.account, "")
 	keys := map[string]ulid.ULID{}
-	err := p.each(ctx, prefix+"*", func(name, text string) {
+	err := eachString(ctx, p.redis, prefix+"*", func(name, text string) {
 		if strings.HasSuffix(name, finalizeSuffix) {
 			return
 		}
@@ -122,7 +121,7 @@ func (p *Past) loadRates(ctx context.Context) (map[state.GateKey]float64, error)
 		state.OfRateLimit: format.RateLimitKey, state.OfThrottle: format.ThrottleKey,
 	} {
 		prefix := strings.TrimSuffix(name(p.account, uuid.Nil, format.Evaluated{}), uuid.Nil.String())
-		err := p.each(ctx, prefix+"*", func(name, text string) {
+		err := eachString(ctx, p.redis, prefix+"*", func(name, text string) {
 			_, parts, known := format.Identify(name)
 			fn, err := format.ParseUUID(parts["function"])
 			tat, unread := format.ParseTAT(format.Place{Key: name}, text)
@@ -143,7 +142,7 @@ func (p *Past) loadRates(ctx context.Context) (map[state.GateKey]float64, error)
 func (p *Past) LoadSingletons(ctx context.Context) error {
 	prefix := format.SingletonKey("")
 	found := map[string]ulid.ULID{}
-	err := p.each(ctx, prefix+"*", func(name, text string) {
+	err := eachString(ctx, p.redis, prefix+"*", func(name, text string) {
 		if run, err := format.ParseULID(text); err == nil {
 			found[strings.TrimPrefix(name, prefix)] = run
 		}
@@ -166,17 +165,16 @@ func (p *Past) LoadSingletons(ctx context.Context) error {
 // dropDead takes out who holds a singleton and is no run any more: a key may be left
 // behind when a run's end breaks off, or its state is deleted.
 func (p *Past) dropDead(ctx context.Context, holders map[string]ulid.ULID) error {
-	lives := make(map[string]*redis.BoolCmd, len(holders))
-	err := pipeline.Do(ctx, p.redis, func(pipe redis.Pipeliner) {
-		for key, run := range holders {
-			lives[key] = pipe.HExists(ctx, format.MetadataKey(run), format.FieldID)
-		}
-	})
+	keys, runs := make([]string, 0, len(holders)), make([]ulid.ULID, 0, len(holders))
+	for key, run := range holders {
+		keys, runs = append(keys, key), append(runs, run)
+	}
+	live, err := liveRuns(ctx, p.redis, runs)
 	if err != nil {
 		return err
 	}
-	for key, there := range lives {
-		if there.Err() == nil && !there.Val() {
+	for i, key := range keys {
+		if !live[i] {
 			delete(holders, key)
 		}
 	}
@@ -215,33 +213,4 @@ func (p *Past) Refresh(ctx context.Context) error {
 		p.mu.Unlock()
 	}
 	return nil
-}
-
-// scanned is how many keys are looked at, and read, at once.
-const scanned = 1000
-
-// each reads all strings whose names match the pattern.
-func (p *Past) each(ctx context.Context, pattern string, fn func(name, text string)) error {
-	return pipeline.EachKey(ctx, p.redis, pattern, scanned, func(names []string) error {
-		texts := make([]*redis.StringCmd, len(names))
-		err := pipeline.Do(ctx, p.redis, func(pipe redis.Pipeliner) {
-			for i, name := range names {
-				texts[i] = pipe.Get(ctx, name)
-			}
-		})
-		if err != nil {
-			return err
-		}
-		for i, name := range names {
-			text, err := texts[i].Result()
-			switch {
-			case errors.Is(err, redis.Nil): // gone meanwhile
-			case err != nil:
-				return fmt.Errorf("read %s: %w", name, err)
-			default:
-				fn(name, text)
-			}
-		}
-		return nil
-	})
 }

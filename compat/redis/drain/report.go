@@ -108,7 +108,7 @@ func (c *Charges) report(ctx context.Context, id int, asking string) {
 		return
 	}
 	c.take(id, p, granted, asking)
-	if len(r.Jobs) == 0 {
+	if len(r.Jobs)+len(r.Runs) == 0 {
 		c.leave(id, p)
 	}
 }
@@ -124,6 +124,11 @@ func (c *Charges) reportOf(id int, p *part) *queue.ForeignReport {
 			job := have.ForeignJob
 			job.Running = job.Running || have.granted
 			r.Jobs = append(r.Jobs, job)
+		}
+	}
+	for _, run := range c.runs {
+		if run.partition == id {
+			r.Runs = append(r.Runs, run.ForeignRun)
 		}
 	}
 	slices.SortFunc(r.Jobs, func(a, b queue.ForeignJob) int { return int(a.Due - b.Due) })

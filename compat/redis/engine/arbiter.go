@@ -20,8 +20,9 @@ type Arbiter interface {
 	// May asks for an item. One that may be executed counts until Over; for one
 	// that may not, Visit is called once it may.
 	May(ctx context.Context, item *format.Item) bool
-	// Over says that an item is executed no more, or not wanted.
-	Over(item string)
+	// Over says that an item is executed no more, or not wanted; begun, that it was
+	// executed: then its run has what runs hold until their end.
+	Over(item string, begun bool)
 	// Drops tells that jobs of the system of a kind are dropped: they are somebody
 	// else's.
 	Drops(kind string) bool
@@ -68,9 +69,9 @@ func (v *visit) mayElsewhere(ctx context.Context, e *jobs.Entry) bool {
 	return false
 }
 
-// overElsewhere says that an item is executed no more, or not yet.
-func (n *Node) overElsewhere(e *jobs.Entry) {
+// overElsewhere says that an item is executed no more, or was not begun.
+func (n *Node) overElsewhere(e *jobs.Entry, begun bool) {
 	if n.arbitrated(e) {
-		n.Arbiter.Over(e.Item.ID)
+		n.Arbiter.Over(e.Item.ID, begun)
 	}
 }

@@ -178,7 +178,7 @@ func (n *Node) letGo(item string) {
 	if !ok {
 		return
 	}
-	n.overElsewhere(h.entry)
+	n.overElsewhere(h.entry, true)
 	n.giveCapacity(capacity, false)
 	if left {
 		n.wake()
@@ -237,7 +237,7 @@ func (n *Node) Release(lease queue.Lease) {
 	capacity := n.drop(lease.Job.ID)
 	entry, defect := h.entry, h.defect
 	n.mu.Unlock()
-	n.overElsewhere(entry)
+	n.overElsewhere(entry, false)
 	n.giveCapacity(capacity, true)
 	if defect != nil {
 		n.doubtful(entry, defect)

@@ -268,7 +268,7 @@ func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, 
 		return false, err
 	}
 	if refused != nil {
-		v.overElsewhere(e)
+		v.overElsewhere(e, false)
 		v.refused(e.Item.ID, refused)
 		return false, nil
 	}
@@ -277,13 +277,13 @@ func (v *visit) offer(ctx context.Context, e *jobs.Entry, now time.Time) (bool, 
 	}
 	leased, err := v.jobs.Lease(ctx, e, now)
 	if err != nil {
-		v.overElsewhere(e)
+		v.overElsewhere(e, false)
 		err = errors.Join(ignoreRace(err), v.jobs.ReleaseCapacity(ctx, capacity, true))
 		return false, err
 	}
 	v.started = true
 	if !v.deliver(leased, job, capacity) {
-		v.overElsewhere(e)
+		v.overElsewhere(e, false)
 		_, err := v.jobs.Release(ctx, leased, now)
 		return false, errors.Join(err, v.jobs.ReleaseCapacity(ctx, capacity, true))
 	}

@@ -57,10 +57,7 @@ func (g *Gates) collect(ctx context.Context, s *starting) error {
 	cfg := s.EventBatch
 	wait, err := cfg.Wait()
 	g.complain(s.Function, cfg.Timeout, err) // registration refuses it
-	pointer := format.BatchPointerKey(s.ID)
-	if cfg.Key != "" {
-		pointer = format.BatchKeyPointerKey(s.ID, g.keyText(s, cfg.Key))
-	}
+	pointer := g.batchPointer(s)
 	text, err := format.Encode(format.Batched{
 		AccountID: g.Node.Account, EnvironmentID: g.Node.Environment, AppID: s.App, FunctionID: s.ID, FunctionVersion: s.Version,
 		EventID: s.EventIDs[0], Event: stored(s.Events[0]),
@@ -86,6 +83,14 @@ func (g *Gates) collect(ctx context.Context, s *starting) error {
 		return g.expectBatch(ctx, s, batch, pointer, now, now)
 	}
 	return nil
+}
+
+// batchPointer is the name of what leads to the batch that collects for an event.
+func (g *Gates) batchPointer(s *starting) string {
+	if s.EventBatch == nil || s.EventBatch.Key == "" {
+		return format.BatchPointerKey(s.ID)
+	}
+	return format.BatchKeyPointerKey(s.ID, g.keyText(s, s.EventBatch.Key))
 }
 
 // expectBatch sees to it that a batch is started then, or before.
@@ -132,6 +137,12 @@ func (g *Gates) batchJob(s *starting, batch ulid.ULID, pointer string, at int64)
 // StartBatch starts one run with all events of a batch. A batch whose start broke
 // off is started again: nobody else has its job.
 func (g *Gates) StartBatch(ctx context.Context, p *format.BatchPayload) error {
+	return g.startBatch(ctx, p, time.Now().UnixMilli())
+}
+
+// startBatch is StartBatch for one that is due then, in milliseconds: whoever goes on
+// with it collects until then.
+func (g *Gates) startBatch(ctx context.Context, p *format.BatchPayload, due int64) error {
 	list, metadata := format.BatchKey(p.FunctionID, p.BatchID), format.BatchMetadataKey(p.FunctionID, p.BatchID)
 	code, err := scriptStart.Run(ctx, g.Redis, []string{p.Pointer, metadata}, p.BatchID.String()).Int()
 	if err != nil {
@@ -148,7 +159,8 @@ func (g *Gates) StartBatch(ctx context.Context, p *format.BatchPayload) error {
 		if err != nil {
 			return err
 		}
-		if err := g.passKept(ctx, s, func(s *starting) (Result, error) { return g.create(ctx, s) }); err != nil {
+		kept := &state.BatchPut{Batch: state.Batch{ID: p.BatchID, Due: due, Start: *s}}
+		if err := g.passKept(ctx, s, kept, func(s *starting) (Result, error) { return g.create(ctx, s) }); err != nil {
 			return fmt.Errorf("start batch %s: %w", p.BatchID, err)
 		}
 	}

@@ -143,7 +143,13 @@ func (g *Gates) debounceJob(s *starting, id ulid.ULID, at int64) *format.Item {
 
 // EndDebounce starts the run of a debounce by its last event.
 func (g *Gates) EndDebounce(ctx context.Context, p *format.DebouncePayload) error {
-	kept, err := g.jobs.Debounced(ctx, p.DebounceID)
+	return g.endDebounce(ctx, p, time.Now().UnixMilli())
+}
+
+// endDebounce is EndDebounce for one that is due then, in milliseconds: whoever goes on
+// with it waits until then.
+func (g *Gates) endDebounce(ctx context.Context, p *format.DebouncePayload, due int64) error {
+	debounced, err := g.jobs.Debounced(ctx, p.DebounceID)
 	if err != nil {
 		var damaged *format.ValueError
 		if errors.As(err, &damaged) {
@@ -151,29 +157,30 @@ func (g *Gates) EndDebounce(ctx context.Context, p *format.DebouncePayload) erro
 		}
 		return err
 	}
-	if kept == nil {
+	if debounced == nil {
 		return nil
 	}
 	moving, err := g.Redis.HExists(ctx, format.DebounceMoving, p.DebounceID.String()).Result()
 	if err != nil || moving {
 		return err
 	}
-	event, err := jcs.Canonicalize(kept.Event)
+	event, err := jcs.Canonicalize(debounced.Event)
 	if err != nil {
 		return errors.Join(fmt.Errorf("event of debounce %s: %w", p.DebounceID, err), errUnfit)
 	}
 	about := readEvent(event)
-	s := about.start(p.FunctionID, event, kept.EventID, kept.EventID.String())
-	key := p.FunctionID.String()
-	err = g.passKept(ctx, s, func(s *starting) (Result, error) {
-		if s.Debounce != nil {
-			key = g.debounceKey(s)
-		}
+	s := about.start(p.FunctionID, event, debounced.EventID, debounced.EventID.String())
+	kept := &state.DebouncePut{Debounce: state.Debounce{ID: p.DebounceID, Due: due, Until: debounced.Latest, Start: *s}}
+	err = g.passKept(ctx, s, kept, func(s *starting) (Result, error) {
 		s.debounced = true
 		return g.create(ctx, s)
 	})
 	if err != nil {
 		return err
+	}
+	key := p.FunctionID.String()
+	if known, ok := g.Functions.Known(p.FunctionID); ok && known.Debounce != nil {
+		key = g.debounceKey(&starting{Start: s, Known: known, in: function.Inputs{Event: event}})
 	}
 	return g.jobs.EndDebounce(ctx, p.FunctionID, key, p.DebounceID)
 }

@@ -56,6 +56,7 @@ type Config struct {
 	Node      *engine.Node
 	Functions Functions
 	World     World
+	Elsewhere Elsewhere // nil when all that collects events is in Redis
 	Log       *slog.Logger
 }
 
@@ -188,12 +189,17 @@ func (g *Gates) Start(ctx context.Context, s *state.Start) (Result, error) {
 }
 
 // passKept is pass for a start that comes out of Redis: it waits there until its
-// function is registered.
-func (g *Gates) passKept(ctx context.Context, s *state.Start, through func(*starting) (Result, error)) error {
-	if _, ok := g.Functions.Known(s.FunctionID); !ok {
+// function is registered. Elsewhere it goes on as what is kept.
+func (g *Gates) passKept(ctx context.Context, s *state.Start, kept state.Op, through func(*starting) (Result, error)) error {
+	known, ok := g.Functions.Known(s.FunctionID)
+	if !ok {
 		return fmt.Errorf("function %s is not registered: %w", s.FunctionID, engine.ErrLater)
 	}
-	_, err := g.pass(ctx, s, through)
+	handed, err := g.handOver(ctx, &known, s, kept)
+	if err != nil || handed {
+		return err
+	}
+	_, err = g.pass(ctx, s, through)
 	return err
 }
 

@@ -82,6 +82,9 @@ func (s *Server) startAs(ctx context.Context, start *state.Start) (gates.Result,
 	return s.gates.Start(ctx, start)
 }
 
+// HandOver gives what collects events to Config.Elsewhere. It can be repeated.
+func (s *Server) HandOver(ctx context.Context) error { return s.gates.HandOver(ctx) }
+
 // Begin implements executor.Beginner: durable endpoints are not there on this
 // path.
 func (s *Server) Begin(_ context.Context, b *state.Beginning) error {

@@ -147,12 +147,40 @@ func (s *Server) putInForce(ctx context.Context) error {
 	if err := s.gates.Sync(ctx, active); err != nil {
 		return err
 	}
+	if err := s.mendBatches(ctx, active); err != nil {
+		return err
+	}
 	for _, fn := range active {
 		for i := range fn.Cancellations {
 			if err := s.sweep(ctx, &fn, &fn.Cancellations[i]); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// mendBatches gives the batches of functions a job that have none, once for each
+// function, unless somebody else goes on with them.
+func (s *Server) mendBatches(ctx context.Context, active []gates.Known) error {
+	var fresh []uuid.UUID
+	s.mu.Lock()
+	for _, fn := range active {
+		if _, done := s.mended[fn.ID]; fn.EventBatch != nil && !done {
+			fresh = append(fresh, fn.ID)
+		}
+	}
+	s.mu.Unlock()
+	if len(fresh) == 0 || s.cfg.Elsewhere != nil {
+		return nil
+	}
+	if err := s.gates.MendBatches(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, fn := range fresh {
+		s.mended[fn] = struct{}{}
 	}
 	return nil
 }

@@ -53,7 +53,9 @@ type Config struct {
 	Teller   engine.Teller // nil when there is no history
 	// Arbiter, if set, counts limits elsewhere, too (--drain-redis).
 	Arbiter engine.Arbiter
-	Log     *slog.Logger // nil for none
+	// Elsewhere, if set, goes on with what collects events; see HandOver.
+	Elsewhere gates.Elsewhere
+	Log       *slog.Logger // nil for none
 	// Observer is told what is set aside; Away, when Redis stops doing what it is
 	// asked, and when it does so again. Both may be empty.
 	Observer jobs.Observer
@@ -74,6 +76,7 @@ type Server struct {
 	mu      sync.Mutex
 	unknown map[uuid.UUID]struct{} // functions that were told of
 	swept   map[ulid.ULID]struct{} // cancellations that were carried out
+	mended  map[uuid.UUID]struct{} // functions whose batches all have a job
 }
 
 // Open begins to hand out what is due in the Redis, and to do what its queue has
@@ -82,14 +85,19 @@ func Open(c Config) *Server {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: c, changed: make(chan struct{}, 1), unknown: map[uuid.UUID]struct{}{}, swept: map[ulid.ULID]struct{}{}}
+	s := &Server{
+		cfg: c, changed: make(chan struct{}, 1),
+		unknown: map[uuid.UUID]struct{}{}, swept: map[ulid.ULID]struct{}{}, mended: map[uuid.UUID]struct{}{},
+	}
 	jobs.MendTypes(c.Redis, c.Observer, c.Log)
 	s.Node = engine.Open(engine.Config{
 		Redis: c.Redis, Functions: functions{s}, World: around{s}, Teller: c.Teller, Arbiter: c.Arbiter,
 		Account: function.AccountID, Environment: function.EnvironmentID, Log: c.Log,
 		Observer: c.Observer, Away: c.Away,
 	})
-	s.gates = gates.New(gates.Config{Redis: c.Redis, Node: s.Node, Functions: c.Registry, World: around{s}, Log: c.Log})
+	s.gates = gates.New(gates.Config{
+		Redis: c.Redis, Node: s.Node, Functions: c.Registry, World: around{s}, Elsewhere: c.Elsewhere, Log: c.Log,
+	})
 	s.follow()
 	return s
 }
