@@ -14,6 +14,10 @@ import (
 type Retention struct {
 	Before time.Time // what is older is deleted; zero to keep any age
 	Runs   int       // so many of the latest runs are kept; 0 for any number
+	// Strays deletes also what belongs to no run: was attached to one that had
+	// been deleted, or that never was. To find it, all rows of the old runs that
+	// are kept are looked at.
+	Strays bool
 }
 
 // retentionChunk is how many runs or events are deleted in one transaction, so
@@ -21,7 +25,11 @@ type Retention struct {
 const retentionChunk = 500
 
 // Deleted counts what Retain has deleted.
-type Deleted struct{ Runs, Events int }
+type Deleted struct {
+	Runs, Events int
+	Strays       int  // runs that are not there, of which there was something
+	More         bool // there may be more to delete
+}
 
 // Retain deletes ended runs, with all that is known of them, and events, in at
 // most so many transactions of up to 500 runs or events each.
@@ -32,10 +40,15 @@ func (s *Store) Retain(ctx context.Context, r Retention, transactions int) (Dele
 		return d, err
 	}
 	for _, some := range []struct {
+		wanted bool
 		delete func(context.Context, time.Time) (int, error)
 		count  *int
-	}{{s.deleteRuns, &d.Runs}, {s.deleteEvents, &d.Events}} {
-		for n := retentionChunk; n == retentionChunk && transactions > 0; transactions-- {
+	}{{true, s.deleteRuns, &d.Runs}, {true, s.deleteEvents, &d.Events}, {r.Strays, s.deleteStrays, &d.Strays}} {
+		for n := retentionChunk; some.wanted && n == retentionChunk; transactions-- {
+			if transactions <= 0 {
+				d.More = true
+				return d, nil
+			}
 			if n, err = some.delete(ctx, cutoff); err != nil {
 				return d, err
 			}
@@ -75,6 +88,23 @@ func (s *Store) deleteRuns(ctx context.Context, cutoff time.Time) (int, error) {
 	ids, err := collect(ctx, s, "old runs", `SELECT run_id FROM jetstep_runs
 		WHERE started_at < ? AND status NOT IN ('Scheduled', 'Running') ORDER BY started_at LIMIT ?`,
 		[]any{cutoff.UnixMicro(), retentionChunk}, func(row scanner, id *ulid.ULID) error { return row.Scan(ulidOf{id}) })
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	return len(ids), s.forget(ctx, ids)
+}
+
+// deleteStrays finds spans of no run by the time in the run's id and their own:
+// those of a run that was just made may have come before it.
+func (s *Store) deleteStrays(ctx context.Context, cutoff time.Time) (int, error) {
+	var before ulid.ULID
+	if err := before.SetTime(uint64(max(cutoff.UnixMilli(), 0))); err != nil {
+		return 0, fmt.Errorf("old spans of no run: %w", err)
+	}
+	ids, err := collect(ctx, s, "old spans of no run", `SELECT DISTINCT run_id FROM spans AS s WHERE run_id < ? AND start_time < ?
+		AND NOT EXISTS (SELECT 1 FROM jetstep_runs AS r WHERE r.run_id = s.run_id
+			AND (r.started_at IS NOT NULL OR r.status IN ('Scheduled', 'Running'))) ORDER BY run_id LIMIT ?`,
+		[]any{before.String(), s.enc.time(cutoff), retentionChunk}, func(row scanner, id *ulid.ULID) error { return row.Scan(ulidOf{id}) })
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}

@@ -218,3 +218,70 @@ func TestRegistry(t *testing.T) {
 		require.ErrorIs(t, err, database.ErrNotFound)
 	})
 }
+
+// TestRetentionOfStrays attaches rows to runs that are not there.
+func TestRetentionOfStrays(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *database.Store) {
+		ctx := t.Context()
+		attached := func(n int) database.Span {
+			row := runSpan(n, "")
+			row.RunID, row.Name, row.ParentSpanID, row.EventIDs = stampedID(n), "metadata", row.DynamicSpanID, nil
+			return row
+		}
+		gone, live, young := attached(1), attached(2), attached(3)
+		run := runSpan(2, "Running")
+		run.RunID, run.SpanID = stampedID(2), "00000000000000aa"
+		late := attached(4) // of an old run, but attached a moment ago
+		late.RunID, late.StartTime = stampedID(0), began.Add(time.Hour)
+		ended := extension(5, 0, "Completed", 0) // nothing else is known of its run
+		ended.RunID = stampedID(-1)
+		require.NoError(t, s.Write(ctx, &database.Records{Spans: []database.Span{gone, live, run, young, late, ended}}))
+
+		limit := database.Retention{Before: began.Add(3 * time.Second)}
+		got, err := s.Retain(ctx, limit, math.MaxInt)
+		require.NoError(t, err)
+		require.Zero(t, got)
+		limit.Strays = true
+		got, err = s.Retain(ctx, limit, math.MaxInt)
+		require.NoError(t, err)
+		require.Equal(t, database.Deleted{Strays: 1}, got)
+		limit.Before = began.Add(6 * time.Second)
+		got, err = s.Retain(ctx, limit, math.MaxInt)
+		require.NoError(t, err)
+		require.Equal(t, database.Deleted{Strays: 2}, got)
+		for of, want := range map[int]int{-1: 0, 0: 1, 1: 0, 2: 2, 3: 0} {
+			spans, err := s.Spans(ctx, stampedID(of))
+			require.NoError(t, err)
+			require.Len(t, spans, want, of)
+		}
+	})
+}
+
+// stampedID names a run that began so many seconds after the others.
+func stampedID(n int) (id ulid.ULID) {
+	_ = id.SetTime(uint64(began.Add(time.Duration(n) * time.Second).UnixMilli())) // a time of this century
+	id[15] = 7
+	return id
+}
+
+// TestRetentionGoesOn deletes as much as it may, and says that there is more.
+func TestRetentionGoesOn(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *database.Store) {
+		ctx := t.Context()
+		r := &database.Records{}
+		for i := range 1200 {
+			r.Spans = append(r.Spans, runSpan(i, "Completed"))
+			r.Spans[i].EventIDs = nil
+		}
+		require.NoError(t, s.Write(ctx, r))
+		limit := database.Retention{Before: began.Add(time.Hour)}
+		got, err := s.Retain(ctx, limit, 2)
+		require.NoError(t, err)
+		require.Equal(t, database.Deleted{Runs: 1000, More: true}, got)
+		got, err = s.Retain(ctx, limit, 2)
+		require.NoError(t, err)
+		require.Equal(t, database.Deleted{Runs: 200}, got)
+	})
+}

@@ -46,13 +46,24 @@ func (w *liteWriter) transact(ctx context.Context, conn driver.Conn, do func(*li
 	if err := tx.runUntil(ctx, "BEGIN IMMEDIATE", nil); err != nil {
 		return err
 	}
-	if err := do(tx); err != nil {
-		return errors.Join(err, tx.exec(context.WithoutCancel(ctx), "ROLLBACK"))
+	err := do(tx)
+	if err == nil {
+		err = tx.exec(ctx, "COMMIT")
 	}
-	if err := tx.exec(ctx, "COMMIT"); err != nil {
-		return errors.Join(err, tx.exec(context.WithoutCancel(ctx), "ROLLBACK"))
+	if err != nil {
+		return errors.Join(err, tx.rollback(ctx))
 	}
 	return nil
+}
+
+// rollback undoes what SQLite has not undone already, as it does when the disk is
+// full.
+func (l *liteTx) rollback(ctx context.Context) error {
+	err := l.exec(context.WithoutCancel(ctx), "ROLLBACK")
+	if err != nil && strings.Contains(err.Error(), "no transaction is active") { // it has no code of its own
+		return nil
+	}
+	return err
 }
 
 func (w *liteWriter) prepare(ctx context.Context, text string) (driver.Stmt, error) {

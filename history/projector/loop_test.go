@@ -450,15 +450,15 @@ func TestRetention(t *testing.T) {
 	s.runs(0, 0, 5, 0)
 	p, _ := s.project(nil)
 	s.awaitAll()
-	p.retainSome(t.Context(), Retention{Runs: 2}, time.Now())
+	p.retainSome(t.Context(), Retention{Runs: 2}, time.Now(), false)
 	for n := range 5 {
 		_, err := s.store.Run(t.Context(), aRun(n))
 		require.Equal(t, n < 3, err != nil, fmt.Sprint(n))
 	}
-	p.retainSome(t.Context(), Retention{Age: time.Hour}, time.UnixMilli(benchBegan).Add(time.Minute))
+	p.retainSome(t.Context(), Retention{Age: time.Hour}, time.UnixMilli(benchBegan).Add(time.Minute), false)
 	_, err := s.store.Run(t.Context(), aRun(4))
 	require.NoError(t, err)
-	p.retainSome(t.Context(), Retention{Age: time.Hour}, time.Now())
+	p.retainSome(t.Context(), Retention{Age: time.Hour}, time.Now(), false)
 	_, err = s.store.Run(t.Context(), aRun(4))
 	require.ErrorIs(t, err, database.ErrNotFound)
 }
