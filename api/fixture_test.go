@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -114,10 +115,13 @@ func (f *fixture) do(t *testing.T, method, target, body string, header ...string
 }
 
 // past is a database with events only.
-type past struct{ events []history.Event }
+type past struct {
+	events []history.Event
+	err    error // of looking for a run
+}
 
 func (p *past) Run(context.Context, ulid.ULID) (history.Run, error) {
-	return history.Run{}, history.ErrRunNotFound
+	return history.Run{}, cmp.Or(p.err, history.ErrRunNotFound)
 }
 func (p *past) EventRuns(context.Context, ulid.ULID) ([]history.Run, error) { return nil, nil }
 func (p *past) RecentRuns(context.Context, int) ([]history.Run, error)      { return nil, nil }

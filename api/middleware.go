@@ -121,11 +121,17 @@ func (s *Server) requireKey(next echo.HandlerFunc) echo.HandlerFunc {
 
 // requirePassword is requireKey for pages: browsers cannot be made to send a
 // bearer token, but they ask people for a password, which is the signing key.
+// They then send it by themselves, also with a form of another site's page, which
+// must change nothing.
 func (s *Server) requirePassword(next echo.HandlerFunc) echo.HandlerFunc {
+	origins := http.NewCrossOriginProtection()
 	return func(c echo.Context) error {
 		token := signing.Bearer(c.Request().Header.Get(echo.HeaderAuthorization))
 		if _, password, ok := c.Request().BasicAuth(); ok {
 			token = password
+			if err := origins.Check(c.Request()); err != nil && len(s.cfg.SigningKeys) > 0 {
+				return problemf(http.StatusForbidden, "Pages of other sites may not use the password")
+			}
 		}
 		if !s.authorized(token) {
 			c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Basic realm="jetstep: the signing key is the password"`)

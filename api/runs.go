@@ -122,6 +122,9 @@ func (s *Server) cancel(ctx context.Context, id ulid.ULID) (cancellation, error)
 		return cancelled, nil
 	}
 	if !errors.Is(err, ErrRunNotFound) && !errors.Is(err, ErrRunEnded) {
+		if s.cfg.Runs.Loading(id) {
+			return 0, s.unknownRun(id)
+		}
 		return 0, err
 	}
 	found, lookup := s.cfg.History.Run(ctx, id)
@@ -144,6 +147,8 @@ func (s *Server) cancelRun(c echo.Context) error {
 	}
 	outcome, err := s.cancel(c.Request().Context(), id)
 	switch {
+	case errors.Is(err, history.ErrUnavailable), errors.As(err, new(*problem)):
+		return err // which says more
 	case err != nil:
 		s.log.Error("run could not be cancelled", "run_id", id, "error", err)
 		return problemf(http.StatusInternalServerError, "Unable to cancel function run: internal error")

@@ -175,6 +175,16 @@ func TestCancel(t *testing.T) {
 		})
 	}
 	f := newFixture(t)
+	f.runs.err, f.past.err = ErrRunNotFound, history.ErrUnavailable
+	for _, path := range []string{"/v1/runs/", "/v0/runs/"} {
+		require.Equal(t, 503, f.do(t, "DELETE", path+knownRun, "").Code, "how it ended is not known")
+	}
+	f.runs.err, f.runs.loading = errors.New("no owner"), true
+	for _, path := range []string{"/v1/runs/", "/v0/runs/"} {
+		w := f.do(t, "DELETE", path+knownRun, "")
+		require.Equal(t, 503, w.Code)
+		require.Contains(t, w.Body.String(), "is being loaded")
+	}
 	requireMessage(t, 400, "Invalid run ID: x", f.do(t, "DELETE", "/v1/runs/x", "").Body.String())
 	requireMessage(t, 400, "The run ID specified is invalid", f.do(t, "DELETE", "/v0/runs/x", "").Body.String())
 }

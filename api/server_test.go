@@ -194,6 +194,15 @@ func TestMountedHandlers(t *testing.T) {
 	require.Equal(t, 200, w.Code)
 	require.Contains(t, w.Body.String(), "/v0/gql")
 
+	// A browser sends a password that it has with forms of any page.
+	for header, want := range map[string]int{
+		"Sec-Fetch-Site: cross-site": 403, "Sec-Fetch-Site: same-site": 403, "Origin: http://evil.test": 403,
+		"Sec-Fetch-Site: same-origin": http.StatusTeapot, "Origin: http://example.com": http.StatusTeapot,
+	} {
+		require.Equal(t, want, f.do(t, "POST", "/v0/gql", "{}", password, header, "Content-Type: multipart/form-data; boundary=x").Code, header)
+		require.Equal(t, http.StatusTeapot, f.do(t, "POST", "/v0/gql", "{}", bearer, header).Code, "scripts have to know the key")
+	}
+
 	f = newFixture(t, func(cfg *Config) { cfg.UI, cfg.GraphQL = false, asked("gql") })
 	require.Equal(t, 404, f.do(t, "POST", "/v0/gql", "{}").Code)
 	require.Equal(t, 501, f.do(t, "GET", "/v2/health", "").Code)
