@@ -192,7 +192,7 @@ func (e testError) Error() string { return string(e) }
 const errTest = testError("made by a test")
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func (s *site) eventually(condition func() bool, what ...any) {
 	s.t.Helper()

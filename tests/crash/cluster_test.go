@@ -93,10 +93,12 @@ func TestServerComesAndGoes(t *testing.T) {
 		batches = batches[len(share):]
 		sent := s.sender.start(s.ctx, share)
 		goes := s.servers[round%2]
+		s.stopped = goes
 		require.NoError(t, goes.Stop(recoveryTimeout))
 		s.wantNoDefect(goes)
 		s.awaitServed()
 		require.NoError(t, goes.Restart(s.ctx))
+		s.stopped = nil
 		s.awaitShared()
 		require.NoError(t, <-sent)
 	}

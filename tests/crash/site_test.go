@@ -46,6 +46,7 @@ type site struct {
 
 	partitions int
 	frozen     *harness.Server // nil if none is
+	stopped    *harness.Server // on purpose; nil if none is
 
 	kills      int
 	recoveries []time.Duration
@@ -306,7 +307,7 @@ func (s *site) await(timeout time.Duration, what string, probe func(context.Cont
 	defer cancel()
 	_, err := harness.Await(ctx, what, func(ctx context.Context) (struct{}, error) {
 		for _, server := range s.servers {
-			if err := server.Exited(); err != nil && !strings.Contains(err.Error(), "killed") {
+			if err := server.Exited(); err != nil && server != s.stopped && !strings.Contains(err.Error(), "killed") {
 				return struct{}{}, harness.Permanent(err)
 			}
 		}
