@@ -135,10 +135,17 @@ func (o *Owner) unlease(ref jobRef) {
 }
 
 // empty hands out no more jobs, and waits until those that are leased have ended. If
-// they have not within a time, jobs are handed out again.
+// they have not within a time, jobs are handed out again; it is not tried when one
+// has lasted for longer already.
 func (o *Owner) empty(ctx context.Context, within time.Duration) (empty bool) {
 	emptied := make(chan struct{})
 	o.mu.Lock()
+	for _, l := range o.leased {
+		if o.node.now()-l.since > within.Milliseconds() {
+			o.mu.Unlock()
+			return false
+		}
+	}
 	o.emptying = emptied
 	if len(o.leased) == 0 {
 		close(emptied)

@@ -155,7 +155,7 @@ func (n *Node) Start(ctx context.Context) {
 		n.keepers.Go(func() { n.keep(ctx, p) })
 	}
 	if n.bus.Shared() && !n.atRest {
-		n.keepers.Go(func() { n.share(ctx) })
+		n.keepers.Go(func() { n.balance(ctx) })
 	}
 }
 

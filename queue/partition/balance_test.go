@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,7 +67,7 @@ func beside(s *site, name string) *Node {
 
 // A process that comes gets its share, what was begun in another one goes on in it,
 // and when it goes the others have its share.
-func TestProcessesSharePartitions(t *testing.T) {
+func TestPartitionsAreBalanced(t *testing.T) {
 	t.Parallel()
 	s := newSiteIn(t, bus.Config{StoreDir: t.TempDir(), Partitions: 4, ListenHost: "127.0.0.1", ListenPort: -1}, nil)
 	require.Equal(t, 4, s.node.count())
@@ -77,7 +78,7 @@ func TestProcessesSharePartitions(t *testing.T) {
 	s.eventually(func() bool { return s.node.Stats().Ready == 8 })
 
 	n := beside(s, "other")
-	shared := func(of ...*Node) func() bool {
+	balanced := func(of ...*Node) func() bool {
 		return func() bool {
 			for _, n := range of {
 				if n.count() != 4/len(of) || len(n.Unready()) != 4-n.count() {
@@ -87,7 +88,7 @@ func TestProcessesSharePartitions(t *testing.T) {
 			return true
 		}
 	}
-	s.eventually(shared(s.node, n), "not shared")
+	s.eventually(balanced(s.node, n), "not balanced")
 	s.eventually(func() bool {
 		for p := range 4 {
 			if s.node.Elsewhere(p) == n.Elsewhere(p) {
@@ -102,7 +103,7 @@ func TestProcessesSharePartitions(t *testing.T) {
 		require.NoError(t, n.Commit(t.Context(), complete(lease, `1`)))
 	}
 	n.Close()
-	s.eventually(shared(s.node), "not taken over")
+	s.eventually(balanced(s.node), "not taken over")
 	for p := range 4 {
 		s.eventually(func() bool { return !s.node.Elsewhere(p) })
 	}
@@ -138,6 +139,8 @@ func TestPartitionStaysWhileItsRunsAreCalled(t *testing.T) {
 	giveUp()
 	require.False(t, <-emptied)
 	second := <-next
+	s.advance(time.Minute)
+	require.False(t, o.empty(t.Context(), time.Second), "a call that lasts is not waited for")
 
 	go func() { emptied <- o.empty(context.Background(), patience) }()
 	s.commit(complete(first, `1`))

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// shareEvery is how often a process looks who shares the partitions.
-	shareEvery = bus.LeaseTTL / 3
+	// balanceEvery is how often a process looks who shares the partitions.
+	balanceEvery = bus.LeaseTTL / 3
 	// hesitation is how long one that has more than another leaves a free
 	// partition to it.
 	hesitation = bus.LeaseTTL / 6
@@ -20,10 +20,10 @@ const (
 	emptyWithin = bus.LeaseTTL / 4
 )
 
-// share keeps the partitions shared fairly among the processes, until ctx ends:
+// balance keeps the partitions spread evenly among the processes, until ctx ends:
 // who has two more than another one gives one of them up.
-func (n *Node) share(ctx context.Context) {
-	ticker := time.NewTicker(shareEvery)
+func (n *Node) balance(ctx context.Context) {
+	ticker := time.NewTicker(balanceEvery)
 	defer ticker.Stop()
 	for turn := 0; ctx.Err() == nil; turn++ {
 		c, err := n.attend(ctx)
@@ -39,7 +39,7 @@ func (n *Node) share(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), shareEvery)
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), balanceEvery)
 	defer cancel()
 	if err := n.bus.Leave(leaving, n.name); err != nil {
 		n.log.Debug("others will find out that this process is gone", "error", err)
@@ -47,7 +47,7 @@ func (n *Node) share(ctx context.Context) {
 }
 
 func (n *Node) attend(ctx context.Context) (bus.Cluster, error) {
-	ctx, cancel := context.WithTimeout(ctx, shareEvery)
+	ctx, cancel := context.WithTimeout(ctx, balanceEvery)
 	defer cancel()
 	return n.bus.Attend(ctx, n.name)
 }
