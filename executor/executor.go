@@ -302,6 +302,7 @@ func request(s *situation) *driver.Request {
 	for _, input := range run.Inputs {
 		if _, finished := run.Memo(input.ID); !finished {
 			req.Steps = append(req.Steps, driver.Memo{ID: input.ID, Data: input.Memo})
+			req.NoCheckpoints = true
 		}
 	}
 	if len(run.Defers) > 0 {

@@ -288,7 +288,7 @@ func TestRequestOfAJob(t *testing.T) {
 		URL: "http://app", AppID: goldenApp, FunctionID: goldenFn, RunID: goldenRun, JobID: "3l6eywz7lvhw7",
 		RequestID:  function.RequestID(s.called, "3l6eywz7lvhw7", 3).String(),
 		Generation: 3, Attempt: 1, MaxAttempts: 2, Version: 2, StepID: stepP1, Stack: []string{stepA, stepZ}, StackCurrent: 2,
-		DisableImmediateExecution: true, Events: s.run.Events,
+		DisableImmediateExecution: true, NoCheckpoints: true, Events: s.run.Events,
 		Steps: []driver.Memo{
 			{ID: stepA, Data: raw(`{"data":1}`)}, {ID: stepZ, Data: raw(`null`)}, {ID: stepP1, Data: raw(`{"input":[1]}`)},
 		},

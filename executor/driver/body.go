@@ -87,9 +87,10 @@ func appendContext(b []byte, r *Request, useAPI bool) []byte {
 	b = strconv.AppendInt(b, int64(r.Attempt), 10)
 	b = append(b, `,"disable_immediate_execution":`...)
 	b = strconv.AppendBool(b, r.DisableImmediateExecution)
-	b = append(b, `,"env":"","fn_id":"`...)
-	b = appendUUID(b, r.FunctionID)
-	b = append(b, '"')
+	b = append(b, `,"env":""`...)
+	if !r.NoCheckpoints { // for which SDKs need the id
+		b = append(appendUUID(append(b, `,"fn_id":"`...), r.FunctionID), '"')
+	}
 	if r.Generation != 0 {
 		b = append(b, `,"generation_id":`...)
 		b = strconv.AppendInt(b, int64(r.Generation), 10)

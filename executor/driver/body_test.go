@@ -58,6 +58,9 @@ func naiveBody(t *testing.T, r *Request) string {
 		"max_attempts": r.MaxAttempts, "run_id": r.RunID, "stack": object{"current": r.StackCurrent, "stack": stack},
 		"step_id": "step", "use_api": false,
 	}
+	if r.NoCheckpoints {
+		delete(ctx, "fn_id")
+	}
 	if r.Generation != 0 {
 		ctx["generation_id"] = r.Generation
 	}
@@ -89,7 +92,7 @@ func TestBodyIsCanonical(t *testing.T) {
 		r := smallRequest("")
 		r.Attempt, r.Generation, r.StackCurrent = random.IntN(20), random.IntN(3), random.IntN(5)
 		r.Version = random.IntN(4) - 1
-		r.DisableImmediateExecution = random.IntN(2) == 0
+		r.DisableImmediateExecution, r.NoCheckpoints = random.IntN(2) == 0, random.IntN(4) == 0
 		if random.IntN(3) == 0 {
 			r.JobID, r.RequestID = "", ""
 		}

@@ -36,6 +36,9 @@ type Request struct {
 
 	// DisableImmediateExecution makes the SDK report new steps and not run them.
 	DisableImmediateExecution bool
+	// NoCheckpoints makes the SDK run one step and answer. While it reports steps
+	// by API, that of TypeScript takes a step's new arguments for its result.
+	NoCheckpoints bool
 
 	Events []json.RawMessage // each a canonical object with user; never empty
 	Steps  []Memo

@@ -16,7 +16,8 @@ import (
 var commandScenarios = []scenario{
 	{name: "rerun from the start", whole: rerunFromStart},
 	{name: "rerun from a step", whole: rerunFromStep},
-	{name: "rerun from a step with new arguments", whole: rerunWithArguments, skip: map[string]string{"go": "its steps have no arguments"}},
+	{name: "rerun from a step with new arguments", whole: rerunWithArguments("/arguments"), skip: noArguments},
+	{name: "rerun with new arguments while steps are reported", whole: rerunWithArguments("-checkpoint/checkpoint-arguments"), skip: noArguments},
 	{name: "rerun of a run that goes on", whole: rerunOfALiveRun},
 	{name: "runs to debug", whole: runsToDebug},
 	{name: "replay of failed runs", whole: replayFailed},
@@ -25,6 +26,8 @@ var commandScenarios = []scenario{
 	{name: "send again", whole: sendAgain},
 	{name: "cancel by graphql", whole: cancelByGraphQL},
 }
+
+var noArguments = map[string]string{"go": "its steps have no arguments"}
 
 const sequenceOutput = `{"a":1,"b":2,"c":{"sum":3,"text":"ünïcode <&> \u2028"},"again":["first","second"]}`
 
@@ -151,21 +154,24 @@ func rerunFromStep(t *trial) {
 	}
 }
 
-func rerunWithArguments(t *trial) {
-	type output struct{ Kept, Sum float64 }
-	ended := func(run string) output {
-		end := t.end(run)
-		require.Equal(t, "Completed", end.Status, "output: %s", end.Output)
-		return decode[output](t, end.Output)
+// rerunWithArguments gives a step of a function new arguments.
+func rerunWithArguments(function string) func(*trial) {
+	return func(t *trial) {
+		type output struct{ Kept, Sum float64 }
+		ended := func(run string) output {
+			end := t.end(run)
+			require.Equal(t, "Completed", end.Status, "output: %s", end.Output)
+			return decode[output](t, end.Output)
+		}
+		run := t.start(function, nil)
+		first := ended(run)
+		require.InDelta(t, 3, first.Sum, 0)
+		require.Equal(t, output{first.Kept, 42}, ended(t.rerun(run, map[string]any{"stepID": "sum", "input": "[40,2]"})))
+		again, err := t.rerunV2(run, map[string]any{"fromStep": map[string]any{"stepId": "sum", "input": []int{5, 6}}})
+		require.NoError(t, err)
+		require.Equal(t, output{first.Kept, 11}, ended(again))
+		require.Equal(t, output{first.Kept, 3}, ended(t.rerun(again, map[string]any{"stepID": "sum"})), "the arguments are those of the function again")
 	}
-	run := t.start("/arguments", nil)
-	first := ended(run)
-	require.InDelta(t, 3, first.Sum, 0)
-	require.Equal(t, output{first.Kept, 42}, ended(t.rerun(run, map[string]any{"stepID": "sum", "input": "[40,2]"})))
-	again, err := t.rerunV2(run, map[string]any{"fromStep": map[string]any{"stepId": "sum", "input": []int{5, 6}}})
-	require.NoError(t, err)
-	require.Equal(t, output{first.Kept, 11}, ended(again))
-	require.Equal(t, output{first.Kept, 3}, ended(t.rerun(again, map[string]any{"stepID": "sum"})), "the arguments are those of the function again")
 }
 
 // rerunOfALiveRun repeats a run that sleeps, from the start; both go on.

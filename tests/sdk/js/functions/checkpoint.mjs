@@ -41,6 +41,15 @@ export const checkpointFunctions = ({ calls }) => [
     },
   },
   {
+    // The second step's arguments can be given anew when the run is made again.
+    id: "checkpoint-arguments",
+    body: async ({ note, run, step }) => {
+      const kept = await run("kept", () => Math.random());
+      const sum = await step.run("sum", (a, b) => { note("sum", [a, b]); return a + b; }, 1, 2);
+      return run("after", () => ({ kept, sum }));
+    },
+  },
+  {
     id: "checkpoint-fail",
     retries: 1,
     body: async ({ note, run }) => {
