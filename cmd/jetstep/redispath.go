@@ -154,6 +154,15 @@ func (p *redisPath) Signal(ctx context.Context, name string, data json.RawMessag
 	return id, err
 }
 
+// Begin implements path.
+func (p *redisPath) Begin(ctx context.Context, b *state.Beginning) error {
+	err := p.Server.Begin(ctx, b)
+	if errors.Is(err, redisengine.ErrRunExists) {
+		err = fmt.Errorf("%w: %w", partition.ErrRunExists, err)
+	}
+	return err
+}
+
 // Loading implements path: Redis has everything at once.
 func (p *redisPath) Loading(ulid.ULID) bool { return false }
 

@@ -132,6 +132,9 @@ func (f fields) run(r *Run) {
 	f.text("event ids", fmt.Sprint(s.EventIDs))
 	f.text("correlations", strings.Join(s.Correlations, ","))
 	f.text("started", strconv.FormatInt(s.StartedAt, 10))
+	if e := s.Endpoint; e != nil {
+		f.text("endpoint", fmt.Sprintf("%s, %d attempts, since %d", e.SDK, e.Attempts, e.AsyncAt))
+	}
 	f.text("request version", strconv.Itoa(s.Version))
 	f.flag("plans", s.ForcePlan)
 	f.flag("ai", s.HasAI)

@@ -50,7 +50,6 @@ var streamEndpoints = []streamScenario{
 // TestEndpointsThatStream follows the streams of durable endpoints as clients of
 // the SDK do, from the app to the server where the run goes on without it.
 func TestEndpointsThatStream(t *testing.T) {
-	onlyOnNATS(t, noEndpoints)
 	t.Parallel()
 	keyed := ownDeployment(t, deploymentConfig{mode: harness.ModeStart, signingKey: hexKey, eventKey: eventKey})
 	for name, d := range map[string]*deployment{"dev": sharedDeployment(t), "start": keyed} {

@@ -51,10 +51,7 @@ var endpointScenarios = []endpointScenario{
 	{name: "throw-once", answer: `{"calls":2}`, redirected: true, calls: map[string]int{"a": 1, "body": 2}},
 }
 
-const noEndpoints = "durable endpoints are not there with --engine redis"
-
 func TestDurableEndpoints(t *testing.T) {
-	onlyOnNATS(t, noEndpoints)
 	t.Parallel()
 	for _, sc := range endpointScenarios {
 		t.Run(sc.name, func(t *testing.T) {
@@ -67,7 +64,6 @@ func TestDurableEndpoints(t *testing.T) {
 // TestDurableEndpointsOfTheGoSDK: it reports all steps at once, when the client
 // has its answer or the run has to go on without it.
 func TestDurableEndpointsOfTheGoSDK(t *testing.T) {
-	onlyOnNATS(t, noEndpoints)
 	t.Parallel()
 	keyed := ownDeployment(t, deploymentConfig{mode: harness.ModeStart, signingKey: hexKey, eventKey: eventKey})
 	for name, d := range map[string]*deployment{"dev": sharedDeployment(t), "start": keyed} {
@@ -87,7 +83,6 @@ func TestDurableEndpointsOfTheGoSDK(t *testing.T) {
 // TestDurableEndpointsWithKeys has the SDK verify what it is called with, and
 // the server what it is told.
 func TestDurableEndpointsWithKeys(t *testing.T) {
-	onlyOnNATS(t, noEndpoints)
 	t.Parallel()
 	d := ownDeployment(t, deploymentConfig{mode: harness.ModeStart, signingKey: hexKey, eventKey: eventKey})
 	for _, sc := range endpointScenarios {
@@ -187,7 +182,6 @@ func (t *trial) ask(endpoint string) <-chan answered {
 // TestEndpointThatFailsForGood: the SDK tells its client and nobody else, so
 // that the server finds out by calling the app.
 func TestEndpointThatFailsForGood(t *testing.T) {
-	onlyOnNATS(t, noEndpoints)
 	t.Parallel()
 	d := ownDeployment(t, deploymentConfig{mode: harness.ModeDev, args: []string{"--endpoint-patience", "500ms"}})
 	tr := newTrial(t, d, "ts4")
@@ -203,7 +197,6 @@ func TestEndpointThatFailsForGood(t *testing.T) {
 // TestEndpointAppCrash kills the app in the middle of a step of a client's own
 // request: the client is lost, the run is not.
 func TestEndpointAppCrash(t *testing.T) {
-	onlyOnNATS(t, noEndpoints)
 	t.Parallel()
 	d := ownDeployment(t, deploymentConfig{mode: harness.ModeDev, args: []string{
 		"--endpoint-patience", "20s", // such a run is called once: the app must be there again by then
@@ -226,7 +219,6 @@ func TestEndpointAppCrash(t *testing.T) {
 // and starts it again before the app has anything to report: the client does
 // not notice.
 func TestEndpointServerCrash(t *testing.T) {
-	onlyOnNATS(t, noEndpoints)
 	t.Parallel()
 	d := ownDeployment(t, deploymentConfig{mode: harness.ModeStart, signingKey: hexKey, eventKey: eventKey})
 	tr := newTrial(t, d, "ts4")

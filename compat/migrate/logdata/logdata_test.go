@@ -336,22 +336,29 @@ func TestWhatWentOn(t *testing.T) {
 	put(t, s, migrate.Conflicts, claim.Item())
 }
 
-// Runs that their apps began, and schedules that nobody can read, are told.
+// Schedules that nobody can read are told; runs that their apps began move as others.
 func TestWhatCannotBeMoved(t *testing.T) {
 	t.Parallel()
 	s, node, _ := newSide(t, 2, true)
-	run := runOf("free", func(m *migrate.Run) { m.State.Endpoint = &state.Endpoint{SDK: "go", Attempts: 2} }).Run.State
+	begun := &state.Endpoint{AppID: uuid.New(), SDK: "go", Attempts: 2}
+	run := runOf("free", func(m *migrate.Run) { m.State.Endpoint = begun }).Run.State
 	_, err := node.TakeOver(t.Context(), []state.Moved{
 		{Fact: &state.RunPut{Run: run}}, {Fact: &state.CronTicked{FunctionID: idOf("free"), Expr: "no schedule", At: soon}},
 	})
 	require.NoError(t, err)
-	bad := 0
+	bad, moved := 0, 0
 	for _, item := range all(t, s) {
+		if item.Run != nil {
+			moved++
+			require.Equal(t, begun, item.Run.State.Endpoint)
+			require.Equal(t, begun.AppID, item.Run.AppID)
+			continue
+		}
 		require.Equal(t, migrate.KindBad, item.Kind)
 		require.NotEmpty(t, item.Bad.Reason)
 		bad++
 	}
-	require.Equal(t, 2, bad)
+	require.Equal(t, []int{1, 1}, []int{bad, moved})
 }
 
 // broken are partitions that cannot be asked.

@@ -13,11 +13,6 @@ import (
 
 // run is a run in the neutral form.
 func (r *reading) run(run *state.Run, watches []state.Watch) migrate.Item {
-	if run.Endpoint != nil {
-		return (&migrate.Bad{
-			Key: "run " + run.ID.String(), Reason: "its app began it while it served a request: only its own engine can go on with it",
-		}).Item()
-	}
 	m := &migrate.Run{State: *run}
 	s := &m.State
 	s.Jobs = slices.SortedFunc(slices.Values(run.Jobs), func(a, b state.Job) int { return cmp.Compare(a.ID, b.ID) })
@@ -27,6 +22,9 @@ func (r *reading) run(run *state.Run, watches []state.Watch) migrate.Item {
 	if ok {
 		m.AppID = app
 		addLimits(m, fn)
+	}
+	if run.Endpoint != nil {
+		m.AppID = run.Endpoint.AppID
 	}
 	addFlow(m)
 	return m.Item()

@@ -3,7 +3,6 @@ package redisdata
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -36,9 +35,6 @@ type placed struct {
 
 // build makes the form of a Redis of a run: as it was, if it comes from one.
 func (s *Side) build(r *migrate.Run) (*built, error) {
-	if r.State.Endpoint != nil {
-		return nil, fmt.Errorf("a run that its app began: it has no place in a Redis")
-	}
 	if kept, ok := r.Raw.(*raw); ok {
 		return rebuild(kept)
 	}
@@ -140,7 +136,10 @@ func (s *Side) buildState(b *built, r *migrate.Run, id *format.Identifier) error
 		Metadata: format.Metadata{
 			ID: *id, Status: format.StatusScheduled, Version: 1, RequestVersion: r.State.Version, StartedAt: r.State.StartedAt,
 			ForcePlan: r.State.ForcePlan, HasAI: r.State.HasAI, SpanID: engine.SpanOf(r.State.ID), MetadataSize: int64(r.State.MetadataSize),
-			Context: format.Context{FunctionSlug: r.State.Slug, Cron: r.State.Cron, Debounce: &debounced, EventMap: names},
+			Endpoint: engine.EndpointOf(&r.State),
+			Context: format.Context{
+				FunctionSlug: r.State.Slug, Cron: r.State.Cron, Debounce: &debounced, EventMap: names, URL: engine.AddressOf(&r.State),
+			},
 		},
 	}
 	return nil

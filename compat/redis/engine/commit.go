@@ -40,6 +40,8 @@ type commit struct {
 	pending bool
 	more    []state.Job // discoveries to be enqueued
 	goesOn  *state.Job  // what the concluded job goes on as
+	// detached tells that a run which its app began goes on by itself now.
+	detached bool
 }
 
 // Commit implements state.Store.
@@ -98,7 +100,7 @@ func (c *commit) findOwn() (void bool) {
 func (c *commit) store(ctx context.Context) error {
 	since := c.since()
 	for _, piece := range []func(context.Context) error{
-		c.storeFlags, c.storeSteps, c.enqueueJobs,
+		c.storeFlags, c.storeEndpoint, c.storeSteps, c.enqueueJobs,
 		func(ctx context.Context) error { return c.storeWaits(ctx, since) },
 		c.removeWaits, c.storeDefers, c.storeFinish,
 	} {
@@ -307,8 +309,11 @@ func (c *commit) discover(ctx context.Context) error {
 // idle tells whether the run has nothing to go on with but what this transition
 // adds.
 func (c *commit) idle() bool {
+	if c.run.Sync() && !c.detached {
+		return false // its app executes it
+	}
 	for _, job := range c.run.Jobs {
-		if job.ID != c.Job && !slices.Contains(c.DropJobs, job.ID) {
+		if job.ID != c.Job && !slices.Contains(c.DropJobs, job.ID) && !(c.detached && job.ID == c.run.PatienceJob()) {
 			return false
 		}
 	}
@@ -332,6 +337,7 @@ func (c *commit) conclude(ctx context.Context) error {
 			return err
 		}
 	}
+	c.dropPatience(batch)
 	if err := c.redrive(batch); err != nil {
 		return err
 	}

@@ -166,6 +166,7 @@ func runOf(s *runs.Run, items []*jobs.Entry, attempts func(uuid.UUID) int, befor
 		}
 		run.Jobs = append(run.Jobs, job)
 	}
+	run.Endpoint = begunBy(m, len(run.Jobs) > 0, attempts)
 	for _, p := range s.Pauses {
 		if wait, ok := WaitOf(p); ok {
 			run.Waits = append(run.Waits, wait)

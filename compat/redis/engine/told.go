@@ -171,6 +171,9 @@ func (c *commit) facts() []state.Op {
 	if c.Called != nil {
 		ops = append(ops, c.Called)
 	}
+	if c.detached {
+		ops = append(ops, &state.EndpointDetached{RunID: c.RunID, FunctionID: c.run.FunctionID})
+	}
 	// A report of steps that are known is one that was repeated.
 	known := len(c.Saves) > 0 && len(change.Steps)+len(change.JobsPut)+len(change.DefersPut) == 0
 	if c.Reported != nil && !known {

@@ -29,6 +29,7 @@ type Metadata struct {
 	// DeferSize is the size of what deferred functions are called with; the
 	// field comes into being with the first of them.
 	DeferSize int64
+	Endpoint  *Endpoint         // nil but for runs that an app began
 	Rest      map[string]string // fields that are not known here
 }
 
@@ -53,7 +54,16 @@ const (
 	FieldStepCount      = "step_count"
 	FieldMetadataSize   = "metadata_size"
 	FieldDeferSize      = "defer_input_size"
+	FieldEndpoint       = "jetstep_endpoint"
 )
+
+// Endpoint is what the original has no place for of a run that its app began, a
+// durable endpoint's: it passes over fields that it does not know.
+type Endpoint struct {
+	SDK      string `json:"sdk,omitempty"`
+	Attempts int    `json:"attempts"`           // of each step
+	AsyncAt  int64  `json:"async_at,omitempty"` // since when it goes on by itself, in milliseconds
+}
 
 // Context is what the metadata's field "ctx" has (redis-state §5.4).
 type Context struct {
@@ -92,6 +102,10 @@ func DecodeMetadata(key string, hash map[string]string) (*Metadata, error) {
 	number(&r, FieldDeferSize, &m.DeferSize)
 	m.ForcePlan, m.HasAI, m.Debugger = r.flag(FieldForcePlan), r.flag(FieldHasAI), r.flag("debugger")
 	m.RunType, m.SpanID = r.take("runType"), r.take("sid")
+	if r.left[FieldEndpoint] != "" {
+		m.Endpoint = new(Endpoint)
+		decode(&r, FieldEndpoint, m.Endpoint)
+	}
 	if len(r.left) > 0 {
 		m.Rest = r.left
 	}
@@ -126,8 +140,18 @@ func (m *Metadata) Encode() (map[string]string, error) {
 		hash[field] = strconv.FormatBool(set)
 	}
 	hash["runType"], hash["sid"] = m.RunType, m.SpanID
+	if m.Endpoint != nil {
+		text, err := m.Endpoint.Encode()
+		if err != nil {
+			return nil, fmt.Errorf("metadata of run %s: %w", m.ID.RunID, err)
+		}
+		hash[FieldEndpoint] = text
+	}
 	return hash, nil
 }
+
+// Encode writes the field.
+func (e *Endpoint) Encode() (string, error) { return Encode(*e) }
 
 // fields reads a hash field by field; err is the first error.
 type fields struct {
@@ -155,7 +179,7 @@ func (r *fields) flag(field string) bool {
 }
 
 // decode reads a field that may be absent, empty or null.
-func decode[T Identifier | Context](r *fields, field string, into *T) {
+func decode[T Identifier | Context | Endpoint](r *fields, field string, into *T) {
 	text := r.take(field)
 	if text == "" || text == "null" {
 		return

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
+	"jetstep/compat/redis/engine"
 	"jetstep/compat/redis/gates"
 	"jetstep/function"
 	"jetstep/jcs"
@@ -85,8 +86,19 @@ func (s *Server) startAs(ctx context.Context, start *state.Start) (gates.Result,
 // HandOver gives what collects events to Config.Elsewhere. It can be repeated.
 func (s *Server) HandOver(ctx context.Context) error { return s.gates.HandOver(ctx) }
 
-// Begin implements executor.Beginner: durable endpoints are not there on this
-// path.
-func (s *Server) Begin(_ context.Context, b *state.Beginning) error {
-	return fmt.Errorf("begin run %s: durable endpoints with --engine redis: %w", b.Run.ID, errors.ErrUnsupported)
+// Begin keeps a run that its app has begun, and publishes the event about it.
+// Beginning a run again is harmless. It fails with engine.ErrRunExists.
+func (s *Server) Begin(ctx context.Context, b *state.Beginning) error {
+	run, existed, err := s.Node.Begin(ctx, b)
+	if err != nil || run == nil {
+		return err
+	}
+	if !existed {
+		s.cfg.World.Decided(run.FunctionID, gates.Success)
+	}
+	event := &engine.Event{ID: run.EventIDs[0], Name: run.Trigger, JSON: run.Events[0]}
+	if err := s.cfg.World.Accept(ctx, event); err != nil {
+		return fmt.Errorf("begin run %s: %w", run.ID, err)
+	}
+	return nil
 }

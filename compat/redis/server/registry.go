@@ -36,9 +36,12 @@ func (f functions) App(id uuid.UUID) uuid.UUID {
 
 // Limits implements engine.Functions. Of a function that is not registered (yet)
 // nothing is handed out: its app may be about to register, and its jobs wait for
-// it.
+// it. A durable endpoint has no limits, and need not be registered.
 func (f functions) Limits(id uuid.UUID) engine.Limits {
 	fn, ok := f.s.cfg.Registry.Known(id)
+	if !ok && f.s.isEndpoint(id) {
+		return engine.Limits{}
+	}
 	f.s.noteUnknown(id, ok)
 	if !ok {
 		return engine.Limits{Unknown: true}
@@ -64,6 +67,32 @@ func (s *Server) noteUnknown(id uuid.UUID, known bool) {
 		s.cfg.Log.Info("a function whose jobs waited is registered", "function_id", id)
 	}
 }
+
+// isEndpoint tells whether a function that is not registered is a durable endpoint. It
+// asks Redis, but when it knows that it is one.
+func (s *Server) isEndpoint(id uuid.UUID) bool {
+	s.mu.Lock()
+	_, known := s.endpoints[id]
+	s.mu.Unlock()
+	if known {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), pingWithin)
+	defer cancel()
+	if !s.OfEndpoint(ctx, id) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.endpoints) >= maxEndpoints {
+		clear(s.endpoints) // they are asked for again
+	}
+	s.endpoints[id] = struct{}{}
+	return true
+}
+
+// maxEndpoints is how many endpoints are remembered that are not registered.
+const maxEndpoints = 10_000
 
 // limitsOf are the limits of a function's configuration.
 func limitsOf(fn *function.Function) engine.Limits {

@@ -77,6 +77,8 @@ type Server struct {
 	unknown map[uuid.UUID]struct{} // functions that were told of
 	swept   map[ulid.ULID]struct{} // cancellations that were carried out
 	mended  map[uuid.UUID]struct{} // functions whose batches all have a job
+	// endpoints are durable endpoints that are not registered.
+	endpoints map[uuid.UUID]struct{}
 }
 
 // Open begins to hand out what is due in the Redis, and to do what its queue has
@@ -88,6 +90,7 @@ func Open(c Config) *Server {
 	s := &Server{
 		cfg: c, changed: make(chan struct{}, 1),
 		unknown: map[uuid.UUID]struct{}{}, swept: map[ulid.ULID]struct{}{}, mended: map[uuid.UUID]struct{}{},
+		endpoints: map[uuid.UUID]struct{}{},
 	}
 	jobs.MendTypes(c.Redis, c.Observer, c.Log)
 	s.Node = engine.Open(engine.Config{

@@ -104,6 +104,7 @@ type site struct {
 	sent     []state.Outgoing
 	told     []state.Op
 	outcomes []gates.Outcome
+	accepted []ulid.ULID
 }
 
 func (s *site) Publish(_ context.Context, events []state.Outgoing) error {
@@ -113,7 +114,12 @@ func (s *site) Publish(_ context.Context, events []state.Outgoing) error {
 	return nil
 }
 
-func (s *site) Accept(context.Context, *engine.Event) error { return nil }
+func (s *site) Accept(_ context.Context, e *engine.Event) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepted = append(s.accepted, e.ID)
+	return nil
+}
 
 func (s *site) Decided(_ uuid.UUID, outcome gates.Outcome) {
 	s.mu.Lock()
@@ -326,8 +332,37 @@ func TestStarts(t *testing.T) {
 	require.NoError(t, s.Cancel(t.Context(), live.ID))
 	s.gone(live.ID)
 	require.ErrorIs(t, s.Cancel(t.Context(), live.ID), state.ErrRunNotFound)
-	require.ErrorIs(t, s.Begin(t.Context(), &state.Beginning{}), errors.ErrUnsupported)
 	require.NoError(t, s.Problem())
+}
+
+// TestEndpoints: a run that its app began goes on when the app falls silent, though
+// nobody has registered it; its event is published, again if need be.
+func TestEndpoints(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	data := json.RawMessage(`{"domain":"http://app","method":"GET","path":"/a"}`)
+	request, err := function.ParseEndpointRequest(data)
+	require.NoError(t, err)
+	fn := request.Function(0)
+	e := event(t, "inngest/http.request", string(data))
+	run := state.Run{
+		ID: ulid.Make(), FunctionID: fn.ID, FunctionVersion: 1, Slug: fn.Slug, Events: []json.RawMessage{e.JSON}, EventIDs: []ulid.ULID{e.ID},
+		Trigger: e.Name, StartedAt: 1, Version: 2, Endpoint: &state.Endpoint{AppID: request.AppID(), Attempts: 1},
+		Jobs: []state.Job{{Kind: state.JobEdge, Due: time.Now().UnixMilli(), MaxAttempts: 1}},
+	}
+	require.NoError(t, s.Begin(t.Context(), &state.Beginning{Run: run}))
+	require.NoError(t, s.Begin(t.Context(), &state.Beginning{Run: run}))
+	other := run
+	other.FunctionID = uuid.New()
+	require.ErrorIs(t, s.Begin(t.Context(), &state.Beginning{Run: other}), engine.ErrRunExists)
+	lease := s.lease()
+	require.Equal(t, run.ID, lease.RunID)
+	s.mu.Lock()
+	require.Equal(t, []gates.Outcome{gates.Success}, s.outcomes)
+	require.Equal(t, []ulid.ULID{e.ID, e.ID}, s.accepted)
+	s.mu.Unlock()
+	s.commit(lease, finish)
+	require.NoError(t, s.Begin(t.Context(), &state.Beginning{Run: run}), "it has ended")
 }
 
 // TestSkipped: a paused function's start is told of.
