@@ -119,6 +119,9 @@ func (w redisWorld) Accept(ctx context.Context, e *redisengine.Event) error {
 		return err
 	}
 	event.InternalID = e.ID
+	sent := state.SentEvent{Name: event.Name, Data: event.Data} // of a durable endpoint it has the request's body
+	sent.Fit(w.p.bus.MaxPayload() - eventRoom)
+	event.Data = sent.Data
 	if string(event.User) == "{}" {
 		event.User = nil
 	}

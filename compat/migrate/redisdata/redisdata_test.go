@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -18,6 +19,7 @@ import (
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/redistest"
 	"jetstep/function"
+	"jetstep/state"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -49,6 +51,37 @@ func same(t *testing.T, a, b migrate.Source) {
 	}})
 	require.NoError(t, err)
 	require.Zero(t, compared.Differ)
+}
+
+// TestRunsOfEndpoints: a run that its app began is written as one, whether its app
+// executes it or not.
+func TestRunsOfEndpoints(t *testing.T) {
+	t.Parallel()
+	s := side(redistest.Open(t))
+	data := json.RawMessage(`{"domain":"http://app","method":"GET","path":"/a"}`)
+	request, err := function.ParseEndpointRequest(data)
+	require.NoError(t, err)
+	fn := request.Function(3)
+	for _, since := range []int64{0, 1_795_645_391_624} {
+		event := ulid.Make()
+		run := state.Run{
+			ID: ulid.Make(), FunctionID: fn.ID, FunctionVersion: 1, Slug: fn.Slug, Trigger: "inngest/http.request", EventIDs: []ulid.ULID{event},
+			Events:    []json.RawMessage{json.RawMessage(`{"data":` + string(data) + `,"id":"` + event.String() + `","name":"inngest/http.request","ts":5,"user":{}}`)},
+			StartedAt: 1_795_645_391_600, Version: 2, Endpoint: &state.Endpoint{AppID: request.AppID(), SDK: "go", Attempts: 4, AsyncAt: since},
+		}
+		run.Jobs = []state.Job{{ID: run.PatienceJob(), Kind: state.JobEdge, Due: time.Now().Add(time.Hour).UnixMilli(), MaxAttempts: 4}}
+		item := (&migrate.Run{State: run, AppID: request.AppID()}).Item()
+		for _, want := range []migrate.Result{migrate.Written, migrate.There} {
+			outcomes, err := s.Put(t.Context(), []migrate.Item{item})
+			require.NoError(t, err)
+			require.Equal(t, want, outcomes[0].Result, outcomes[0].Reason)
+		}
+		there, err := s.Get(t.Context(), []migrate.ID{item.ID})
+		require.NoError(t, err)
+		require.Empty(t, migrate.Compare(&item, there[0]))
+		require.Equal(t, run.Endpoint, there[0].Run.State.Endpoint)
+		require.Equal(t, since == 0, there[0].Run.State.Sync())
+	}
 }
 
 // captured are the names of all captured databases.

@@ -141,6 +141,14 @@ func AddressOf(run *state.Run) string {
 	return address
 }
 
+// appOf is the app of a run's function.
+func (n *Node) appOf(run *state.Run) uuid.UUID {
+	if run.Endpoint != nil {
+		return run.Endpoint.AppID // its function need not be registered
+	}
+	return n.Functions.App(run.FunctionID)
+}
+
 // begunBy is what a run has that its app began, nil for another. One that the
 // original began goes on by itself if it has something to go on with.
 func begunBy(m *format.Metadata, called bool, attempts func(uuid.UUID) int) *state.Endpoint {

@@ -51,7 +51,7 @@ func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string
 		n.suspectRun(id.RunID, errEnding)
 		return state.ErrRunNotFound
 	}
-	events := state.FinishEvents(s.run, n.Functions.App(id.FunctionID), f)
+	events := state.FinishEvents(s.run, n.appOf(s.run), f)
 	if len(events) > 0 {
 		if err := n.World.Publish(ctx, events); err != nil {
 			return err
