@@ -8,13 +8,16 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"jetstep/api/v2"
+	"jetstep/history/trace"
 	"jetstep/history/trace/tracetest"
 	"jetstep/history/view"
 	"jetstep/history/view/viewtest"
@@ -292,4 +295,39 @@ func TestPausedAndArchived(t *testing.T) {
 	_, answer = ask(t, api, http.MethodGet, "/v2/apps?archived=true", "")
 	require.Contains(t, answer, `"archivedAt":"2026-11-25T23:20:27Z"`)
 	require.Contains(t, answer, `"isArchived":true`)
+}
+
+// ahead is a reader that knows how a run has ended before its rows say so.
+type ahead struct {
+	*viewtest.Store
+	status view.Status
+	output string
+}
+
+func (r ahead) Run(ctx context.Context, id ulid.ULID) (view.Run, error) {
+	run, err := r.Store.Run(ctx, id)
+	run.Status, run.Output = r.status, json.RawMessage(r.output)
+	return run, err
+}
+
+func (r ahead) Spans(ctx context.Context, id ulid.ULID) ([]trace.Row, error) {
+	rows, err := r.Store.Spans(ctx, id)
+	return slices.DeleteFunc(slices.Clone(rows), func(row trace.Row) bool {
+		return row.Name != trace.NameStep // of the steps, whose results are there
+	}), err
+}
+
+// TestOutputBeforeItIsWritten wants the run's output and not that of its last step.
+func TestOutputBeforeItIsWritten(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[view.Status]string{view.Completed: `{"b":2}`, view.Running: ""} {
+		api := v2.New(v2.Config{Reader: ahead{viewtest.Load(t, root), status, `{"b":2}`}})
+		code, answer := ask(t, api, http.MethodGet, "/v2/runs/"+completedRun+"?includeOutput=true", "")
+		require.Equal(t, http.StatusOK, code)
+		var shown struct {
+			Data struct{ Output json.RawMessage }
+		}
+		require.NoError(t, json.Unmarshal([]byte(answer), &shown))
+		require.Equal(t, want, string(shown.Data.Output), status)
+	}
 }

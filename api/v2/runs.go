@@ -260,14 +260,18 @@ func (s *server) showRun(ctx context.Context, c *catalog, run view.Run, withOutp
 		o["function"] = with("id", shortID(app, definition.Slug), "name", definition.Name)
 	}
 	o.set("trigger", trigger(run))
-	if !withOutput {
+	if !withOutput || !run.Status.Ended() { // what a step has returned so far is not the run's output
 		return o, nil
 	}
 	rows, err := s.Reader.Spans(ctx, run.ID)
 	if err != nil {
 		return nil, err
 	}
-	o.set("output", structure(trace.RunResult(rows)))
+	output, own := trace.RunResult(rows)
+	if !own && run.Output != nil {
+		output = run.Output // the run's end is known before its rows are written
+	}
+	o.set("output", structure(output))
 	return o, nil
 }
 

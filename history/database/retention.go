@@ -94,17 +94,28 @@ func (s *Store) deleteRuns(ctx context.Context, cutoff time.Time) (int, error) {
 	return len(ids), s.forget(ctx, ids)
 }
 
-// deleteStrays finds spans of no run by the time in the run's id and their own:
-// those of a run that was just made may have come before it.
+// unlisted are the conditions for a run that no list has, nor will have when it
+// is taken up. %s is the column with its id.
+const unlisted = ` AND NOT EXISTS (SELECT 1 FROM jetstep_runs AS r WHERE r.run_id = %[1]s
+	AND (r.started_at IS NOT NULL OR r.status IN ('Scheduled', 'Running')))
+	AND NOT EXISTS (SELECT 1 FROM spans AS o WHERE o.run_id = %[1]s AND o.name = 'executor.run') ORDER BY run_id LIMIT ?`
+
+// deleteStrays finds them by the time in the run's id and their own: rows of a run
+// that has just been made may come before it.
 func (s *Store) deleteStrays(ctx context.Context, cutoff time.Time) (int, error) {
 	var before ulid.ULID
 	if err := before.SetTime(uint64(max(cutoff.UnixMilli(), 0))); err != nil {
-		return 0, fmt.Errorf("old spans of no run: %w", err)
+		return 0, fmt.Errorf("old rows of no run: %w", err)
 	}
-	ids, err := collect(ctx, s, "old spans of no run", `SELECT DISTINCT run_id FROM spans AS s WHERE run_id < ? AND start_time < ?
-		AND NOT EXISTS (SELECT 1 FROM jetstep_runs AS r WHERE r.run_id = s.run_id
-			AND (r.started_at IS NOT NULL OR r.status IN ('Scheduled', 'Running'))) ORDER BY run_id LIMIT ?`,
-		[]any{before.String(), s.enc.time(cutoff), retentionChunk}, func(row scanner, id *ulid.ULID) error { return row.Scan(ulidOf{id}) })
+	id := func(row scanner, id *ulid.ULID) error { return row.Scan(ulidOf{id}) }
+	ids, err := collect(ctx, s, "old spans of no run", `SELECT DISTINCT run_id FROM spans AS s WHERE run_id < ? AND start_time < ?`+
+		fmt.Sprintf(unlisted, "s.run_id"), []any{before.String(), s.enc.time(cutoff), retentionChunk}, id)
+	if err == nil && len(ids) == 0 {
+		// Originals before version 1.8 wrote no spans (database §3).
+		ids, err = collect(ctx, s, "old runs without spans", `SELECT run_id FROM trace_runs AS t WHERE run_id < ? AND queued_at < ?
+			AND status NOT IN (0, 5, 100, 200)`+fmt.Sprintf(unlisted, "t.run_id"),
+			[]any{s.enc.ulidText(before), cutoff.UnixMilli(), retentionChunk}, id)
+	}
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}

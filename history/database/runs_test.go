@@ -236,7 +236,9 @@ func TestRetentionOfStrays(t *testing.T) {
 		late.RunID, late.StartTime = stampedID(0), began.Add(time.Hour)
 		ended := extension(5, 0, "Completed", 0) // nothing else is known of its run
 		ended.RunID = stampedID(-1)
-		require.NoError(t, s.Write(ctx, &database.Records{Spans: []database.Span{gone, live, run, young, late, ended}}))
+		// Two runs of an original that wrote no spans, one of which has not ended.
+		older := []database.TraceRun{{RunID: stampedID(-2), Status: 300, QueuedAt: began}, {RunID: stampedID(-3), Status: 200, QueuedAt: began}}
+		require.NoError(t, s.Write(ctx, &database.Records{Spans: []database.Span{gone, live, run, young, late, ended}, TraceRuns: older}))
 
 		limit := database.Retention{Before: began.Add(3 * time.Second)}
 		got, err := s.Retain(ctx, limit, math.MaxInt)
@@ -250,6 +252,13 @@ func TestRetentionOfStrays(t *testing.T) {
 		got, err = s.Retain(ctx, limit, math.MaxInt)
 		require.NoError(t, err)
 		require.Equal(t, database.Deleted{Strays: 2}, got)
+		got, err = s.Retain(ctx, limit, math.MaxInt)
+		require.NoError(t, err)
+		require.Equal(t, database.Deleted{Strays: 1}, got)
+		_, err = s.TraceRun(ctx, older[0].RunID)
+		require.ErrorIs(t, err, database.ErrNotFound)
+		_, err = s.TraceRun(ctx, older[1].RunID)
+		require.NoError(t, err)
 		for of, want := range map[int]int{-1: 0, 0: 1, 1: 0, 2: 2, 3: 0} {
 			spans, err := s.Spans(ctx, stampedID(of))
 			require.NoError(t, err)

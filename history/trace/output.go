@@ -94,10 +94,9 @@ func parseError(raw json.RawMessage) *StepError {
 
 // RunResult is what a run returned, or its error, from its rows; nil while
 // there is none. The function's own result wins over those of its steps
-// (database §13.3).
-func RunResult(rows []Row) json.RawMessage {
+// (database §13.3): own tells whether it is there.
+func RunResult(rows []Row) (output json.RawMessage, own bool) {
 	var best *Row
-	own := false
 	for i := range rows {
 		row := &rows[i]
 		if row.Output == nil {
@@ -109,9 +108,9 @@ func RunResult(rows []Row) json.RawMessage {
 		}
 	}
 	if best == nil {
-		return nil
+		return nil, false
 	}
-	return Inner(best.Output)
+	return Inner(best.Output), own
 }
 
 // Inner is the value in the column output: below data or error, if that is how
