@@ -50,6 +50,11 @@ func (n *Node) Commit(ctx context.Context, t *state.Transition) error {
 }
 
 func (n *Node) commitOnce(ctx context.Context, t *state.Transition) error {
+	if ended, err := n.endAtOnce(ctx, t); err != nil {
+		return fmt.Errorf("commit run %s: %w", t.RunID, err)
+	} else if ended {
+		return nil
+	}
 	for {
 		s, err := n.stored(ctx, t.RunID)
 		if err != nil {

@@ -23,11 +23,19 @@ func (c *commit) storeFinish(ctx context.Context) error {
 		return err
 	}
 	facts := c.facts()
+	c.mark(s)
+	return c.finish(ctx, s, c.Transition.Finish, byJob+c.Job, facts...)
+}
+
+// byJob is who ends a run by a call, with the id of its job behind it.
+const byJob = "job:"
+
+// mark notes in a run that ends what the transition says of its flags.
+func (c *commit) mark(s *stored) {
 	if s.run.StartedAt == 0 {
 		s.run.StartedAt = c.Transition.StartedAt
 	}
 	s.run.HasAI = s.run.HasAI || c.Transition.HasAI
-	return c.finish(ctx, s, c.Transition.Finish, "job:"+c.Job, facts...)
 }
 
 // asEnded is the run with what the transition has saved.
@@ -42,8 +50,7 @@ func (c *commit) asEnded(ctx context.Context) (*stored, error) {
 // are told together with the end.
 func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string, facts ...state.Op) error {
 	id := &s.Metadata.ID
-	token := uuid.NewSHA1(uuid.NameSpaceOID, []byte(id.RunID.String()+by))
-	mine, err := n.runs.Finalize(ctx, id.AccountID, idempotencyKey(id), token)
+	mine, err := n.runs.Finalize(ctx, id.AccountID, idempotencyKey(id), endToken(id.RunID, by))
 	if err != nil {
 		return err
 	}
@@ -51,6 +58,17 @@ func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string
 		n.suspectRun(id.RunID, errEnding)
 		return state.ErrRunNotFound
 	}
+	return n.end(ctx, s, f, by, facts...)
+}
+
+// endToken is the right to end a run on behalf of somebody.
+func endToken(run ulid.ULID, by string) uuid.UUID {
+	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(run.String()+by))
+}
+
+// end is finish for one who has the right to.
+func (n *Node) end(ctx context.Context, s *stored, f *state.Finish, by string, facts ...state.Op) error {
+	id := &s.Metadata.ID
 	events := state.FinishEvents(s.run, n.appOf(s.run), f)
 	if len(events) > 0 {
 		if err := n.World.Publish(ctx, events); err != nil {
@@ -74,6 +92,9 @@ func (n *Node) finish(ctx context.Context, s *stored, f *state.Finish, by string
 // remove takes away the state of an ended run, and its jobs, of which some are
 // known.
 func (n *Node) remove(ctx context.Context, id *format.Identifier, known []*jobs.Entry) error {
+	if done, err := n.removeAtOnce(ctx, id, known); done || err != nil {
+		return err
+	}
 	for _, s := range id.Semaphores {
 		if s.Release == format.ReleaseManual {
 			if err := n.jobs.ReleaseSemaphore(ctx, id.AccountID, s, id.RunID); err != nil {

@@ -11,7 +11,6 @@ import (
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
 	"jetstep/queue"
-	"jetstep/state"
 )
 
 // waiter waits for a job; the channel is closed when there will be none.
@@ -44,7 +43,7 @@ func (n *Node) Lease(ctx context.Context, lane queue.Lane) (queue.Lease, error) 
 		return queue.Lease{}, queue.ErrClosed
 	}
 	n.waiting[lane] = append(n.waiting[lane], w)
-	left := n.left
+	left := len(n.left) > 0
 	n.mu.Unlock()
 	if left {
 		n.wake()
@@ -78,51 +77,82 @@ func (n *Node) withdraw(lane queue.Lane, w *waiter) bool {
 	return false
 }
 
-// anyWaiting tells whether anybody waits for a job. If not, who does so next makes
-// the scanner look.
+// free is how many wait in a line and are not kept for a job; the caller has the lock.
+func (n *Node) free(line queue.Lane) int { return len(n.waiting[line]) - n.kept[line] }
+
+// anyWaiting tells whether anybody waits for a job.
 func (n *Node) anyWaiting() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.noteLeft(len(n.waiting[queue.LaneCall])+len(n.waiting[queue.LaneWake])+len(n.waiting[queue.LaneFirst]) > 0)
+	return n.free(queue.LaneCall) > 0 || n.free(queue.LaneWake) > 0 || n.free(queue.LaneFirst) > 0
 }
 
-// noteLeft notes that a job is left if nobody wants it; the caller has the lock.
-func (n *Node) noteLeft(wanted bool) bool {
-	n.left = n.left || !wanted
-	return wanted
+// leave notes that a partition has jobs for which nobody waits: who does so next makes
+// the scanner look there.
+func (n *Node) leave(partition string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.left[partition] = true
 }
 
 // lineFor is the line whose first one gets a job of the lane; ok is false when
-// nobody wants it, and it is left.
+// nobody wants it. The caller has the lock.
 func (n *Node) lineFor(lane queue.Lane, function uuid.UUID) (line queue.Lane, ok bool) {
-	if len(n.waiting[lane]) > 0 {
+	if n.free(lane) > 0 {
 		return lane, true
 	}
-	idle := lane == queue.LaneCall && n.calls[function] == 0
-	return queue.LaneFirst, n.noteLeft(idle && len(n.waiting[queue.LaneFirst]) > 0)
+	idle := lane == queue.LaneCall && n.calls[function]+n.coming[function] == 0
+	return queue.LaneFirst, idle && n.free(queue.LaneFirst) > 0
 }
 
-func (n *Node) wanted(lane queue.Lane, function uuid.UUID) bool {
+// promise keeps a worker for a job that is on its way, if one wants it.
+func (n *Node) promise(lane queue.Lane, function uuid.UUID) (line queue.Lane, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, ok := n.lineFor(lane, function)
-	return ok
+	if line, ok = n.lineFor(lane, function); ok {
+		n.kept[line]++
+		if lane == queue.LaneCall {
+			n.coming[function]++
+		}
+	}
+	return line, ok
+}
+
+// takeBack lets others have the worker that was kept for an item.
+func (n *Node) takeBack(o offered) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.release(o)
+}
+
+// release is takeBack for one who has the lock.
+func (n *Node) release(o offered) {
+	n.kept[o.line]--
+	function := o.entry.Item.FunctionID
+	if kind, _ := kindOf(o.entry.Item.Data.Kind); queue.LaneOf(kind) != queue.LaneCall {
+		return
+	}
+	if n.coming[function]--; n.coming[function] == 0 {
+		delete(n.coming, function)
+	}
 }
 
 // deliver hands a leased item out; false when nobody waits any more.
-func (n *Node) deliver(e *jobs.Entry, job state.Job, capacity *jobs.Capacity) bool {
+func (n *Node) deliver(e *jobs.Entry, o offered) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	lane := queue.LaneOf(job.Kind)
+	n.release(o)
+	lane := queue.LaneOf(o.job.Kind)
 	line, ok := n.lineFor(lane, e.Item.FunctionID)
 	if !ok {
+		n.left[e.Item.Partition()] = true
 		return false
 	}
 	w := n.waiting[line][0]
 	n.waiting[line] = n.waiting[line][1:]
-	h := n.keep(e, capacity, lane == queue.LaneCall)
+	h := n.keep(e, o.capacity, lane == queue.LaneCall)
 	w.lease <- queue.Lease{
-		RunID: e.Item.Data.Identifier.RunID, FunctionID: e.Item.FunctionID, Job: job, Mark: n.recent.last, Token: h.token,
+		RunID: e.Item.Data.Identifier.RunID, FunctionID: e.Item.FunctionID, Job: o.job, Mark: n.recent.last, Token: h.token,
 		Lasts: func() bool { return n.lasts(e.Item.ID, h.token) },
 	}
 	return true
@@ -172,7 +202,7 @@ func (n *Node) drop(item string) *jobs.Capacity {
 func (n *Node) letGo(item string) {
 	n.mu.Lock()
 	h, ok := n.held[item]
-	capacity, left := n.drop(item), n.left
+	capacity, left := n.drop(item), len(n.left) > 0
 	last := ok && n.calls[h.function] == 0
 	n.mu.Unlock()
 	if !ok {

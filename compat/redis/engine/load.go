@@ -13,6 +13,7 @@ import (
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/jobs"
 	"jetstep/compat/redis/runs"
+	"jetstep/compat/redis/script"
 	"jetstep/jcs"
 	"jetstep/state"
 )
@@ -92,25 +93,55 @@ func (n *Node) known(id ulid.ULID) (function uuid.UUID, entries []*jobs.Entry, b
 // read reads a run with its jobs in one round trip, unless it has pauses; damaged
 // tells of jobs that cannot be read. What has not changed is not decoded again.
 func (n *Node) read(ctx context.Context, ref runs.Ref, entries []*jobs.Entry, before *stored) (s *stored, damaged, err error) {
-	var state *runs.Reading
-	var items *jobs.Reading
-	// Each command has its own answer.
-	_, _ = n.Redis.Pipelined(ctx, func(p redis.Pipeliner) error {
-		state, items = n.runs.Read(ctx, p, ref), n.jobs.Read(ctx, p, ref.Run)
-		return nil
-	})
+	answers, err := n.ask(ctx, readOperations(ref)...)
+	var refused redis.Error
+	if errors.As(err, &refused) {
+		return n.readApart(ctx, ref) // some key is of another type: which, that says
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return n.readFrom(ctx, ref, answers, entries, before)
+}
+
+// readOperations are those whose answers readFrom reads.
+func readOperations(ref runs.Ref) []script.Operation {
+	return append(runs.LoadOperations(ref), jobs.ItemsOperation(ref.Run))
+}
+
+// readFrom is read of what was answered.
+func (n *Node) readFrom(ctx context.Context, ref runs.Ref, answers []any, entries []*jobs.Entry, before *stored) (s *stored, damaged, err error) {
 	var past *runs.Run
 	if before != nil {
 		past = before.Run
 	}
-	s = &stored{}
-	if s.Run, err = state.Run(ctx, past); err != nil {
+	loaded, err := n.runs.Loaded(ctx, ref, answers, past)
+	if err != nil {
 		return nil, nil, err
 	}
-	var unread error
-	if s.items, unread, err = items.Entries(ctx, entries...); err != nil {
+	list, _ := answers[len(answers)-1].([]any)
+	items, unread, err := jobs.ItemsIn(ref.Run, list, entries...)
+	if err != nil {
 		return nil, nil, err
 	}
+	return n.storedOf(loaded, items, before, unread)
+}
+
+// readApart reads a run piece by piece.
+func (n *Node) readApart(ctx context.Context, ref runs.Ref) (s *stored, damaged, err error) {
+	loaded, err := n.runs.Load(ctx, ref.Run)
+	if err != nil {
+		return nil, nil, err
+	}
+	items, unread, err := n.jobs.OfRun(ctx, ref.Run)
+	if err != nil {
+		return nil, nil, err
+	}
+	return n.storedOf(loaded, items, nil, unread)
+}
+
+func (n *Node) storedOf(loaded *runs.Run, items []*jobs.Entry, before *stored, unread error) (s *stored, damaged, err error) {
+	s = &stored{Run: loaded, items: items}
 	if s.run, damaged, err = runOf(s.Run, s.items, n.Functions.Attempts, before); err != nil {
 		return nil, nil, &jobs.Defect{Why: jobs.RunUnreadable, Err: err}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"jetstep/compat/redis/jobs"
 	"jetstep/compat/redis/runs"
+	"jetstep/compat/redis/script"
 	"jetstep/state"
 )
 
@@ -56,16 +57,20 @@ type Node struct {
 	Config
 	runs     *runs.Store
 	jobs     *jobs.Queue
+	across   *script.Across
 	told     told
 	refusals refusals
 
 	mu      sync.Mutex
 	closed  bool
-	waiting [3][]*waiter // by lane
+	waiting [3][]*waiter      // by lane
+	kept    [3]int            // how many of those are kept for jobs on their way
+	coming  map[uuid.UUID]int // calls on their way, by function
 	held    map[string]*held
 	calls   map[uuid.UUID]int    // leased calls, by function
 	due     map[string]time.Time // partitions to be visited, beside those that pointers name
-	left    bool                 // the last look may have left jobs that nobody waited for
+	left    map[string]bool      // partitions where looks have left jobs that nobody waited for
+	depths  map[string]int64     // how far deep looks have read, by partition
 	reports map[ulid.ULID]uint64 // when runs last reported steps, as positions in recent
 	recent  recent
 	tokens  uint64
@@ -86,8 +91,9 @@ type Node struct {
 func Open(c Config) *Node {
 	ctx, stop := context.WithCancel(context.Background())
 	n := &Node{
-		Config: c, runs: runs.NewStore(c.Redis), jobs: jobs.NewQueue(c.Redis),
+		Config: c, runs: runs.NewStore(c.Redis), jobs: jobs.NewQueue(c.Redis), across: newAcross(c.Redis),
 		held: map[string]*held{}, calls: map[uuid.UUID]int{}, due: map[string]time.Time{}, reports: map[ulid.ULID]uint64{},
+		left: map[string]bool{}, depths: map[string]int64{}, coming: map[uuid.UUID]int{},
 		attending: make(chan struct{}, attended), kick: make(chan struct{}, 1), stop: stop,
 	}
 	n.jobs.Observer = c.Observer

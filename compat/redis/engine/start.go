@@ -12,7 +12,6 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/compat/redis/format"
-	"jetstep/compat/redis/jobs"
 	"jetstep/compat/redis/runs"
 	"jetstep/function"
 	"jetstep/state"
@@ -75,19 +74,29 @@ var ErrSingletonTaken = errors.New("another run has the key of the singleton")
 // whether that one has ended. Broken off at any moment, it can be asked again.
 func (n *Node) Start(ctx context.Context, s *Start) (run ulid.ULID, ended bool, err error) {
 	now := time.Now()
-	id := n.identifier(s, now)
-	claim, err := n.runs.Claim(ctx, n.Account, id.Key, id.RunID)
+	b := &beginning{Node: n, Start: s, id: n.identifier(s, now), now: now}
+	if err := b.prepare(); err != nil {
+		return run, false, fmt.Errorf("start a run of %s: %w", s.Slug, err)
+	}
+	begun, err := b.atOnce(ctx)
+	if err != nil {
+		return run, false, fmt.Errorf("start a run of %s: %w", s.Slug, err)
+	}
+	if begun {
+		return b.id.RunID, false, nil
+	}
+	claim, err := n.runs.Claim(ctx, n.Account, b.id.Key, b.id.RunID)
 	if err != nil {
 		return run, false, fmt.Errorf("start a run of %s: %w", s.Slug, err)
 	}
 	if claim.Ended {
 		return claim.RunID, true, nil
 	}
-	id.RunID = claim.RunID
-	if err := n.begin(ctx, s, id, now); err != nil {
-		return id.RunID, false, fmt.Errorf("start run %s of %s: %w", id.RunID, s.Slug, err)
+	b.id.RunID = claim.RunID
+	if err := b.begin(ctx); err != nil {
+		return claim.RunID, false, fmt.Errorf("start run %s of %s: %w", claim.RunID, s.Slug, err)
 	}
-	return id.RunID, false, nil
+	return claim.RunID, false, nil
 }
 
 func (n *Node) identifier(s *Start, now time.Time) format.Identifier {
@@ -110,95 +119,6 @@ func (n *Node) identifier(s *Start, now time.Time) format.Identifier {
 		id.OriginalRun = &s.Original
 	}
 	return id
-}
-
-// begin makes the state of a run and its first job; what is there stays.
-func (n *Node) begin(ctx context.Context, s *Start, id format.Identifier, now time.Time) error {
-	events, err := format.Encode((&state.Run{Events: s.Events}).StoredEvents())
-	if err != nil {
-		return err
-	}
-	names, err := EventMap(s.Events, s.EventIDs)
-	if err != nil {
-		return err
-	}
-	existed, err := n.runs.Create(ctx, &runs.New{
-		Events: events, Steps: valuesOf(s.Steps), Inputs: valuesOf(s.Inputs),
-		Metadata: format.Metadata{
-			ID: id, Status: format.StatusScheduled, Version: 1, RequestVersion: format.RequestUndecided,
-			SpanID: SpanOf(id.RunID),
-			Context: format.Context{
-				FunctionSlug: s.Slug, Cron: s.Cron, Debounce: &s.Debounced, EventMap: names,
-			},
-		},
-	})
-	if err != nil {
-		return err
-	}
-	if err := n.saveCancels(ctx, s, &id, now); err != nil {
-		return err
-	}
-	if err := n.enqueueStart(ctx, s, &id, now, existed); err != nil {
-		return err
-	}
-	n.tellBegun(ctx, s, &id, existed, now)
-	return nil
-}
-
-// enqueueStart adds the run's first job and, if it has to start in time, the one
-// that looks whether it has. A run that was there before may have begun long ago:
-// its first job is added only if it has no other. Who loses the singleton's key to
-// another leaves no run.
-func (n *Node) enqueueStart(ctx context.Context, s *Start, id *format.Identifier, now time.Time, existed bool) error {
-	job := state.Job{ID: function.StartJob(runKey(id)), Kind: state.JobStart, Due: max(s.At, now.UnixMilli())}
-	item, err := n.itemOf(id, job, nil)
-	if err != nil {
-		return err
-	}
-	item.Data.Concurrency, item.Data.Semaphores, item.Data.Throttle = s.Flow.Concurrency, s.Flow.Semaphores, s.Flow.Throttle
-	if s.Flow.Singleton != "" {
-		item.Data.Singleton = &format.Singleton{Key: s.Flow.Singleton, Mode: function.SingletonSkip}
-	}
-	batch := n.jobs.Batch(now)
-	if existed {
-		batch.EnqueueAlone(item)
-	} else {
-		batch.Enqueue(item)
-	}
-	if s.Flow.StartWithin > 0 && id.BatchID == nil {
-		from := max(int64(id.RunID.Time()), s.At)
-		timeout, err := TimeoutItem(id, format.CancelStartTimeout, from+s.Flow.StartWithin.Milliseconds())
-		if err != nil {
-			return err
-		}
-		batch.Enqueue(timeout)
-	}
-	codes, err := batch.Exec(ctx)
-	if err != nil {
-		return err
-	}
-	if jobs.Enqueued(codes[0]) == jobs.EnqueuedSingleton {
-		if err := n.runs.Delete(ctx, id); err != nil {
-			return err
-		}
-		return ErrSingletonTaken
-	}
-	n.expectIn(id.FunctionID.String(), job)
-	return nil
-}
-
-// saveCancels adds the pauses by which events cancel the run. A run of a batch has
-// none: it is not of one event.
-func (n *Node) saveCancels(ctx context.Context, s *Start, id *format.Identifier, now time.Time) error {
-	for _, c := range s.Cancels {
-		if c.Expression == "false" || id.BatchID != nil {
-			continue
-		}
-		if err := n.runs.SavePause(ctx, CancelPauseOf(id, c, now), now, false); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // EventMap are the internal ids of events by their own ids, as the context of a

@@ -55,26 +55,20 @@ const (
 )
 
 // attendAll begins what is due in a partition of the system, in no order.
-func (v *visit) attendAll(ctx context.Context, p *format.Partition) error {
+func (v *visit) attendAll(ctx context.Context, read jobs.Page, most int64) error {
 	now := time.Now()
-	entries, inLine, damaged, err := v.jobs.Peek(ctx, p.ID, now, 0, page)
-	if err != nil {
-		return err
-	}
-	if damaged != nil {
-		v.Log.Error("items set aside: they cannot be read", "partition", p.ID, "error", damaged)
-	}
-	for _, e := range entries {
+	v.tellDamaged(read.Damaged)
+	for _, e := range read.Entries {
 		if at := time.UnixMilli(e.Item.At); at.After(now) {
-			v.visitAt(p.ID, at)
+			v.visitAt(v.partition.ID, at)
 			continue
 		}
 		if begun, err := v.attend(ctx, e, nil, now); err != nil || !begun {
 			return err
 		}
 	}
-	if inLine == page {
-		v.visitAt(p.ID, now) // those were begun: there may be more
+	if read.InLine == most {
+		v.visitAt(v.partition.ID, now) // those were begun: there may be more
 	}
 	return nil
 }

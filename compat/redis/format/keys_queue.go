@@ -123,10 +123,12 @@ func DebouncePointerKey(function uuid.UUID, key string) string {
 	return prefixQueue + "debounce-ptrs:" + function.String() + ":" + key
 }
 
-// MigrateLockKey keeps a partition from being visited: a lease.
-func MigrateLockKey(function uuid.UUID) string {
-	return prefixQueue + "migrate-lock:" + function.String()
-}
+// MigrateLockPrefix is what the keys begin with that keep partitions from being
+// visited, each a lease; the name of the partition follows.
+const MigrateLockPrefix = prefixQueue + "migrate-lock:"
+
+// MigrateLockKey is that key of a function's partition.
+func MigrateLockKey(function uuid.UUID) string { return MigrateLockPrefix + function.String() }
 
 // BacklogKeyOf is the sorted set of a backlog's items, by milliseconds.
 func BacklogKeyOf(backlog string) string { return prefixQueue + "backlog:sorted:" + backlog }

@@ -99,7 +99,7 @@ func TestDebounceWithoutJob(t *testing.T) {
 	s.event(fn, newEvent(t, "e", map[string]any{"n": 1}, "ts", time.Now().Add(time.Minute).UnixMilli()))
 	entry, err := jobs.NewQueue(s.client).Get(t.Context(), s.item(format.KindDebounce).ID)
 	require.NoError(t, err)
-	require.NoError(t, jobs.NewQueue(s.client).Drop(t.Context(), entry))
+	require.NoError(t, jobs.NewQueue(s.client).Dequeue(t.Context(), entry))
 	s.event(fn, newEvent(t, "e", map[string]any{"n": 2}))
 	require.EqualValues(t, 1, s.client.HLen(t.Context(), format.DebouncesKey).Val())
 	go func() { _, _ = s.Node.Lease(t.Context(), queue.LaneWake) }() // partitions of functions are visited for somebody

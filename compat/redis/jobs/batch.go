@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/script"
 )
 
 // Batch are operations that happen at one moment: nobody sees some of them and
@@ -13,14 +14,15 @@ import (
 type Batch struct {
 	queue      *Queue
 	now        time.Time
-	operations []operation
+	operations []script.Operation
 	err        error // of making them
 }
 
 // Batch is an empty batch.
 func (q *Queue) Batch(now time.Time) *Batch { return &Batch{queue: q, now: now} }
 
-func (b *Batch) add(o operation, err error) {
+func (b *Batch) add(o script.Operation, err error) {
+	o.Always = true
 	b.operations = append(b.operations, o)
 	b.err = errors.Join(b.err, err)
 }
@@ -34,7 +36,7 @@ func (b *Batch) EnqueueAlone(item *format.Item) { b.add(enqueueOperation(item, b
 // Dequeue is Queue.Dequeue; it answers with a [Concluded].
 func (b *Batch) Dequeue(e *Entry) { b.add(dequeueOperation(e, e.text)) }
 
-// Drop is Queue.Drop; it answers with a [Concluded].
+// Drop takes an item away whatever has become of it; it answers with a [Concluded].
 func (b *Batch) Drop(e *Entry) { b.add(dequeueOperation(e, "")) }
 
 // Requeue is Queue.Requeue; it answers with a [Concluded].
@@ -43,7 +45,9 @@ func (b *Batch) Requeue(e *Entry, change func(*format.Item)) {
 	b.add(o, err)
 }
 
-// Replace is Queue.Replace; it answers with a [Concluded].
+// Replace makes another job of an item that is as it was read, under the same id, as
+// if it had just been enqueued: a sleep goes on as the call after it. It answers with
+// a [Concluded].
 func (b *Batch) Replace(e *Entry, item *format.Item) {
 	_, o, err := replaceOperation(e, b.now, item)
 	b.add(o, err)
@@ -65,7 +69,22 @@ func (b *Batch) Exec(ctx context.Context) ([]int, error) {
 		return nil, b.err
 	}
 	b.keepSingletons()
-	return exec(ctx, b.queue.redis, b.operations)
+	answers, _, err := b.queue.batches.Do(ctx, b.operations...)
+	if err != nil {
+		return nil, err
+	}
+	codes := make([]int, len(answers))
+	for i, answer := range answers {
+		code, _ := answer.(int64)
+		codes[i] = int(code)
+	}
+	return codes, nil
+}
+
+// Operations are those of the batch, to be part of a chain.
+func (b *Batch) Operations() ([]script.Operation, error) {
+	b.keepSingletons()
+	return b.operations, b.err
 }
 
 // keepSingletons lets runs that go on in the same batch keep their singletons: for
@@ -73,13 +92,13 @@ func (b *Batch) Exec(ctx context.Context) ([]int, error) {
 func (b *Batch) keepSingletons() {
 	goesOn := map[any]bool{}
 	for _, o := range b.operations {
-		if o.script == scriptEnqueue {
-			goesOn[o.args[enqueueRun]] = true
+		if o.Script == scriptEnqueue {
+			goesOn[o.Args[enqueueRun]] = true
 		}
 	}
 	for _, o := range b.operations {
-		if o.script == scriptDequeue && goesOn[o.args[dequeueRun]] {
-			o.args[dequeueFrees] = false
+		if o.Script == scriptDequeue && goesOn[o.Args[dequeueRun]] {
+			o.Args[dequeueFrees] = false
 		}
 	}
 }
@@ -92,7 +111,7 @@ const (
 )
 
 // enqueueOperation enqueues an item; alone, only if its run has no other.
-func enqueueOperation(asked *format.Item, now time.Time, alone bool) (operation, error) {
+func enqueueOperation(asked *format.Item, now time.Time, alone bool) (script.Operation, error) {
 	item := *asked
 	score, pointer := schedule(&item, now.UnixMilli())
 	return insertOperation(&item, score, pointer, now, inserting{
@@ -109,7 +128,7 @@ type inserting struct {
 
 // insertOperation stores an item as it is, with its place in line, and lets its
 // partition be visited then, in seconds.
-func insertOperation(item *format.Item, score, pointer int64, now time.Time, how inserting) (o operation, err error) {
+func insertOperation(item *format.Item, score, pointer int64, now time.Time, how inserting) (o script.Operation, err error) {
 	if err := item.Check(); err != nil {
 		return o, err
 	}
@@ -128,14 +147,12 @@ func insertOperation(item *format.Item, score, pointer int64, now time.Time, how
 		singleton = format.SingletonKey(item.Data.Singleton.Key)
 	}
 	keys = append(keys, format.SeenKey(item.ID), format.ReadyKey(item.Partition()), singleton, format.SingletonRunKey(run))
-	return operation{scriptEnqueue, append(keys, format.IndexKeys(item)...), []any{
-		item.ID, text, score, pointer, now.UnixMilli(), item.Partition(), fresh, account, run.String(), how.locks,
-		how.alone, how.again,
-	}}, nil
+	return scriptEnqueue.On(append(keys, format.IndexKeys(item)...), item.ID, text, score, pointer, now.UnixMilli(),
+		item.Partition(), fresh, account, run.String(), how.locks, how.alone, how.again), nil
 }
 
 // dequeueOperation takes an item away that has that text, "" for any.
-func dequeueOperation(e *Entry, text string) (o operation, err error) {
+func dequeueOperation(e *Entry, text string) (o script.Operation, err error) {
 	item := &e.Item
 	fresh, err := format.Encode(format.PartitionOf(item))
 	if err != nil {
@@ -150,12 +167,11 @@ func dequeueOperation(e *Entry, text string) (o operation, err error) {
 	keys, account := pointerKeys(item.Data.Identifier.AccountID)
 	keys = append(keys, format.SeenKey(item.ID), format.ReadyKey(item.Partition()), format.ScavengerKey(item.Partition()),
 		format.LeasedKey, format.PeekKey(item.ID), format.SingletonRunKey(run))
-	return operation{scriptDequeue, append(keys, indexes...), []any{
-		item.ID, text, item.Partition(), account, seconds, fresh, run.String(), len(indexes) > 0,
-	}}, nil
+	return scriptDequeue.On(append(keys, indexes...), item.ID, text, item.Partition(), account, seconds, fresh, run.String(),
+		len(indexes) > 0), nil
 }
 
-func requeueOperation(e *Entry, now time.Time, change func(*format.Item)) (*Entry, operation, error) {
+func requeueOperation(e *Entry, now time.Time, change func(*format.Item)) (*Entry, script.Operation, error) {
 	ms := now.UnixMilli()
 	changed := e.Item
 	change(&changed)
@@ -168,34 +184,33 @@ func requeueOperation(e *Entry, now time.Time, change func(*format.Item)) (*Entr
 	})
 }
 
-func replaceOperation(e *Entry, now time.Time, asked *format.Item) (*Entry, operation, error) {
+func replaceOperation(e *Entry, now time.Time, asked *format.Item) (*Entry, script.Operation, error) {
 	item := *asked
 	score, _ := schedule(&item, now.UnixMilli())
 	if err := item.Check(); err != nil {
-		return nil, operation{}, err
+		return nil, script.Operation{}, err
 	}
 	return putBack(e, now, score, func(i *format.Item) { *i = item })
 }
 
 // putBack makes an item ready with a score.
-func putBack(e *Entry, now time.Time, score int64, change func(*format.Item)) (*Entry, operation, error) {
+func putBack(e *Entry, now time.Time, score int64, change func(*format.Item)) (*Entry, script.Operation, error) {
 	next := *e
 	next.Item.LeaseID, next.Item.EarliestPeek = nil, 0
 	change(&next.Item)
 	next.score = score
 	var err error
 	if next.text, err = format.Encode(next.Item); err != nil {
-		return nil, operation{}, err
+		return nil, script.Operation{}, err
 	}
 	fresh, err := format.Encode(format.PartitionOf(&next.Item))
 	if err != nil {
-		return nil, operation{}, err
+		return nil, script.Operation{}, err
 	}
 	partition, leave := e.Item.Partition(), format.IndexKeys(&e.Item)
 	keys, account := pointerKeys(e.Item.Data.Identifier.AccountID)
 	keys = append(keys, format.ReadyKey(partition), format.ScavengerKey(partition), format.LeasedKey, format.PeekKey(e.Item.ID))
 	keys = append(append(keys, leave...), format.IndexKeys(&next.Item)...)
-	return &next, operation{scriptRequeue, keys, []any{
-		e.Item.ID, e.text, next.text, next.score, now.UnixMilli(), partition, account, fresh, len(leave),
-	}}, nil
+	return &next, scriptRequeue.On(keys, e.Item.ID, e.text, next.text, next.score, now.UnixMilli(), partition, account, fresh,
+		len(leave)), nil
 }

@@ -11,7 +11,7 @@ import (
 	"jetstep/function"
 )
 
-var scriptCharge = script("limits", "charge")
+var scriptCharge = embedded("limits", "charge")
 
 // Charge charges a rate limit for what the key names, or tells that there is
 // nothing left. What was charged for within five minutes is not charged again. The

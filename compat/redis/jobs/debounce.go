@@ -12,19 +12,20 @@ import (
 
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/pipeline"
+	"jetstep/compat/redis/script"
 	"jetstep/function"
 )
 
 var (
 	scriptDebounceNew  = nested("enqueue", "debounce")
 	scriptDebounceMove = nested("requeue", "debounce")
-	scriptEndDebounce  = script("end_debounce")
+	scriptEndDebounce  = embedded("end_debounce")
 )
 
 // nested is a script of the queue that another one does first, as operation.
-func nested(first, then string) *redis.Script {
-	return redis.NewScript(source("earliest") + source("pointers") +
-		"local function operation(KEYS, ARGV)\n" + source(first) + "\nend\n" + source(then))
+func nested(first, then string) *script.Script {
+	return script.New(script.Source(sources, "earliest", "pointers") +
+		"local function operation(KEYS, ARGV)\n" + script.Source(sources, first) + "\nend\n" + script.Source(sources, then))
 }
 
 // Debounce is a debounce as it was read (redis-state §12).
@@ -135,7 +136,7 @@ func (q *Queue) PutDebounce(ctx context.Context, d *Debounce, next *Debouncing, 
 	if err != nil {
 		return false, err
 	}
-	combined, do := scriptDebounceNew, operation{}
+	combined, do := scriptDebounceNew, script.Operation{}
 	if next.ID == d.ID && d.Job != nil {
 		combined = scriptDebounceMove
 		_, do, err = moveOperation(d.Job, now, next.Job.At)
@@ -151,9 +152,9 @@ func (q *Queue) PutDebounce(ctx context.Context, d *Debounce, next *Debouncing, 
 	}
 	forget := next.ID != d.ID && old != "" && d.Job == nil
 	args := append([]any{
-		len(do.keys), len(do.args), d.pointer, old, d.text, next.ID.String(), text, max(next.Seconds, 1), forget,
-	}, do.args...)
-	keys := append(do.keys[:len(do.keys):len(do.keys)], format.DebouncePointerKey(d.function, d.key), format.DebouncesKey)
+		len(do.Keys), len(do.Args), d.pointer, old, d.text, next.ID.String(), text, max(next.Seconds, 1), forget,
+	}, do.Args...)
+	keys := append(do.Keys[:len(do.Keys):len(do.Keys)], format.DebouncePointerKey(d.function, d.key), format.DebouncesKey)
 	code, err := combined.Run(ctx, q.redis, keys, args...).Int()
 	if err != nil {
 		return false, fmt.Errorf("debounce %s of function %s: %w", next.ID, d.function, err)
@@ -178,7 +179,7 @@ func (q *Queue) Move(ctx context.Context, e *Entry, now time.Time, at int64) err
 	return q.one(ctx, "move", e, o, err)
 }
 
-func moveOperation(e *Entry, now time.Time, at int64) (*Entry, operation, error) {
+func moveOperation(e *Entry, now time.Time, at int64) (*Entry, script.Operation, error) {
 	at = max(at, now.UnixMilli())
 	return putBack(e, now, at, func(i *format.Item) { i.At, i.WallTime = at, at })
 }

@@ -1,69 +1,17 @@
 package jobs
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/script"
 )
-
-// Peek reads ready items of a partition that are due within a second, in order,
-// from the offset on; those of one run and score in the order of their time. How
-// many stand in line there is told too: fewer than the limit means that there are
-// no more. Items that are leased or gone are left out, and those that cannot be
-// read are set aside: damaged tells of them.
-func (q *Queue) Peek(ctx context.Context, partition string, now time.Time, offset, limit int64) (entries []*Entry, inLine int64, damaged, err error) {
-	until := now.Truncate(time.Second).Add(lookAhead).UnixMilli()
-	line, err := q.redis.ZRangeByScoreWithScores(ctx, format.ReadyKey(partition),
-		&redis.ZRangeBy{Min: "-inf", Max: decimal(until), Offset: offset, Count: limit}).Result()
-	if err != nil {
-		return nil, 0, nil, fmt.Errorf("peek partition %s: %w", partition, err)
-	}
-	if len(line) == 0 {
-		return nil, 0, nil, nil
-	}
-	ids := make([]string, len(line))
-	for i, z := range line {
-		ids[i] = z.Member.(string)
-	}
-	texts, err := q.redis.HMGet(ctx, format.ItemsKey, ids...).Result()
-	if err != nil {
-		return nil, 0, nil, fmt.Errorf("peek partition %s: %w", partition, err)
-	}
-	for i, id := range ids {
-		text, there := texts[i].(string)
-		if !there {
-			if _, err := q.remove(ctx, id, "", partition, nil); err != nil {
-				return nil, 0, damaged, err
-			}
-			continue
-		}
-		e, err := entryOf(id, text)
-		if err != nil {
-			damaged = errors.Join(damaged, err)
-			if _, err := q.remove(ctx, id, text, partition, err); err != nil {
-				return nil, 0, damaged, err
-			}
-			continue
-		}
-		if leased(e.Item.LeaseID, now) {
-			continue
-		}
-		e.score = int64(line[i].Score)
-		entries = append(entries, e)
-	}
-	slices.SortStableFunc(entries, func(a, b *Entry) int {
-		return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(a.Item.At, b.Item.At))
-	})
-	return entries, int64(len(line)), damaged, nil
-}
 
 // leased tells whether a lease lasts. One that ends in the far future was written
 // by nobody whose clock works.
@@ -73,8 +21,15 @@ func leased(lease *ulid.ULID, now time.Time) bool {
 
 // Lease leases an item that is as it was read, and that nobody has leased.
 func (q *Queue) Lease(ctx context.Context, e *Entry, now time.Time) (*Entry, error) {
-	one := q.LeaseMany(ctx, []*Entry{e}, now)[0]
-	return one.Entry, one.Err
+	if leased(e.Item.LeaseID, now) {
+		return nil, fmt.Errorf("lease item %s: %w", e.Item.ID, ErrChanged)
+	}
+	next := peeked(e, now)
+	o, err := leaseOperation(e, next, now)
+	if err = q.one(ctx, "lease", e, o, err); err != nil {
+		return nil, err
+	}
+	return next, nil
 }
 
 // peeked is an item that is about to be leased.
@@ -117,7 +72,7 @@ func SameLease(a, b *format.Item) bool {
 }
 
 // leaseOperation gives an item as it was read a lease, which next has then.
-func leaseOperation(e, next *Entry, now time.Time) (o operation, err error) {
+func leaseOperation(e, next *Entry, now time.Time) (o script.Operation, err error) {
 	lease := newLease(now.Add(ItemLease))
 	next.Item.LeaseID = &lease
 	if next.text, err = format.Encode(next.Item); err != nil {
@@ -125,7 +80,7 @@ func leaseOperation(e, next *Entry, now time.Time) (o operation, err error) {
 	}
 	partition := e.Item.Partition()
 	keys := []string{format.ItemsKey, format.ReadyKey(partition), format.ScavengerKey(partition), format.LeasedKey}
-	return operation{scriptLeaseItem, keys, []any{e.Item.ID, e.text, next.text, format.LeaseExpiry(lease), partition}}, nil
+	return scriptLeaseItem.On(keys, e.Item.ID, e.text, next.text, format.LeaseExpiry(lease), partition), nil
 }
 
 // TakeRole takes a role that nobody has, or keeps the one that own is the lease

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/script"
 	"jetstep/function"
 )
 
@@ -72,11 +73,11 @@ func (q *Queue) Acquire(ctx context.Context, a *Asked, now time.Time) (*Capacity
 }
 
 // acquireOperation acquires the capacity that it gives.
-func acquireOperation(a *Asked, now time.Time) (*Capacity, operation, error) {
+func acquireOperation(a *Asked, now time.Time) (*Capacity, script.Operation, error) {
 	lease, request := newLease(now.Add(CapacityLease)), newLease(now)
 	text, err := format.Encode(a.Request)
 	if err != nil {
-		return nil, operation{}, err
+		return nil, script.Operation{}, err
 	}
 	hashed := a.Request.Items[0]
 	keys := []string{
@@ -86,14 +87,14 @@ func acquireOperation(a *Asked, now time.Time) (*Capacity, operation, error) {
 	}
 	keys, constraints, err := constraintsOf(keys, a.Request.Constraints)
 	if err != nil {
-		return nil, operation{}, err
+		return nil, script.Operation{}, err
 	}
 	args := append([]any{
 		a.Account.String(), lease.String(), format.LeaseExpiry(lease), now.UnixMilli(), now.UnixNano(), text, hashed,
 		a.Run.String(), request.String(), len(a.Request.Constraints),
 	}, constraints...)
 	return &Capacity{account: a.Account, lease: lease, request: request, asked: &a.Request, text: text},
-		operation{scriptAcquire, keys, args}, nil
+		scriptAcquire.On(keys, args...), nil
 }
 
 // refusedBy reads the answer to a request, nil for granted.
@@ -192,24 +193,11 @@ func (q *Queue) ReleaseCapacity(ctx context.Context, c *Capacity, force bool) er
 				return err
 			}
 		}
-		left := ""
-		if request.Active > 1 {
-			next := *request
-			next.Active--
-			if left, err = format.Encode(next); err != nil {
-				return err
-			}
-		}
-		keys := []string{
-			format.ConstraintAccountsKey, format.CapacityLeasesKey(c.account), format.CapacityLeaseKey(c.account, c.lease),
-			format.RequestKey(c.account, c.request),
-		}
-		keys, constraints, err := constraintsOf(keys, request.Constraints)
+		o, err := c.release(request, text, force)
 		if err != nil {
 			return err
 		}
-		args := append([]any{c.account.String(), c.lease.String(), text, left, force, len(request.Constraints)}, constraints...)
-		code, err := scriptReleaseCapacity.Run(ctx, q.redis, keys, args...).Int()
+		code, err := o.Run(ctx, q.redis).Int()
 		if err != nil {
 			return fmt.Errorf("release capacity of %s: %w", request.Key, err)
 		}
@@ -217,6 +205,41 @@ func (q *Queue) ReleaseCapacity(ctx context.Context, c *Capacity, force bool) er
 			return nil
 		}
 	}
+}
+
+// ReleaseOperation is ReleaseCapacity, not forced, as part of a chain: it answers 1
+// when it was given back before, 2 when the request has changed.
+func (c *Capacity) ReleaseOperation() (script.Operation, error) {
+	return c.release(c.asked, c.text, false)
+}
+
+// Given tells whether an answer to a ReleaseOperation means that nothing is left to
+// be given back.
+func Given(answer any) bool {
+	code, ok := answer.(int64)
+	return ok && code != 2
+}
+
+// release gives capacity back of a request as it was read.
+func (c *Capacity) release(request *format.Request, text string, force bool) (o script.Operation, err error) {
+	left := ""
+	if request.Active > 1 {
+		next := *request
+		next.Active--
+		if left, err = format.Encode(next); err != nil {
+			return o, err
+		}
+	}
+	keys := []string{
+		format.ConstraintAccountsKey, format.CapacityLeasesKey(c.account), format.CapacityLeaseKey(c.account, c.lease),
+		format.RequestKey(c.account, c.request),
+	}
+	keys, constraints, err := constraintsOf(keys, request.Constraints)
+	if err != nil {
+		return o, err
+	}
+	args := append([]any{c.account.String(), c.lease.String(), text, left, force, len(request.Constraints)}, constraints...)
+	return scriptReleaseCapacity.On(keys, args...), nil
 }
 
 // ScavengeCapacity gives back what leases that have ended took (redis-queue

@@ -11,6 +11,7 @@ import (
 
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/pipeline"
+	"jetstep/compat/redis/script"
 )
 
 // OfRuns is OfRun of several runs, in two round trips. It also gives items that
@@ -82,7 +83,7 @@ func (e *Entry) Score() int64 { return e.score }
 // What had leased it there has not any more. It answers with an [Enqueued].
 func (b *Batch) Restore(item *format.Item, score int64) { b.add(restoreOperation(item, score, b.now)) }
 
-func restoreOperation(asked *format.Item, score int64, now time.Time) (operation, error) {
+func restoreOperation(asked *format.Item, score int64, now time.Time) (script.Operation, error) {
 	item, ms := *asked, now.UnixMilli()
 	item.LeaseID, item.EarliestPeek, item.Capacity = nil, 0, nil
 	item.RefilledFrom, item.RefilledAt = "", 0

@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
-	"jetstep/compat/redis/pipeline"
 )
 
 // For how long leases last (redis-queue §12.1).
@@ -36,34 +34,18 @@ func newLease(end time.Time) ulid.ULID {
 // partition that cannot be read is taken as new: what matters of it is its name.
 func (q *Queue) Due(ctx context.Context, now time.Time, limit int64) ([]format.Partition, error) {
 	until := (now.Add(lookAhead).UnixMilli() + 999) / 1000
-	names, err := q.redis.ZRangeByScore(ctx, format.PointersKey,
-		&redis.ZRangeBy{Min: "-inf", Max: decimal(until), Count: limit}).Result()
+	answers, err := scriptDue.Run(ctx, q.redis, []string{format.PointersKey, format.PartitionsKey}, until, limit,
+		format.MigrateLockPrefix).StringSlice()
 	if err != nil {
 		return nil, fmt.Errorf("list partitions: %w", err)
 	}
-	if len(names) == 0 {
-		return nil, nil
-	}
-	locks := make([]string, len(names))
-	for i, name := range names {
-		id, _ := format.ParseUUID(name) // nobody locks a system queue, or no function
-		locks[i] = format.MigrateLockKey(id)
-	}
-	var read, held *redis.SliceCmd
-	err = pipeline.Do(ctx, q.redis, func(p redis.Pipeliner) {
-		read, held = p.HMGet(ctx, format.PartitionsKey, names...), p.MGet(ctx, locks...)
-	})
-	if err = cmp.Or(err, read.Err(), held.Err()); err != nil {
-		return nil, fmt.Errorf("read partitions: %w", err)
-	}
-	texts, locked := read.Val(), held.Val()
 	var due []format.Partition
-	for i, name := range names {
-		if lock, ok := locked[i].(string); ok && format.LeaseText(lock) > now.UnixMilli() {
+	for i := 0; i+2 < len(answers); i += 3 {
+		name, text, lock := answers[i], answers[i+1], answers[i+2]
+		if format.LeaseText(lock) > now.UnixMilli() {
 			continue
 		}
-		text, ok := texts[i].(string)
-		if !ok {
+		if text == "" {
 			if _, err := q.restorePartition(ctx, name); err != nil && !IsDefect(err) {
 				return nil, err
 			}
@@ -139,38 +121,4 @@ func (q *Queue) Partition(ctx context.Context, name string) (format.Partition, e
 func freshen(p *format.Partition) (string, error) {
 	fresh := format.Partition{ID: p.ID, Queue: p.Queue, FunctionID: p.FunctionID, AccountID: p.AccountID}
 	return format.Encode(fresh)
-}
-
-// LeasePartition makes the visit of a partition the caller's. It tells whether
-// it is: a partition may be gone, or another's.
-func (q *Queue) LeasePartition(ctx context.Context, p *format.Partition, now time.Time) (bool, error) {
-	fresh, err := freshen(p)
-	if err != nil {
-		return false, err
-	}
-	keys, account := pointerKeys(p.AccountID)
-	end := now.Add(PartitionLease)
-	code, err := scriptLeasePartition.Run(ctx, q.redis, keys, p.ID, newLease(end).String(), now.UnixMilli(),
-		end.Unix(), account, fresh, now.Add(FarFuture).UnixMilli()).Int()
-	if err != nil {
-		return false, fmt.Errorf("lease partition %s: %w", p.ID, err)
-	}
-	return code == 0, nil
-}
-
-// RequeuePartition ends a visit: the next is then, or when the first ready item is
-// due; with force not before then, whatever is enqueued. A partition without
-// items goes.
-func (q *Queue) RequeuePartition(ctx context.Context, p *format.Partition, at time.Time, force bool) error {
-	fresh, err := freshen(p)
-	if err != nil {
-		return err
-	}
-	keys, account := pointerKeys(p.AccountID)
-	keys = append(keys, format.ReadyKey(p.ID), format.ScavengerKey(p.ID), format.ShadowKey(p.ID))
-	err = scriptRequeuePartition.Run(ctx, q.redis, keys, p.ID, at.UnixMilli(), force, account, fresh).Err()
-	if err != nil {
-		return fmt.Errorf("requeue partition %s: %w", p.ID, err)
-	}
-	return nil
 }

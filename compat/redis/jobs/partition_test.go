@@ -31,10 +31,10 @@ func TestVisit(t *testing.T) {
 	p := s.due(hour)[0]
 	require.Equal(t, format.FunctionPartition(fn, account), p)
 
-	leased, err := s.LeasePartition(t.Context(), &p, hour)
+	_, leased, err := s.Visit(t.Context(), &p, hour, 1)
 	require.NoError(t, err)
 	require.True(t, leased)
-	leased, err = s.LeasePartition(t.Context(), &p, hour.Add(jobs.PartitionLease-time.Second))
+	_, leased, err = s.Visit(t.Context(), &p, hour.Add(jobs.PartitionLease-time.Second), 1)
 	require.NoError(t, err)
 	require.False(t, leased, "another has it")
 	require.Empty(t, s.due(hour.Add(time.Second)))
@@ -50,7 +50,7 @@ func TestVisit(t *testing.T) {
 	require.NoError(t, s.RequeuePartition(t.Context(), &p, hour.Add(time.Minute), true))
 	s.enqueue(hour, newItem("b", format.KindEdge, runAt(start), hour))
 	require.Equal(t, decimal(hour.Unix()+60), s.consistent()[format.PointersKey].Things[p.ID], "forced")
-	require.NoError(t, s.Drop(t.Context(), s.lease(hour)))
+	s.drop(hour, s.lease(hour))
 	require.Less(t, s.consistent()[format.PointersKey].Things[p.ID], decimal(hour.Unix()+60), "but what is dequeued pulls it forward")
 	got, err = s.Partition(t.Context(), p.ID)
 	require.NoError(t, err)
@@ -67,9 +67,8 @@ func TestVisit(t *testing.T) {
 	}
 	_, err = s.Partition(t.Context(), p.ID)
 	require.ErrorIs(t, err, jobs.ErrGone)
-	leased, err = s.LeasePartition(t.Context(), &p, hour)
-	require.NoError(t, err)
-	require.False(t, leased)
+	_, _, err = s.Visit(t.Context(), &p, hour, 1)
+	require.ErrorIs(t, err, jobs.ErrGone)
 	require.NoError(t, s.RequeuePartition(t.Context(), &p, hour, false), "once more is no harm")
 }
 
@@ -82,11 +81,11 @@ func TestLeasedAsCaptured(t *testing.T) {
 	const captured = 1795645594817
 	now := time.UnixMilli(captured)
 	function := "fb10791f-bcf5-5313-ad26-d314aded75ef"
-	entries, inLine, damaged, err := s.Peek(t.Context(), function, now, 0, 10)
+	page, err := s.Peek(t.Context(), function, now, 0, 10)
 	require.NoError(t, err)
-	require.NoError(t, damaged)
-	require.Len(t, entries, 1)
-	require.EqualValues(t, 1, inLine)
+	require.NoError(t, page.Damaged)
+	require.Len(t, page.Entries, 1)
+	require.EqualValues(t, 1, page.InLine)
 	require.Empty(t, s.due(now), "the partition is forced into the future")
 	s.consistent()
 
@@ -95,7 +94,7 @@ func TestLeasedAsCaptured(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, damaged)
 	require.Len(t, items, 1)
-	require.NoError(t, s.Drop(t.Context(), items[0]))
+	s.drop(now, items[0])
 	dump := s.consistent()
 	require.Equal(t, "1795645589", dump[format.PointersKey].Things[function], "pulled to its first item: 1795645589.416")
 	p, err := s.Partition(t.Context(), function)
@@ -119,10 +118,11 @@ func TestScavengeAsCaptured(t *testing.T) {
 	require.Equal(t, 1, recovered)
 	s.consistent()
 	p := s.due(now)[0]
-	entries, _, _, err := s.Peek(t.Context(), p.ID, now, 0, 10)
+	page, leased, err := s.Visit(t.Context(), &p, now, 10)
 	require.NoError(t, err)
-	require.Len(t, entries, 1)
-	item := entries[0].Item
+	require.True(t, leased)
+	require.Len(t, page.Entries, 1)
+	item := page.Entries[0].Item
 	require.Equal(t, 2, item.Generation)
 	require.Equal(t, 1, item.Scavenged)
 	require.Zero(t, item.Data.Attempt)
@@ -150,12 +150,12 @@ func TestDamaged(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, there)
 	require.ErrorContains(t, bad, "[a]: data.identifier.runID")
-	entries, inLine, bad, err := s.Peek(t.Context(), fn.String(), start, 0, 100)
+	page, err := s.Peek(t.Context(), fn.String(), start, 0, 100)
 	require.NoError(t, err)
-	require.ErrorContains(t, bad, "value of {queue}:queue:item [b]: data.identifier.runID: ")
-	require.EqualValues(t, 3, inLine)
-	require.Len(t, entries, 1)
-	require.Equal(t, "c", entries[0].Item.ID)
+	require.ErrorContains(t, page.Damaged, "value of {queue}:queue:item [b]: data.identifier.runID: ")
+	require.EqualValues(t, 3, page.InLine)
+	require.Len(t, page.Entries, 1)
+	require.Equal(t, "c", page.Entries[0].Item.ID)
 	recovered, err := s.Scavenge(t.Context(), start.Add(time.Hour))
 	require.ErrorContains(t, err, "[a]: data.identifier.runID")
 	require.Zero(t, recovered)
@@ -175,7 +175,7 @@ func TestDamaged(t *testing.T) {
 	due := s.due(start)
 	require.Len(t, due, 2)
 	for i := range due {
-		leased, err := s.LeasePartition(t.Context(), &due[i], start)
+		_, leased, err := s.Visit(t.Context(), &due[i], start, 1)
 		require.NoError(t, err)
 		require.True(t, leased, due[i].ID)
 		require.NoError(t, s.RequeuePartition(t.Context(), &due[i], start, false))
@@ -221,10 +221,10 @@ func TestWithoutRedis(t *testing.T) {
 		"extend":          func() error { _, err := q.Extend(ctx, e, start); return err },
 		"read items":      func() error { _, err := q.Get(ctx, "a"); return err },
 		"list items":      func() error { _, _, err := q.OfRun(ctx, runAt(start)); return err },
-		"peek partition":  func() error { _, _, _, err := q.Peek(ctx, p.ID, start, 0, 1); return err },
+		"peek partition":  func() error { _, err := q.Peek(ctx, p.ID, start, 0, 1); return err },
 		"list partitions": func() error { _, err := q.Due(ctx, start, 1); return err },
 		"read partition":  func() error { _, err := q.Partition(ctx, p.ID); return err },
-		"lease partition": func() error { _, err := q.LeasePartition(ctx, &p, start); return err },
+		"visit partition": func() error { _, _, err := q.Visit(ctx, &p, start, 1); return err },
 		"requeue part":    func() error { return q.RequeuePartition(ctx, &p, start, false) },
 		"scavenge":        func() error { _, err := q.Scavenge(ctx, start); return err },
 		"acquire capacity": func() error {
@@ -237,7 +237,6 @@ func TestWithoutRedis(t *testing.T) {
 		"set semaphore":     func() error { return q.SetSemaphore(ctx, account, "s", 1) },
 		"release semaphore": func() error { return q.ReleaseSemaphore(ctx, account, format.Semaphore{}, runAt(start)) },
 		"release item":      func() error { _, err := q.Release(ctx, e, start); return err },
-		"replace item":      func() error { _, err := q.Replace(ctx, e, start, &e.Item); return err },
 		"change item":       func() error { _, err := q.Change(ctx, e, func(*format.Item) {}); return err },
 		"drain":             func() error { _, err := q.Drain(ctx); return err },
 		"take role":         func() error { _, err := q.TakeRole(ctx, format.RoleScavengerKey, ulid.ULID{}, start); return err },

@@ -13,46 +13,32 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/script"
 )
 
 //go:embed lua/*.lua
 var sources embed.FS
 
-// script is made of embedded ones; they are there, or nothing is.
-func script(names ...string) *redis.Script {
-	text := ""
-	for _, name := range names {
-		text += source(name)
-	}
-	return redis.NewScript(text)
-}
-
-func source(name string) string {
-	text, err := sources.ReadFile("lua/" + name + ".lua")
-	if err != nil {
-		panic(err)
-	}
-	return string(text)
-}
+func embedded(names ...string) *script.Script { return script.New(script.Source(sources, names...)) }
 
 var (
-	scriptEnqueue          = script("earliest", "pointers", "enqueue")
-	scriptLeasePartition   = script("earliest", "pointers", "lease_partition")
-	scriptRequeuePartition = script("earliest", "pointers", "requeue_partition")
-	scriptLeaseItem        = script("earliest", "lease_item")
-	scriptDequeue          = script("earliest", "pointers", "dequeue")
-	scriptRequeue          = script("earliest", "pointers", "requeue")
-	scriptRemove           = script("earliest", "remove")
-	scriptPointBack        = script("earliest", "pointers", "point_back")
-	scriptRestore          = script("earliest", "pointers", "restore_partition")
-	scriptChange           = script("change")
-	scriptDrain            = script("earliest", "pointers", "drain")
-	scriptItemsOfRun       = script("items_of_run")
-	scriptTakeRole         = script("take_role")
-	scriptAcquire          = script("limits", "acquire")
-	scriptExtendCapacity   = script("earliest", "limits", "extend_capacity")
-	scriptReleaseSemaphore = script("release_semaphore")
-	scriptReleaseCapacity  = script("earliest", "limits", "release_capacity")
+	scriptEnqueue          = embedded("earliest", "pointers", "enqueue")
+	scriptLeasePartition   = embedded("earliest", "pointers", "lease_partition")
+	scriptRequeuePartition = embedded("earliest", "pointers", "requeue_partition")
+	scriptLeaseItem        = embedded("earliest", "lease_item")
+	scriptDequeue          = embedded("earliest", "pointers", "dequeue")
+	scriptRequeue          = embedded("earliest", "pointers", "requeue")
+	scriptRemove           = embedded("earliest", "remove")
+	scriptPointBack        = embedded("earliest", "pointers", "point_back")
+	scriptRestore          = embedded("earliest", "pointers", "restore_partition")
+	scriptChange           = embedded("change")
+	scriptDrain            = embedded("earliest", "pointers", "drain")
+	scriptItemsOfRun       = embedded("items_of_run")
+	scriptTakeRole         = embedded("take_role")
+	scriptAcquire          = embedded("limits", "acquire")
+	scriptExtendCapacity   = embedded("earliest", "limits", "extend_capacity")
+	scriptReleaseSemaphore = embedded("release_semaphore")
+	scriptReleaseCapacity  = embedded("earliest", "limits", "release_capacity")
 )
 
 // Queue is the job queue in one Redis. It is safe for concurrent use.
@@ -60,10 +46,19 @@ type Queue struct {
 	redis redis.UniversalClient
 	// Observer may be set before the queue is used.
 	Observer Observer
+	// batches does what happens at one moment.
+	batches *script.Chain
+	visits  *script.Chain
 }
 
 // NewQueue is the queue in that Redis.
-func NewQueue(client redis.UniversalClient) *Queue { return &Queue{redis: client} }
+func NewQueue(client redis.UniversalClient) *Queue {
+	return &Queue{
+		redis:   client,
+		batches: script.NewChain(client, scriptEnqueue, scriptDequeue, scriptRequeue),
+		visits:  script.NewChain(client, scriptLeasePartition, scriptPeek),
+	}
+}
 
 // The answers of operations on an item that is not as it was read.
 var (
@@ -137,25 +132,12 @@ func (q *Queue) Dequeue(ctx context.Context, e *Entry) error {
 	return q.one(ctx, "dequeue", e, o, err)
 }
 
-// Drop takes an item away whatever has become of it.
-func (q *Queue) Drop(ctx context.Context, e *Entry) error {
-	o, err := dequeueOperation(e, "")
-	return q.one(ctx, "dequeue", e, o, err)
-}
-
 // Requeue puts an item back that is as it was read, as the change makes it, to
 // be executed when its At says then. One whose time has passed takes its place in
 // line as of now. Its lease ends and its generation counts on (redis-queue §9.8).
 func (q *Queue) Requeue(ctx context.Context, e *Entry, now time.Time, change func(*format.Item)) (*Entry, error) {
 	next, o, err := requeueOperation(e, now, change)
 	return next, q.one(ctx, "requeue", e, o, err)
-}
-
-// Replace makes another job of an item that is as it was read, under the same
-// id, as if it had just been enqueued: a sleep goes on as the call after it.
-func (q *Queue) Replace(ctx context.Context, e *Entry, now time.Time, item *format.Item) (*Entry, error) {
-	next, o, err := replaceOperation(e, now, item)
-	return next, q.one(ctx, "replace", e, o, err)
 }
 
 // Release puts an item back that is as it was read, as if it had not been leased.
@@ -177,15 +159,15 @@ func (q *Queue) Change(ctx context.Context, e *Entry, change func(*format.Item))
 	if next.text, err = format.Encode(next.Item); err != nil {
 		return nil, err
 	}
-	o := operation{scriptChange, []string{format.ItemsKey}, []any{e.Item.ID, e.text, next.text}}
+	o := scriptChange.On([]string{format.ItemsKey}, e.Item.ID, e.text, next.text)
 	return &next, q.one(ctx, "change", e, o, nil)
 }
 
 // one does an operation on an item. err is that of making it.
-func (q *Queue) one(ctx context.Context, what string, e *Entry, o operation, err error) error {
+func (q *Queue) one(ctx context.Context, what string, e *Entry, o script.Operation, err error) error {
 	code := 0
 	if err == nil {
-		code, err = o.script.Run(ctx, q.redis, o.keys, o.args...).Int()
+		code, err = o.Run(ctx, q.redis).Int()
 	}
 	return outcome(what, e.Item.ID, code, err)
 }
@@ -220,42 +202,27 @@ func (q *Queue) Get(ctx context.Context, id string) (*Entry, error) {
 // OfRun reads the items of a run, ready or leased. Those that cannot be read are
 // an error of their own.
 func (q *Queue) OfRun(ctx context.Context, run ulid.ULID) (there []*Entry, damaged, err error) {
-	return entriesOf(run, scriptItemsOfRun.Run(ctx, q.redis, itemsOfRunKeys(run)))
-}
-
-func itemsOfRunKeys(run ulid.ULID) []string {
-	return []string{format.RunIndexKey(run), format.ItemsKey}
-}
-
-// Reading is the items of a run that are being read together with other things.
-type Reading struct {
-	queue   *Queue
-	run     ulid.ULID
-	command *redis.Cmd
-}
-
-// Read makes OfRun part of a pipeline.
-func (q *Queue) Read(ctx context.Context, p redis.Pipeliner, run ulid.ULID) *Reading {
-	return &Reading{q, run, scriptItemsOfRun.EvalSha(ctx, p, itemsOfRunKeys(run))}
-}
-
-// Entries are the items, as OfRun gives them. Of those that are as one that is
-// known, that is given.
-func (r *Reading) Entries(ctx context.Context, known ...*Entry) (there []*Entry, damaged, err error) {
-	if redis.HasErrorPrefix(r.command.Err(), "NOSCRIPT") {
-		return r.queue.OfRun(ctx, r.run)
-	}
-	return entriesOf(r.run, r.command, known...)
-}
-
-// entriesOf reads what the script items_of_run answers: id, score and text of each.
-func entriesOf(run ulid.ULID, command *redis.Cmd, known ...*Entry) (there []*Entry, damaged, err error) {
-	answers, err := command.StringSlice()
+	list, err := ItemsOperation(run).Run(ctx, q.redis).Slice()
 	if err != nil {
 		return nil, nil, fmt.Errorf("list items of run %s: %w", run, err)
 	}
-	for i := 0; i+2 < len(answers); i += 3 {
-		id, text := answers[i], answers[i+2]
+	return ItemsIn(run, list)
+}
+
+// ItemsOperation is OfRun as part of a chain: it answers with a list, which is for
+// [ItemsIn].
+func ItemsOperation(run ulid.ULID) script.Operation {
+	return scriptItemsOfRun.On([]string{format.RunIndexKey(run), format.ItemsKey})
+}
+
+// ItemsIn are the items of a run in what ItemsOperation answers: id, score and text
+// of each. Of those that are as one that is known, that is given.
+func ItemsIn(run ulid.ULID, list []any, known ...*Entry) (there []*Entry, damaged, err error) {
+	const fields = 3
+	for ; len(list) >= fields; list = list[fields:] {
+		id, _ := list[0].(string)
+		place, _ := list[1].(string)
+		text, _ := list[2].(string)
 		if text == "" {
 			continue
 		}
@@ -264,14 +231,18 @@ func entriesOf(run ulid.ULID, command *redis.Cmd, known ...*Entry) (there []*Ent
 			damaged = errors.Join(damaged, err)
 			continue
 		}
-		score, err := strconv.ParseFloat(answers[i+1], 64)
-		if err != nil {
+		if e.score, err = scoreOf(place); err != nil {
 			return nil, nil, fmt.Errorf("list items of run %s: score of %s: %w", run, id, err)
 		}
-		e.score = int64(score)
 		there = append(there, e)
 	}
 	return there, damaged, nil
+}
+
+// scoreOf reads a score, in milliseconds.
+func scoreOf(text string) (int64, error) {
+	score, err := strconv.ParseFloat(text, 64)
+	return int64(score), err
 }
 
 // entryAmong reads an item, unless it is known with that text.

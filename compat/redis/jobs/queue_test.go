@@ -70,10 +70,20 @@ func (s *suite) enqueue(now time.Time, items ...*format.Item) {
 
 func (s *suite) peek(now time.Time) []*jobs.Entry {
 	s.Helper()
-	entries, _, damaged, err := s.Peek(s.Context(), fn.String(), now, 0, 100)
+	page, err := s.Peek(s.Context(), fn.String(), now, 0, 100)
 	require.NoError(s, err)
-	require.NoError(s, damaged)
-	return entries
+	require.NoError(s, page.Damaged)
+	return page.Entries
+}
+
+// drop takes an item away, in whatever state.
+func (s *suite) drop(now time.Time, e *jobs.Entry) {
+	s.Helper()
+	batch := s.Batch(now)
+	batch.Drop(e)
+	codes, err := batch.Exec(s.Context())
+	require.NoError(s, err)
+	require.Equal(s, []int{int(jobs.ConcludedNow)}, codes)
 }
 
 func (s *suite) lease(now time.Time) *jobs.Entry {
@@ -257,7 +267,7 @@ func TestLeaseOfItems(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Extend(t.Context(), extended, later)
 	require.ErrorIs(t, err, jobs.ErrChanged)
-	require.NoError(t, s.Drop(t.Context(), extended), "in whatever state")
+	s.drop(later, extended)
 	_, err = s.Extend(t.Context(), extended, later)
 	require.ErrorIs(t, err, jobs.ErrGone)
 	_, err = s.Get(t.Context(), "a")
@@ -288,14 +298,21 @@ func TestRequeue(t *testing.T) {
 	require.ErrorIs(t, err, jobs.ErrChanged)
 
 	next := newItem("a", format.KindEdge, run, start)
-	replaced, err := s.Replace(t.Context(), again, start, next)
+	batch := s.Batch(start)
+	batch.Replace(again, next)
+	codes, err := batch.Exec(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []int{int(jobs.ConcludedNow)}, codes)
+	replaced, err := s.Get(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, format.KindEdge, replaced.Item.Data.Kind)
 	require.Equal(t, 1, replaced.Item.Generation)
 	dump = s.consistent()
 	require.NotContains(t, dump, format.StatusKey(fn, format.StatusSleep))
 	require.Contains(t, dump, format.StatusKey(fn, format.StatusInProgress))
-	_, err = s.Replace(t.Context(), replaced, start, newItem("a", "", run, start))
+	batch = s.Batch(start)
+	batch.Replace(replaced, newItem("a", "", run, start))
+	_, err = batch.Exec(t.Context())
 	require.ErrorContains(t, err, "without kind")
 	entries, damaged, err := s.OfRun(t.Context(), run)
 	require.NoError(t, err)
@@ -356,11 +373,11 @@ func TestTorture(t *testing.T) {
 				if finished || t.Failed() {
 					return
 				}
-				entries, _, _, err := s.Peek(t.Context(), fn.String(), start, int64(turn%5), 1)
-				if err != nil || len(entries) == 0 {
+				page, err := s.Peek(t.Context(), fn.String(), start, int64(turn%5), 1)
+				if err != nil || len(page.Entries) == 0 {
 					continue
 				}
-				leased, err := s.Lease(t.Context(), entries[0], start)
+				leased, err := s.Lease(t.Context(), page.Entries[0], start)
 				if err != nil {
 					continue
 				}

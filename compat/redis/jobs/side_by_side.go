@@ -6,27 +6,9 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-	"github.com/redis/go-redis/v9"
-)
 
-// sideBySide does operations in one round trip, each by itself. They are sent by their
-// hash; what the server does not know is sent again.
-func sideBySide(ctx context.Context, client redis.UniversalClient, operations []operation) []*redis.Cmd {
-	commands := make([]*redis.Cmd, len(operations))
-	// Each command has its own answer.
-	_, _ = client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, o := range operations {
-			commands[i] = o.script.EvalSha(ctx, p, o.keys, o.args...)
-		}
-		return nil
-	})
-	for i, o := range operations {
-		if redis.HasErrorPrefix(commands[i].Err(), "NOSCRIPT") {
-			commands[i] = o.script.Run(ctx, client, o.keys, o.args...)
-		}
-	}
-	return commands
-}
+	"jetstep/compat/redis/script"
+)
 
 // Acquired is what became of a request for capacity: either, or an error.
 type Acquired struct {
@@ -38,7 +20,7 @@ type Acquired struct {
 // AcquireMany is Acquire for each of several requests, in order.
 func (q *Queue) AcquireMany(ctx context.Context, asked []*Asked, now time.Time) []Acquired {
 	acquired := make([]Acquired, len(asked))
-	var operations []operation
+	var operations []script.Operation
 	var places []int
 	for i, a := range asked {
 		c, o, err := acquireOperation(a, now)
@@ -49,7 +31,7 @@ func (q *Queue) AcquireMany(ctx context.Context, asked []*Asked, now time.Time) 
 		acquired[i].Capacity = c
 		operations, places = append(operations, o), append(places, i)
 	}
-	for n, command := range sideBySide(ctx, q.redis, operations) {
+	for n, command := range script.SideBySide(ctx, q.redis, operations...) {
 		a := &acquired[places[n]]
 		if a.Refused, a.Err = refusedBy(asked[places[n]], command); a.Refused != nil || a.Err != nil {
 			a.Capacity = nil
@@ -64,10 +46,11 @@ type Leased struct {
 	Err   error
 }
 
-// LeaseMany is Lease for each of several items, in order.
-func (q *Queue) LeaseMany(ctx context.Context, entries []*Entry, now time.Time) []Leased {
+// LeaseMany is Lease for each of several items, in order, and then ends the visit of
+// their partition, unless leaving is nil: err is of that.
+func (q *Queue) LeaseMany(ctx context.Context, entries []*Entry, now time.Time, leaving *Leaving) (_ []Leased, err error) {
 	all := make([]Leased, len(entries))
-	var operations []operation
+	var operations []script.Operation
 	var places []int
 	for i, e := range entries {
 		if leased(e.Item.LeaseID, now) {
@@ -83,14 +66,27 @@ func (q *Queue) LeaseMany(ctx context.Context, entries []*Entry, now time.Time) 
 		all[i].Entry = next
 		operations, places = append(operations, o), append(places, i)
 	}
-	for n, command := range sideBySide(ctx, q.redis, operations) {
-		l := &all[places[n]]
-		code, err := command.Int()
+	if leaving != nil {
+		o, err := leaving.operation()
+		if err != nil {
+			return nil, err
+		}
+		operations = append(operations, o)
+	}
+	answers := script.SideBySide(ctx, q.redis, operations...)
+	for n, place := range places {
+		l := &all[place]
+		code, err := answers[n].Int()
 		if l.Err = outcome("lease", l.Entry.Item.ID, code, err); l.Err != nil {
 			l.Entry = nil
 		}
 	}
-	return all
+	if leaving != nil {
+		if err := answers[len(places)].Err(); err != nil {
+			return all, fmt.Errorf("requeue partition %s: %w", leaving.Partition.ID, err)
+		}
+	}
+	return all, nil
 }
 
 // DropAll takes all items of a run out of the queue, whatever has become of them,
@@ -98,21 +94,25 @@ func (q *Queue) LeaseMany(ctx context.Context, entries []*Entry, now time.Time) 
 // are no others it takes one round trip.
 func (q *Queue) DropAll(ctx context.Context, run ulid.ULID, known []*Entry) (dropped []*Entry, err error) {
 	for {
-		operations := make([]operation, len(known), len(known)+1)
+		operations := make([]script.Operation, len(known), len(known)+1)
 		for i, e := range known {
 			if operations[i], err = dequeueOperation(e, ""); err != nil {
 				return dropped, err
 			}
 		}
-		operations = append(operations, operation{scriptItemsOfRun, itemsOfRunKeys(run), nil})
-		answers := sideBySide(ctx, q.redis, operations)
+		operations = append(operations, ItemsOperation(run))
+		answers := script.SideBySide(ctx, q.redis, operations...)
 		for i, e := range known {
 			if err := answers[i].Err(); err != nil {
 				return dropped, fmt.Errorf("drop item %s: %w", e.Item.ID, err)
 			}
 			dropped = append(dropped, e)
 		}
-		left, _, err := entriesOf(run, answers[len(known)])
+		list, err := answers[len(known)].Slice()
+		if err != nil {
+			return dropped, fmt.Errorf("list items of run %s: %w", run, err)
+		}
+		left, _, err := ItemsIn(run, list)
 		if err != nil || len(left) == 0 {
 			return dropped, err
 		}

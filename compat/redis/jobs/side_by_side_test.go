@@ -36,7 +36,8 @@ func TestLeaseMany(t *testing.T) {
 				require.NoError(t, err)
 				entries[0] = changed
 			}
-			leased := s.LeaseMany(t.Context(), entries, start)
+			leased, err := s.LeaseMany(t.Context(), entries, start, nil)
+			require.NoError(t, err)
 			require.Len(t, leased, 2)
 			require.NoError(t, leased[1].Err)
 			require.Equal(t, start.Add(jobs.ItemLease).UnixMilli(), format.LeaseExpiry(*leased[1].Entry.Item.LeaseID))

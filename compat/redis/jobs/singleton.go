@@ -11,7 +11,7 @@ import (
 	"jetstep/compat/redis/format"
 )
 
-var scriptFreeSingleton = script("free_singleton")
+var scriptFreeSingleton = embedded("free_singleton")
 
 // Singleton is the run that holds the key of a singleton (redis-queue §15); ok is
 // false when it is free. A value that is no run holds nothing: it is set aside.

@@ -12,7 +12,7 @@ import (
 	"jetstep/compat/redis/format"
 )
 
-var scriptSetPauseAside = script("set_pause_aside")
+var scriptSetPauseAside = embedded("set_pause_aside")
 
 // SetPauseAside takes a pause out of an event's hash that leads to nothing, and
 // keeps it with the reason, of the kind why. text is the pause as it was read. It

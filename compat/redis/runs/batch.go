@@ -5,42 +5,29 @@ import (
 	"errors"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"jetstep/compat/redis/format"
-	"jetstep/compat/redis/pipeline"
+	"jetstep/compat/redis/script"
 )
-
-// operation is a script with its arguments.
-type operation struct {
-	script *redis.Script
-	keys   []string
-	args   []any
-}
-
-func (o operation) run(ctx context.Context, client redis.Scripter) *redis.Cmd {
-	return o.script.Run(ctx, client, o.keys, o.args...)
-}
 
 // Batch are operations that are sent together. Each is done by itself: a crash
 // may leave some done and others not.
 type Batch struct {
 	store      *Store
 	now        time.Time
-	operations []operation
+	operations []script.Operation
 	err        error // of making them
 }
 
 // Batch is an empty batch.
 func (s *Store) Batch(now time.Time) *Batch { return &Batch{store: s, now: now} }
 
-func (b *Batch) add(o operation, err error) {
+func (b *Batch) add(o script.Operation, err error) {
 	b.operations = append(b.operations, o)
 	b.err = errors.Join(b.err, err)
 }
 
 // Create is Store.Create; it answers 1 for a run that was there before.
-func (b *Batch) Create(n *New) { b.add(createOperation(n)) }
+func (b *Batch) Create(n *New) { b.add(CreateOperation(n)) }
 
 // SavePending is Store.SavePending.
 func (b *Batch) SavePending(ref Ref, steps []string) { b.add(pendingOperation(ref, steps), nil) }
@@ -54,7 +41,7 @@ func (b *Batch) SaveDefer(ref Ref, d Defer) { b.add(deferOperation(ref, d)) }
 func (b *Batch) SavePause(p *format.Pause, displaced bool) {
 	o, err := pauseOperation(p, b.now, false)
 	if displaced && err == nil {
-		o.args[argSignal] = ""
+		o.Args[argSignal] = ""
 	}
 	b.add(o, err)
 }
@@ -64,17 +51,9 @@ func (b *Batch) Exec(ctx context.Context) ([]int, error) {
 	if b.err != nil || len(b.operations) == 0 {
 		return nil, b.err
 	}
-	commands := make([]*redis.Cmd, len(b.operations))
-	err := pipeline.Do(ctx, b.store.redis, func(p redis.Pipeliner) {
-		for i, o := range b.operations {
-			commands[i] = o.script.Eval(ctx, p, o.keys, o.args...)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	codes := make([]int, len(commands))
-	for i, command := range commands {
+	codes := make([]int, len(b.operations))
+	for i, command := range script.SideBySide(ctx, b.store.redis, b.operations...) {
+		var err error
 		if codes[i], err = command.Int(); err != nil {
 			return nil, err
 		}

@@ -10,11 +10,12 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/script"
 )
 
 var (
-	scriptClaim    = script("claim")
-	scriptFinalize = script("finalize")
+	scriptClaim    = embedded("claim")
+	scriptFinalize = embedded("finalize")
 )
 
 // endWithin is how long ending a run takes at most, in seconds: who has taken the
@@ -26,18 +27,22 @@ const endWithin = 30
 // (redis-state §5.8, "Create run").
 func (s *Store) Claim(ctx context.Context, account uuid.UUID, key string, run ulid.ULID) (format.Claim, error) {
 	name := format.ClaimKey(account, key)
-	text, err := scriptClaim.Run(ctx, s.redis, []string{name}, format.Claim{RunID: run}.Encode(), format.ClaimTTL).Text()
-	if errors.Is(err, redis.Nil) {
-		return format.Claim{RunID: run}, nil
-	}
+	answer, err := ClaimOperation(account, key, run).Run(ctx, s.redis).Result()
 	if err != nil {
 		return format.Claim{}, fmt.Errorf("claim %s for run %s: %w", key, run, err)
 	}
-	claim, err := format.DecodeClaim(name, text)
-	if err != nil {
+	holder, taken := answer.(string)
+	claim, err := format.DecodeClaim(name, holder)
+	if err != nil || !taken {
 		return format.Claim{RunID: run}, nil
 	}
 	return claim, nil
+}
+
+// ClaimOperation is Claim as part of a chain: it answers 0 when the run has the key
+// now, else who had it.
+func ClaimOperation(account uuid.UUID, key string, run ulid.ULID) script.Operation {
+	return scriptClaim.On([]string{format.ClaimKey(account, key)}, format.Claim{RunID: run}.Encode(), format.ClaimTTL)
 }
 
 // Claimed tells which run has an idempotency key; ok is false when none has.
@@ -59,10 +64,15 @@ func (s *Store) Claimed(ctx context.Context, account uuid.UUID, key string) (cla
 // (redis-state §6.2). Unlike with the original, who died with it keeps it for half a
 // minute, and not for a day in which the run could not end.
 func (s *Store) Finalize(ctx context.Context, account uuid.UUID, key string, token uuid.UUID) (bool, error) {
-	mine, err := scriptFinalize.Run(ctx, s.redis, []string{format.FinalizeKey(account, key)}, token.String(),
-		format.ClaimTTL, endWithin).Bool()
+	code, err := FinalizeOperation(account, key, token).Run(ctx, s.redis).Int()
 	if err != nil {
 		return false, fmt.Errorf("claim the end of a run with key %s: %w", key, err)
 	}
-	return mine, nil
+	return code == 0, nil
+}
+
+// FinalizeOperation is Finalize as part of a chain: it answers 1 when another has the
+// right.
+func FinalizeOperation(account uuid.UUID, key string, token uuid.UUID) script.Operation {
+	return scriptFinalize.On([]string{format.FinalizeKey(account, key)}, token.String(), format.ClaimTTL, endWithin)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/script"
 )
 
 // Limits of deferred functions per run (redis-state §5.7).
@@ -21,7 +22,7 @@ const (
 func (s *Store) SaveDefer(ctx context.Context, ref Ref, d Defer) error {
 	o, err := deferOperation(ref, d)
 	if err == nil {
-		err = o.run(ctx, s.redis).Err()
+		err = o.Run(ctx, s.redis).Err()
 	}
 	if err != nil {
 		return fmt.Errorf("save defer %s of run %s: %w", d.HashedID, ref.Run, err)
@@ -29,7 +30,7 @@ func (s *Store) SaveDefer(ctx context.Context, ref Ref, d Defer) error {
 	return nil
 }
 
-func deferOperation(ref Ref, d Defer) (o operation, err error) {
+func deferOperation(ref Ref, d Defer) (o script.Operation, err error) {
 	value, err := format.Encode(d.Defer)
 	if err != nil {
 		return o, err
@@ -43,10 +44,10 @@ func deferOperation(ref Ref, d Defer) (o operation, err error) {
 	if d.Status == format.DeferRejected {
 		d.Input = ""
 	}
-	return operation{scriptSaveDefer, []string{
+	return scriptSaveDefer.On([]string{
 		format.DefersKey(ref.Run, ref.Function), format.DeferInputsKey(ref.Run, ref.Function),
 		format.DeferControlKey(ref.Run, ref.Function), format.MetadataKey(ref.Run),
-	}, []any{d.HashedID, value, rejected, d.Input, MaxDefers, MaxDeferInputs, d.Control}}, nil
+	}, d.HashedID, value, rejected, d.Input, MaxDefers, MaxDeferInputs, d.Control), nil
 }
 
 // AbortDefer takes back a deferred function that would start after the run.

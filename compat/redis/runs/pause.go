@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/script"
 )
 
 // ErrSignalTaken is a wait for a signal that another run waits for.
@@ -33,7 +34,7 @@ func (s *Store) SavePause(ctx context.Context, p *format.Pause, now time.Time, r
 	if err != nil {
 		return err
 	}
-	code, err := o.run(ctx, s.redis).Int()
+	code, err := o.Run(ctx, s.redis).Int()
 	if err == nil && code == -2 {
 		err = ErrSignalTaken
 	}
@@ -46,14 +47,20 @@ func (s *Store) SavePause(ctx context.Context, p *format.Pause, now time.Time, r
 // argSignal is where the arguments of a pause's operation have its signal.
 const argSignal = 6
 
-func pauseOperation(p *format.Pause, now time.Time, replace bool) (o operation, err error) {
+// PauseOperation is SavePause as part of a chain, without taking a signal from
+// others: it answers -1 for a pause that was there before, -2 for a signal that
+// another run waits for.
+func PauseOperation(p *format.Pause, now time.Time) (script.Operation, error) {
+	return pauseOperation(p, now, false)
+}
+
+func pauseOperation(p *format.Pause, now time.Time, replace bool) (o script.Operation, err error) {
 	text, err := format.Encode(p)
 	if err != nil {
 		return o, err
 	}
-	return operation{scriptSavePause, pauseKeys(p)[:8], []any{
-		p.ID.String(), text, max(p.Lifetime(now), 1), p.CreatedAt.Unix(), p.IndexEvent(), p.Correlation, p.Signal, replace,
-	}}, nil
+	return scriptSavePause.On(pauseKeys(p)[:8], p.ID.String(), text, max(p.Lifetime(now), 1), p.CreatedAt.Unix(), p.IndexEvent(),
+		p.Correlation, p.Signal, replace), nil
 }
 
 // DeletePause deletes a pause with its indexes; one that is not there is fine.

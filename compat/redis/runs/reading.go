@@ -2,68 +2,51 @@ package runs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/redis/go-redis/v9"
-
 	"jetstep/compat/redis/format"
+	"jetstep/compat/redis/script"
 )
 
-// Reading is a run that is being read together with other things, by one script:
-// a transaction could not be part of a pipeline that goes to all of a cluster.
-type Reading struct {
-	ref     Ref
-	store   *Store
-	command *redis.Cmd
-	pauses  *redis.StringSliceCmd
-}
+var (
+	scriptLoad   = embedded("load")
+	scriptPauses = embedded("pauses_of_run")
+)
 
-// Read makes the commands that read a run part of a pipeline, so that it is read
-// in one round trip unless it has pauses.
-func (s *Store) Read(ctx context.Context, p redis.Pipeliner, ref Ref) *Reading {
-	return &Reading{ref, s, scriptLoad.EvalSha(ctx, p, loadKeys(ref)), p.SMembers(ctx, format.RunPausesKey(ref.Run))}
-}
-
-func loadKeys(ref Ref) []string {
-	return []string{
-		format.MetadataKey(ref.Run), format.EventsKey(ref.Run, ref.Function), format.StackKey(ref.Run),
-		format.ActionsKey(ref.Run, ref.Function), format.InputsKey(ref.Run, ref.Function), format.PendingKey(ref.Run, ref.Function),
-		format.DefersKey(ref.Run, ref.Function), format.DeferInputsKey(ref.Run, ref.Function), format.DeferControlKey(ref.Run, ref.Function),
+// LoadOperations read a run: its state as it is at one moment, and the ids of its
+// pauses. Each answers with a list, which are for [Store.Loaded].
+func LoadOperations(ref Ref) []script.Operation {
+	return []script.Operation{
+		scriptLoad.On([]string{
+			format.MetadataKey(ref.Run), format.EventsKey(ref.Run, ref.Function), format.StackKey(ref.Run),
+			format.ActionsKey(ref.Run, ref.Function), format.InputsKey(ref.Run, ref.Function), format.PendingKey(ref.Run, ref.Function),
+			format.DefersKey(ref.Run, ref.Function), format.DeferInputsKey(ref.Run, ref.Function), format.DeferControlKey(ref.Run, ref.Function),
+		}),
+		scriptPauses.On([]string{format.RunPausesKey(ref.Run)}),
 	}
 }
 
-// Run is what was read; format.ErrNoRun when it is not there. before is the run as
-// it was read earlier, nil for none: what has not changed since is not decoded
-// again, but shared.
-func (r *Reading) Run(ctx context.Context, before *Run) (*Run, error) {
-	if redis.HasErrorPrefix(r.command.Err(), "NOSCRIPT") {
-		r.command = scriptLoad.Run(ctx, r.store.redis, loadKeys(r.ref))
-	}
-	parts, err := r.command.Slice()
-	var refused redis.Error
-	if errors.As(err, &refused) {
-		return r.store.Load(ctx, r.ref.Run) // some key is of another type: which, that says
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read run %s: %w", r.ref.Run, err)
-	}
-	if r.pauses.Err() != nil {
-		return nil, fmt.Errorf("list pauses of run %s: %w", r.ref.Run, r.pauses.Err())
+// Loaded is the run that LoadOperations have read; format.ErrNoRun when it is not
+// there. Its pauses are read now. before is the run as it was read earlier, nil for
+// none: what has not changed since is not decoded again, but shared.
+func (s *Store) Loaded(ctx context.Context, ref Ref, answers []any, before *Run) (*Run, error) {
+	parts, _ := answers[0].([]any)
+	if len(parts) < 9 {
+		return nil, fmt.Errorf("read run %s: the answer has %d parts", ref.Run, len(parts))
 	}
 	events, there := parts[1].(string)
 	if !there {
-		return nil, fmt.Errorf("events of run %s: %w", r.ref.Run, format.ErrNoRun)
+		return nil, fmt.Errorf("events of run %s: %w", ref.Run, format.ErrNoRun)
 	}
 	k := kept{
 		metadata: pairs(parts[0]), events: events, stack: texts(parts[2]), actions: pairs(parts[3]), inputs: pairs(parts[4]),
 		pending: texts(parts[5]), defers: pairs(parts[6]), deferInputs: pairs(parts[7]), controls: pairs(parts[8]),
 	}
-	loaded, err := k.run(r.ref, before)
+	loaded, err := k.run(ref, before)
 	if err != nil {
 		return nil, err
 	}
-	loaded.Pauses, err = r.store.pauses(ctx, r.ref.Run, r.pauses.Val())
+	loaded.Pauses, err = s.pauses(ctx, ref.Run, texts(answers[1]))
 	return loaded, err
 }
 

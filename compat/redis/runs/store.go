@@ -12,30 +12,23 @@ import (
 
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/pipeline"
+	"jetstep/compat/redis/script"
 )
 
 //go:embed lua/*.lua
 var sources embed.FS
 
-// script is one of the embedded ones; they are there, or nothing is.
-func script(name string) *redis.Script {
-	text, err := sources.ReadFile("lua/" + name + ".lua")
-	if err != nil {
-		panic(err)
-	}
-	return redis.NewScript(string(text))
-}
+func embedded(name string) *script.Script { return script.New(script.Source(sources, name)) }
 
 var (
-	scriptCreate      = script("create")
-	scriptSaveStep    = script("save_step")
-	scriptSavePending = script("save_pending")
-	scriptUpdate      = script("update")
-	scriptLoad        = script("load")
-	scriptSaveDefer   = script("save_defer")
-	scriptAbortDefer  = script("abort_defer")
-	scriptSavePause   = script("save_pause")
-	scriptDeletePause = script("delete_pause")
+	scriptCreate      = embedded("create")
+	scriptSaveStep    = embedded("save_step")
+	scriptSavePending = embedded("save_pending")
+	scriptUpdate      = embedded("update")
+	scriptSaveDefer   = embedded("save_defer")
+	scriptAbortDefer  = embedded("abort_defer")
+	scriptSavePause   = embedded("save_pause")
+	scriptDeletePause = embedded("delete_pause")
 )
 
 // Store is the state of all runs in one Redis. It is safe for concurrent use.
@@ -64,18 +57,20 @@ type Value struct{ Step, JSON string }
 // Create makes a run's state. It tells whether the run was there before: then
 // nothing is changed.
 func (s *Store) Create(ctx context.Context, n *New) (existed bool, err error) {
-	o, err := createOperation(n)
+	o, err := CreateOperation(n)
 	if err != nil {
 		return false, err
 	}
-	code, err := o.run(ctx, s.redis).Int()
+	code, err := o.Run(ctx, s.redis).Int()
 	if err != nil {
 		return false, fmt.Errorf("create run %s: %w", n.Metadata.ID.RunID, err)
 	}
 	return code == 1, nil
 }
 
-func createOperation(n *New) (o operation, err error) {
+// CreateOperation is Create as part of a chain: it answers 1 for a run that was
+// there before.
+func CreateOperation(n *New) (o script.Operation, err error) {
 	ref := Ref{n.Metadata.ID.RunID, n.Metadata.ID.FunctionID}
 	n.Metadata.EventSize = int64(len(n.Events))
 	n.Metadata.StateSize, n.Metadata.StepCount = n.Metadata.EventSize, int64(len(n.Steps))
@@ -96,10 +91,10 @@ func createOperation(n *New) (o operation, err error) {
 			args = append(args, v.Step, v.JSON)
 		}
 	}
-	return operation{scriptCreate, []string{
+	return scriptCreate.On([]string{
 		format.EventsKey(ref.Run, ref.Function), format.MetadataKey(ref.Run), format.ActionsKey(ref.Run, ref.Function),
 		format.StackKey(ref.Run), format.InputsKey(ref.Run, ref.Function),
-	}, args}, nil
+	}, args...), nil
 }
 
 // Saved is what became of a step that was to be saved.
@@ -131,18 +126,18 @@ func (s *Store) SaveStep(ctx context.Context, ref Ref, v Value, metadata int) (s
 // SavePending replaces the steps that are planned together; finished ones are
 // left out.
 func (s *Store) SavePending(ctx context.Context, ref Ref, steps []string) error {
-	if err := pendingOperation(ref, steps).run(ctx, s.redis).Err(); err != nil {
+	if err := pendingOperation(ref, steps).Run(ctx, s.redis).Err(); err != nil {
 		return fmt.Errorf("save pending steps of run %s: %w", ref.Run, err)
 	}
 	return nil
 }
 
-func pendingOperation(ref Ref, steps []string) operation {
+func pendingOperation(ref Ref, steps []string) script.Operation {
 	args := make([]any, len(steps))
 	for i, step := range steps {
 		args[i] = step
 	}
-	return operation{scriptSavePending, []string{format.PendingKey(ref.Run, ref.Function), format.ActionsKey(ref.Run, ref.Function)}, args}
+	return scriptSavePending.On([]string{format.PendingKey(ref.Run, ref.Function), format.ActionsKey(ref.Run, ref.Function)}, args...)
 }
 
 // Update is a change of a run's metadata; zero values change nothing.
