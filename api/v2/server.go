@@ -132,7 +132,7 @@ func (s *server) problemOf(r *http.Request, err error) *problem {
 		return public
 	}
 	if errors.Is(err, view.ErrUnavailable) {
-		s.Log.Warn("the history could not be read", "path", r.URL.Path, "error", err)
+		s.Log.Debug("the history could not be read", "path", r.URL.Path, "error", err) // who writes it tells of an outage, once
 		return &problem{http.StatusServiceUnavailable, "internal_error", view.ErrUnavailable.Error()}
 	}
 	s.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
