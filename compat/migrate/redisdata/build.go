@@ -137,9 +137,9 @@ func (s *Side) buildState(b *built, r *migrate.Run, id *format.Identifier) error
 			ID: *id, Status: format.StatusScheduled, Version: 1, RequestVersion: r.State.Version, StartedAt: r.State.StartedAt,
 			ForcePlan: r.State.ForcePlan, HasAI: r.State.HasAI, SpanID: engine.SpanOf(r.State.ID), MetadataSize: int64(r.State.MetadataSize),
 			Endpoint: engine.EndpointOf(&r.State),
-			Context: format.Context{
+			Context: engine.WithDebug(format.Context{
 				FunctionSlug: r.State.Slug, Cron: r.State.Cron, Debounce: &debounced, EventMap: names, URL: engine.AddressOf(&r.State),
-			},
+			}, r.State.Debug),
 		},
 	}
 	return nil

@@ -38,9 +38,9 @@ func (b *beginning) state() *runs.New {
 		Metadata: format.Metadata{
 			ID: b.id, Status: format.StatusScheduled, Version: 1, RequestVersion: format.RequestUndecided,
 			SpanID: SpanOf(b.id.RunID),
-			Context: format.Context{
+			Context: WithDebug(format.Context{
 				FunctionSlug: b.Slug, Cron: b.Cron, Debounce: &b.Debounced, EventMap: b.names,
-			},
+			}, b.Debug),
 		},
 	}
 }

@@ -197,6 +197,7 @@ func runOf(s *runs.Run, items []*jobs.Entry, attempts func(uuid.UUID) int, befor
 		}
 		run.Jobs = append(run.Jobs, job)
 	}
+	run.Debug = debugOf(&m.Context)
 	run.Endpoint = begunBy(m, len(run.Jobs) > 0, attempts)
 	for _, p := range s.Pauses {
 		if wait, ok := WaitOf(p); ok {

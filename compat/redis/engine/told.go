@@ -156,7 +156,7 @@ func beginningOf(run *state.Run, m *format.Metadata) *state.RunPut {
 		ID: run.ID, FunctionID: run.FunctionID, FunctionVersion: run.FunctionVersion, Slug: run.Slug, Idempotency: run.Idempotency,
 		Events: run.Events, EventIDs: run.EventIDs, Trigger: run.Trigger, Correlations: run.Correlations, Cron: run.Cron,
 		QueuedAt: run.QueuedAt, StartedAt: run.StartedAt, Version: run.Version, HasAI: run.HasAI, Size: run.Size,
-		Original: run.Original, Endpoint: run.Endpoint,
+		Original: run.Original, Endpoint: run.Endpoint, Debug: run.Debug,
 	}
 	if batch := m.ID.BatchID; batch != nil {
 		r.Flow = &state.Flow{BatchID: *batch}

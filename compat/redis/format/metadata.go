@@ -73,6 +73,8 @@ type Context struct {
 	FunctionSlug string          `json:"__fnslug,omitempty"`
 	Cron         string          `json:"__cron,omitempty"`
 	URL          string          `json:"url,omitempty"`
+	DebugSession string          `json:"__debug_session_id,omitempty"`
+	DebugRun     string          `json:"__debug_run_id,omitempty"`
 	Rest         Rest
 }
 
