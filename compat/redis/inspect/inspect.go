@@ -32,6 +32,7 @@ const (
 	RunStuck            Kind = "run_stuck"            // neither job nor wait: called
 	PauseUnreadable     Kind = "pause_unreadable"     // set aside
 	PauseWithoutRun     Kind = "pause_without_run"    // set aside
+	BatchWithoutJob     Kind = "batch_without_job"    // not repaired: a server gives it one
 	KeyOfWrongType      Kind = "key_of_wrong_type"    // set aside
 	SetAside            Kind = "set_aside"            // restored, if it can be executed by now
 )

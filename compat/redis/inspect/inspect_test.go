@@ -108,6 +108,21 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
+// TestBatchWithoutJob: a batch that nothing starts is told of; a server knows when it
+// is due.
+func TestBatchWithoutJob(t *testing.T) {
+	t.Parallel()
+	w := &world{T: t, client: redistest.Open(t)}
+	fn, id := uuid.New(), ulid.MustNew(ulid.Timestamp(time.Now().Add(-time.Minute)), ulid.DefaultEntropy())
+	w.do(w.client.HSet(t.Context(), format.BatchMetadataKey(fn, id), "status", "Pending"))
+	kinds, summary := w.inspect(inspect.Config{Repair: true})
+	require.Equal(t, []inspect.Kind{inspect.BatchWithoutJob}, kinds)
+	require.EqualValues(t, 1, summary.Left())
+	w.do(w.client.Set(t.Context(), format.ItemsKey, "?", 0))
+	kinds, _ = w.inspect(inspect.Config{})
+	require.NotContains(t, kinds, inspect.BatchWithoutJob)
+}
+
 // lasting is what does not go by itself.
 func lasting(dump map[string]redistest.Key) map[string]redistest.Key {
 	for name, key := range dump {

@@ -40,6 +40,8 @@ func (i *inspection) keys(ctx context.Context) error {
 				err = i.pausesOf(ctx, name)
 			case "{queue}:queue:sorted:<...>", "{queue}:scavenger:<...>:sorted":
 				err = i.line(ctx, name, parts["..."])
+			case "{queue:<function>}:batches:<batch>:metadata":
+				err = i.batch(ctx, name, parts["batch"])
 			case "{queue}:jetstep:aside:<lease>:<...>", "{estate}:jetstep:aside:<lease>:<...>":
 				err = i.asideKey(ctx, name)
 			}
