@@ -77,14 +77,14 @@ func benchReads(b *testing.B, kind string) {
 	s := open(b, o)
 	require.NoError(b, s.Write(b.Context(), benchBatch(0, 2000)))
 	fillRuns(b, o, runs)
-	middle := &database.RunCursor{StartedAt: began.Add(time.Duration(runs/2) * time.Second)}
+	middle := &database.RunCursor{At: began.Add(time.Duration(runs/2) * time.Second)}
 	for name, q := range map[string]database.RunQuery{
 		"newest":              {},
 		"middle":              {After: middle},
 		"failed":              {RunFilter: database.RunFilter{Statuses: []database.RunStatus{database.Failed}}},
 		"function":            {RunFilter: database.RunFilter{FunctionIDs: []uuid.UUID{{7}}}},
 		"function and failed": {RunFilter: database.RunFilter{FunctionIDs: []uuid.UUID{{7}}, Statuses: []database.RunStatus{database.Failed}}},
-		"time":                {RunFilter: database.RunFilter{Until: middle.StartedAt, From: began}},
+		"time":                {RunFilter: database.RunFilter{Until: middle.At, From: began}},
 	} {
 		q.Limit = 40
 		if q.Until.IsZero() { // the APIs always ask for a span of time

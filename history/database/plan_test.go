@@ -36,7 +36,7 @@ func TestListsReadOnlyTheirPage(t *testing.T) {
 		"very many functions": {RunFilter{From: span.From, Until: span.Until, FunctionIDs: slices.Repeat(function, maxBranches)}, started, 1},
 	} {
 		for _, oldestFirst := range []bool{false, true} {
-			for _, after := range []*RunCursor{nil, {StartedAt: at, ID: ulid.Make()}} {
+			for _, after := range []*RunCursor{nil, {At: at, ID: ulid.Make()}} {
 				q := RunQuery{RunFilter: c.filter, OldestFirst: oldestFirst, After: after, Limit: 40}
 				text, args := q.statement(migrations.SQLite)
 				bounds := strings.Count(text, "started_at >= ?") + strings.Count(text, "started_at <= ?")
@@ -54,5 +54,28 @@ func TestListsReadOnlyTheirPage(t *testing.T) {
 				require.Equal(t, slices.Repeat([]string{want}, c.parts), searches, name)
 			}
 		}
+	}
+}
+
+// TestListsByEndReadOnlyTheirPage is the same for lists that are sorted and
+// selected by the end.
+func TestListsByEndReadOnlyTheirPage(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	at := time.UnixMicro(1_700_000_000_000_000)
+	for _, oldestFirst := range []bool{false, true} {
+		q := RunQuery{
+			RunFilter:   RunFilter{From: at.Add(-time.Hour), Until: at.Add(time.Hour), ByEnd: true, Statuses: []RunStatus{Failed}},
+			OldestFirst: oldestFirst, SortByEnd: true, After: &RunCursor{At: at, ID: ulid.Make()}, Limit: 40,
+		}
+		text, args := q.statement(migrations.SQLite)
+		plan, err := collect(t.Context(), s, "plan", "EXPLAIN QUERY PLAN "+text, args, func(row scanner, detail *string) error {
+			var skipped int
+			return row.Scan(&skipped, &skipped, &skipped, detail)
+		})
+		require.NoError(t, err)
+		require.Contains(t, plan, "SEARCH jetstep_runs USING INDEX jetstep_runs_ended (ended_at>? AND ended_at<?)")
 	}
 }

@@ -30,6 +30,7 @@ type Run struct {
 // debugger are never selected, skipped ones only by name.
 type RunFilter struct {
 	From, Until time.Time // started at or after; at or before
+	ByEnd       bool      // From and Until are of the end instead, of runs that have one
 	Statuses    []RunStatus
 	AppIDs      []uuid.UUID
 	FunctionIDs []uuid.UUID
@@ -38,8 +39,8 @@ type RunFilter struct {
 
 // RunCursor is the place of a run in a list.
 type RunCursor struct {
-	StartedAt time.Time // µs
-	ID        ulid.ULID
+	At time.Time // µs; the time by which the list is sorted
+	ID ulid.ULID
 }
 
 // RunQuery asks for a page of runs, the latest started first; those that started
@@ -47,8 +48,25 @@ type RunCursor struct {
 type RunQuery struct {
 	RunFilter
 	OldestFirst bool
+	SortByEnd   bool // which of a run that has not ended is its newest row's
 	After       *RunCursor
 	Limit       int // above 0
+}
+
+// Cursor is the place of a run in the list.
+func (q *RunQuery) Cursor(run *Run) *RunCursor {
+	if q.SortByEnd {
+		return &RunCursor{run.EndedAt, run.ID}
+	}
+	return &RunCursor{run.StartedAt, run.ID}
+}
+
+// timeColumn is where a run's end is, or its start.
+func timeColumn(end bool) string {
+	if end {
+		return "ended_at"
+	}
+	return "started_at"
 }
 
 const runColumns = `run_id, app_id, function_id, trace_id, started_at, ended_at, status, is_deferred, cron, batch_id`
@@ -69,9 +87,9 @@ func (s *Store) Runs(ctx context.Context, q RunQuery) ([]Run, error) {
 // statement is a union with a branch for each pair of function and status, each
 // of which an index has in the wanted order; a database would read and sort them all.
 func (q *RunQuery) statement(dialect migrations.Dialect) (string, []any) {
-	order := ` ORDER BY started_at DESC, run_id LIMIT ?`
+	order := ` ORDER BY ` + timeColumn(q.SortByEnd) + ` DESC, run_id LIMIT ?`
 	if q.OldestFirst {
-		order = ` ORDER BY started_at, run_id LIMIT ?`
+		order = ` ORDER BY ` + timeColumn(q.SortByEnd) + `, run_id LIMIT ?`
 	}
 	var branches []string
 	var args []any
@@ -97,9 +115,12 @@ func (q *RunQuery) branches() []branch {
 	if len(functions) > 0 && len(statuses) == 0 {
 		statuses = []RunStatus{Scheduled, Running, Completed, Failed, Cancelled}
 	}
-	if len(statuses) == 0 || max(1, len(functions))*len(statuses) > maxBranches {
+	if q.SortByEnd || len(statuses) == 0 || max(1, len(functions))*len(statuses) > maxBranches {
 		c := q.common()
 		q.RunFilter.selectIn(&c)
+		if q.SortByEnd {
+			return []branch{{"jetstep_runs_ended", c}}
+		}
 		return []branch{{"jetstep_runs_started", c}}
 	}
 	var list []branch
@@ -137,11 +158,15 @@ func (f *RunFilter) selectIn(c *conditions) {
 func (f *RunFilter) conditions() conditions {
 	var c conditions
 	c.add(`started_at IS NOT NULL AND NOT is_debug`)
+	column := timeColumn(f.ByEnd)
+	if f.ByEnd {
+		c.add(`status NOT IN ('Scheduled', 'Running')`)
+	}
 	if !f.From.IsZero() {
-		c.add(`started_at >= ?`, f.From.UnixMicro())
+		c.add(column+` >= ?`, f.From.UnixMicro())
 	}
 	if !f.Until.IsZero() {
-		c.add(`started_at <= ?`, f.Until.UnixMicro())
+		c.add(column+` <= ?`, f.Until.UnixMicro())
 	}
 	if len(f.AppIDs) > 0 {
 		marks, args := inList(uuidTexts(f.AppIDs))
@@ -159,20 +184,23 @@ func (q *RunQuery) common() conditions {
 	if q.After == nil {
 		return q.RunFilter.conditions()
 	}
-	f, at, id := q.RunFilter, q.After.StartedAt, q.After.ID.String()
+	f, at, id, column := q.RunFilter, q.After.At, q.After.ID.String(), timeColumn(q.SortByEnd)
+	bound, beyond := column+` <= ?`, `(`+column+` < ? OR run_id > ?)`
 	if q.OldestFirst {
-		if f.From.Before(at) {
-			f.From = at
-		}
-		c := f.conditions()
-		c.add(`(started_at > ? OR run_id > ?)`, at.UnixMicro(), id)
-		return c
+		bound, beyond = column+` >= ?`, `(`+column+` > ? OR run_id > ?)`
 	}
-	if f.Until.IsZero() || f.Until.After(at) {
+	same := f.ByEnd == q.SortByEnd
+	switch {
+	case same && q.OldestFirst && f.From.Before(at):
+		f.From = at
+	case same && !q.OldestFirst && (f.Until.IsZero() || f.Until.After(at)):
 		f.Until = at
 	}
 	c := f.conditions()
-	c.add(`(started_at < ? OR run_id > ?)`, at.UnixMicro(), id)
+	if !same {
+		c.add(bound, at.UnixMicro())
+	}
+	c.add(beyond, at.UnixMicro(), id)
 	return c
 }
 

@@ -14,13 +14,15 @@ import (
 	"jetstep/history/database"
 )
 
-// manyRuns are runs of three functions in every state, five in each second.
+// manyRuns are runs of three functions in every state, five in each second, which
+// do not end in the order in which they started.
 func manyRuns(n int) []database.Span {
 	statuses := []string{"Queued", "Running", "Completed", "Errored", "Cancelled", "Skipped", "Sleeping"}
 	var rows []database.Span
 	for i := range n {
 		row := runSpan(i, statuses[i%len(statuses)])
 		row.StartTime = began.Add(time.Duration(i/5) * time.Second)
+		row.EndTime = row.StartTime.Add(time.Duration(i*37%90/3) * time.Second)
 		row.FunctionID = uuid.UUID{byte(i % 3)}
 		row.IsDeferred = i%4 == 0
 		rows = append(rows, row)
@@ -32,8 +34,14 @@ func manyRuns(n int) []database.Span {
 // wanted is the list by the definition, from all rows.
 func wanted(rows []database.Span, q database.RunQuery) []ulid.ULID {
 	sorted := slices.Clone(rows)
+	timeOf := func(s database.Span, end bool) time.Time {
+		if end {
+			return s.EndTime
+		}
+		return s.StartTime
+	}
 	slices.SortFunc(sorted, func(a, b database.Span) int {
-		c := b.StartTime.Compare(a.StartTime)
+		c := timeOf(b, q.SortByEnd).Compare(timeOf(a, q.SortByEnd))
 		if q.OldestFirst {
 			c = -c
 		}
@@ -49,7 +57,8 @@ func wanted(rows []database.Span, q database.RunQuery) []ulid.ULID {
 			len(q.Statuses) > 0 && !slices.Contains(q.Statuses, status) ||
 			len(q.FunctionIDs) > 0 && !slices.Contains(q.FunctionIDs, r.FunctionID) ||
 			q.Deferred != nil && *q.Deferred != r.IsDeferred ||
-			!q.From.IsZero() && r.StartTime.Before(q.From) || !q.Until.IsZero() && r.StartTime.After(q.Until) ||
+			q.ByEnd && (status == database.Scheduled || status == database.Running) ||
+			!q.From.IsZero() && timeOf(r, q.ByEnd).Before(q.From) || !q.Until.IsZero() && timeOf(r, q.ByEnd).After(q.Until) ||
 			len(q.AppIDs) > 0 && !slices.Contains(q.AppIDs, r.AppID) {
 			continue
 		}
@@ -77,16 +86,19 @@ func TestRunLists(t *testing.T) {
 		"too many branches":  {FunctionIDs: manyFunctions},
 		"deferred":           {Deferred: &deferred},
 		"time":               {From: began.Add(2 * time.Second), Until: began.Add(9 * time.Second)},
+		"end":                {From: began.Add(12 * time.Second), Until: began.Add(19 * time.Second), ByEnd: true},
+		"end, no bounds":     {ByEnd: true},
+		"end and function":   {From: began.Add(3 * time.Second), FunctionIDs: []uuid.UUID{{1}}, ByEnd: true},
 		"app":                {AppIDs: []uuid.UUID{app}},
 		"another app":        {AppIDs: []uuid.UUID{function}},
 	}
 	each(t, func(t *testing.T, s *database.Store) {
 		require.NoError(t, s.Write(t.Context(), &database.Records{Spans: rows}))
 		for name, filter := range filters {
-			for _, oldest := range []bool{false, true} {
-				q := database.RunQuery{RunFilter: filter, OldestFirst: oldest, Limit: 4}
+			for order := range 4 {
+				q := database.RunQuery{RunFilter: filter, OldestFirst: order&1 > 0, SortByEnd: order&2 > 0, Limit: 4}
 				want := wanted(rows, q)
-				require.Equal(t, want, pages(t, s, q), "%s %v", name, oldest)
+				require.Equal(t, want, pages(t, s, q), "%s %d", name, order)
 				n, err := s.CountRuns(t.Context(), filter)
 				require.NoError(t, err)
 				require.Len(t, want, n, name)
@@ -108,7 +120,7 @@ func pages(t *testing.T, s *database.Store, q database.RunQuery) []ulid.ULID {
 			return list
 		}
 		last := page[len(page)-1]
-		q.After = &database.RunCursor{StartedAt: last.StartedAt, ID: last.ID}
+		q.After = q.Cursor(&last)
 	}
 }
 

@@ -3,8 +3,7 @@
 // runs by a query.
 //
 // It guarantees that both sources of run lists show the same runs in the same
-// order, that of their start; only the times and outputs differ. It must not
-// write, and keeps nothing.
+// order; only the times and outputs differ. It must not write, and keeps nothing.
 package reader
 
 import (

@@ -321,3 +321,43 @@ func TestClosedDatabase(t *testing.T) {
 		require.NotErrorIs(t, err, view.ErrNotFound, name)
 	}
 }
+
+// TestRunsByEnd selects and sorts by the end, which the captured runs have in
+// another order than their starts.
+func TestRunsByEnd(t *testing.T) {
+	t.Parallel()
+	r, _ := open(t)
+	for _, source := range []view.Source{view.FromSpans, view.FromRuns} {
+		query := view.RunQuery{
+			RunFilter: view.RunFilter{Source: source, Until: captured, TimeField: view.EndedAt},
+			Orders:    []view.Order{{Field: view.EndedAt, Descending: true}}, Limit: 100,
+		}
+		all, err := r.Runs(t.Context(), query)
+		require.NoError(t, err)
+		require.Len(t, all, 27)
+		for i := range all[1:] {
+			require.False(t, all[i+1].EndedAt.After(all[i].EndedAt), all[i].ID)
+		}
+		late := all[9].EndedAt
+		query.From, query.Limit = late, 4
+		var ids []ulid.ULID
+		for {
+			page, err := r.Runs(t.Context(), query)
+			require.NoError(t, err)
+			for i := range page {
+				require.False(t, page[i].EndedAt.Before(late.Truncate(time.Millisecond)))
+				ids = append(ids, page[i].ID)
+			}
+			if len(page) < query.Limit {
+				break
+			}
+			cursor := query.Cursor(&page[len(page)-1])
+			query.After = &cursor
+		}
+		require.GreaterOrEqual(t, len(ids), 9)
+		require.Less(t, len(ids), 13)
+		for i := range ids {
+			require.Equal(t, all[i].ID, ids[i])
+		}
+	}
+}

@@ -26,8 +26,9 @@ func (r *Reader) Run(ctx context.Context, id ulid.ULID) (view.Run, error) {
 	return run, nil
 }
 
-// Runs lists runs in the order of their start, the latest first unless the
-// first order is ascending. Other sort keys of the query only go into cursors.
+// Runs lists runs in the order of their start, or of their end if that is the
+// first order, the latest first unless that is ascending. Other sort keys of the
+// query only go into cursors.
 func (r *Reader) Runs(ctx context.Context, query view.RunQuery) ([]view.Run, error) {
 	page, err := r.page(ctx, query)
 	if err != nil {
@@ -67,9 +68,12 @@ func (r *Reader) CountRuns(ctx context.Context, filter view.RunFilter) (int, err
 func (r *Reader) page(ctx context.Context, query view.RunQuery) (database.RunQuery, error) {
 	page := database.RunQuery{
 		RunFilter: database.RunFilter{
-			From: query.From, Until: query.Until, AppIDs: query.AppIDs, FunctionIDs: query.FunctionIDs, Deferred: query.Deferred,
+			From: query.From, Until: query.Until, ByEnd: query.TimeField == view.EndedAt, AppIDs: query.AppIDs, FunctionIDs: query.FunctionIDs, Deferred: query.Deferred,
 		},
-		OldestFirst: len(query.Orders) > 0 && !query.Orders[0].Descending, Limit: query.Limit,
+		Limit: query.Limit,
+	}
+	if len(query.Orders) > 0 {
+		page.OldestFirst, page.SortByEnd = !query.Orders[0].Descending, query.Orders[0].Field == view.EndedAt
 	}
 	if query.Source == view.FromRuns {
 		page.Deferred = nil
@@ -93,7 +97,7 @@ func (r *Reader) page(ctx context.Context, query view.RunQuery) (database.RunQue
 	if err != nil {
 		return page, err
 	}
-	page.After = &database.RunCursor{StartedAt: place.StartedAt, ID: id}
+	page.After = page.Cursor(&place)
 	return page, nil
 }
 
@@ -111,8 +115,7 @@ func (r *Reader) scan(ctx context.Context, page database.RunQuery, query view.Ru
 		}
 		last := len(runs) < page.Limit
 		if len(runs) > 0 {
-			end := runs[len(runs)-1]
-			page.After = &database.RunCursor{StartedAt: end.StartedAt, ID: end.ID}
+			page.After = page.Cursor(&runs[len(runs)-1])
 		}
 		if searching {
 			if runs, err = r.matching(ctx, query.Search, runs); err != nil {
