@@ -23,34 +23,54 @@ type offered struct {
 // the visit ends with it. taken is how many left the line.
 func (v *visit) offer(ctx context.Context, entries []*jobs.Entry, last bool, now time.Time) (taken int64, err error) {
 	for len(entries) > 0 && !v.stop && v.anyWaiting() {
-		var chosen []offered
-		var gone int64
-		if chosen, entries, gone, err = v.choose(ctx, entries, now); len(chosen) > 0 {
-			handed, grantErr := v.grant(ctx, chosen, len(entries) == 0 && (last || v.unwanted && !v.deep), now)
+		c, err := v.choose(ctx, entries, now)
+		taken, entries = taken+c.gone, c.rest
+		freed := false
+		if len(c.chosen) > 0 {
+			ends := func(freed bool) bool {
+				more := len(c.rest) > 0 || freed && len(c.passed) > 0
+				return !more && (last || len(c.passed) > 0 && !v.deep)
+			}
+			var handed int64
+			var grantErr error
+			handed, freed, grantErr = v.grant(ctx, c.chosen, ends, now)
 			taken, err = taken+handed, errors.Join(err, grantErr)
 		}
-		if taken += gone; err != nil {
+		if err != nil {
 			return taken, err
 		}
+		if freed { // who was kept for a job that was refused may take another
+			entries = append(c.passed, c.rest...)
+		} else if len(c.passed) > 0 {
+			v.unwanted = true
+		}
 	}
-	if len(entries) > 0 && !v.stop {
+	if v.unwanted || len(entries) > 0 && !v.stop {
 		v.unwanted = true
 		v.leave(v.partition.ID)
 	}
 	return taken, nil
 }
 
-// choose are the first items, in order, of which each has a worker kept for it: all,
-// or a few of a function with limits. Items that need something else are seen to; gone
-// is how many of those left the line.
-func (v *visit) choose(ctx context.Context, entries []*jobs.Entry, now time.Time) (chosen []offered, rest []*jobs.Entry, gone int64, err error) {
+// choice is what is to become of items, in order.
+type choice struct {
+	chosen []offered     // each has a worker kept for it
+	passed []*jobs.Entry // nobody is there for them
+	rest   []*jobs.Entry // not looked at
+	gone   int64         // how many left the line
+}
+
+// choose keeps workers for the first items: all, or a few of a function with limits.
+// Items that need something else are seen to.
+func (v *visit) choose(ctx context.Context, entries []*jobs.Entry, now time.Time) (c choice, err error) {
 	most := len(entries)
 	if v.limits.count() {
 		most = atOnce
 	}
 	for i, e := range entries {
-		if len(chosen) == most || v.stop {
-			return chosen, entries[i:], gone, nil
+		if len(c.chosen) == most || v.stop {
+			c.rest = entries[i:]
+			return c, nil
 		}
 		if at := time.UnixMilli(e.Item.At); at.After(now) {
 			if at.Before(now.Add(horizon)) {
@@ -58,61 +78,61 @@ func (v *visit) choose(ctx context.Context, entries []*jobs.Entry, now time.Time
 			}
 			continue
 		}
-		o, ok, out, err := v.consider(ctx, e, now)
-		if err != nil {
-			return chosen, nil, gone, err
-		}
-		if ok {
-			chosen = append(chosen, o)
-		}
-		if out {
-			gone++
+		if err := v.consider(ctx, e, &c, now); err != nil {
+			return c, err
 		}
 	}
-	return chosen, nil, gone, nil
+	return c, nil
 }
 
-// consider keeps a worker for an item, if there is one; out tells that it has left
-// the line.
-func (v *visit) consider(ctx context.Context, e *jobs.Entry, now time.Time) (o offered, ok, out bool, err error) {
+// consider adds an item to a choice.
+func (v *visit) consider(ctx context.Context, e *jobs.Entry, c *choice, now time.Time) error {
 	if defect := Unfit(&e.Item); defect != nil {
 		v.Log.Error("job set aside: it cannot be executed", "partition", e.Item.Partition(), "error", defect)
-		return o, false, true, ignoreRace(v.jobs.SetAside(ctx, e, defect))
+		c.gone++
+		return ignoreRace(v.jobs.SetAside(ctx, e, defect))
 	}
 	kind, ofRun := kindOf(e.Item.Data.Kind)
 	if !ofRun {
-		out, err = v.offerSystem(ctx, e, now)
-		return o, false, out, err
+		begun, err := v.offerSystem(ctx, e, now)
+		if begun {
+			c.gone++
+		}
+		return err
 	}
 	line, wanted := v.promise(queue.LaneOf(kind), e.Item.FunctionID)
 	if !wanted {
-		v.unwanted = true
-		v.leave(v.partition.ID)
-		return o, false, false, nil
+		c.passed = append(c.passed, e)
+		return nil
 	}
-	o = offered{entry: e, line: line}
+	o := offered{entry: e, line: line}
+	var err error
 	if o.job, err = v.jobOf(&e.Item); err != nil {
 		v.takeBack(o)
 		v.Log.Error("job set aside: it cannot be read", "partition", e.Item.Partition(), "error", err)
-		return o, false, true, ignoreRace(v.jobs.SetAside(ctx, e, err))
+		c.gone++
+		return ignoreRace(v.jobs.SetAside(ctx, e, err))
 	}
 	if v.waitsElsewhere(e) {
 		v.takeBack(o)
-		return o, false, false, nil
+		return nil
 	}
-	return o, true, false, nil
+	c.chosen = append(c.chosen, o)
+	return nil
 }
 
 // grant asks the limits for capacity for items, leases those that get it, and hands
-// them out; with end the visit of the partition ends then.
-func (v *visit) grant(ctx context.Context, chosen []offered, end bool, now time.Time) (taken int64, failed error) {
+// them out; freed tells that some got none. If ends says so, the visit of the partition
+// ends then.
+func (v *visit) grant(ctx context.Context, chosen []offered, ends func(freed bool) bool, now time.Time) (taken int64, freed bool, failed error) {
 	granted, items, failed := v.acquire(ctx, chosen, now)
+	freed = len(granted) < len(chosen)
 	if len(items) == 0 {
-		return 0, failed
+		return 0, freed, failed
 	}
 	v.started = true
 	var leaving *jobs.Leaving
-	if end && failed == nil {
+	if ends(freed) && failed == nil {
 		leaving = v.leaving(now)
 	}
 	leases, err := v.jobs.LeaseMany(ctx, items, now, leaving)
@@ -137,7 +157,7 @@ func (v *visit) grant(ctx context.Context, chosen []offered, end bool, now time.
 		_, err := v.jobs.Release(ctx, l.Entry, now)
 		failed = errors.Join(failed, err, v.jobs.ReleaseCapacity(ctx, o.capacity, true))
 	}
-	return taken, failed
+	return taken, freed, failed
 }
 
 // acquire asks the limits for capacity: those in Redis, then those that count what is
