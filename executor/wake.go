@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"slices"
 	"time"
 
 	"jetstep/executor/driver"
@@ -9,15 +10,17 @@ import (
 )
 
 // wake ends a sleep: its memo is null, and the same job goes on as the
-// discovery that follows (sdk-protocol §12.5).
+// discovery that follows (sdk-protocol §12.5). A sleep that the original planned
+// beside other steps does not name their group; that it is pending with them says it.
 func wake(run *state.Run, job state.Job, now time.Time) *state.Transition {
 	next := state.Job{
 		ID: job.ID, Kind: state.JobEdge, Due: now.UnixMilli(), MaxAttempts: job.MaxAttempts, Outgoing: job.Step,
 	}
+	alone := job.Group == "" && !slices.Contains(run.Pending, job.Step)
 	return &state.Transition{
 		RunID: run.ID, Job: job.ID,
 		Saves:       []state.Save{{Step: job.Step, Memo: driver.MemoNull}},
-		Discoveries: []state.Discovery{{Job: next, Always: job.Race || job.Group == ""}},
+		Discoveries: []state.Discovery{{Job: next, Always: job.Race || alone}},
 		Ended:       ended(run, job.Step, 0),
 	}
 }

@@ -10,17 +10,21 @@ import (
 
 func TestWake(t *testing.T) {
 	t.Parallel()
-	run := newRun()
 	for name, c := range map[string]struct {
-		job    state.Job
-		always bool
+		job     state.Job
+		pending []string
+		always  bool
 	}{
-		"alone":      {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ, Attempt: 3, Generation: 4}, true},
-		"in a group": {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ, Group: groupP1P2}, false},
-		"in a race":  {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ, Group: groupP1P2, Race: true}, true},
+		"alone":                            {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ, Attempt: 3, Generation: 4}, nil, true},
+		"beside":                           {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ}, []string{"other"}, true},
+		"in a group":                       {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ, Group: groupP1P2}, nil, false},
+		"of a group that it does not name": {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ}, []string{"other", stepZ}, false},
+		"in a race":                        {state.Job{ID: "25z2v3tlk7qtb", Kind: state.JobSleep, MaxAttempts: 2, Step: stepZ, Group: groupP1P2, Race: true}, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			run := newRun()
+			run.Pending = c.pending
 			require.Equal(t, &state.Transition{
 				RunID: goldenRun, Job: "25z2v3tlk7qtb", Saves: []state.Save{{Step: stepZ, Memo: raw(`null`)}},
 				Discoveries: []state.Discovery{next("25z2v3tlk7qtb", state.JobEdge, stepZ, c.always)},
