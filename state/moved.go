@@ -11,9 +11,10 @@ type Moved struct {
 	// the event and the function.
 	Fact     Op
 	Function uuid.UUID // whose it is; zero if that is not known
-	// Watches are what the waits for events and the cancellations of a run look out
-	// for: those with a Step are of that wait, the i-th without one is of the i-th
-	// of Run.Cancels. Their ids, and Since, follow from the run.
+	// Watches are what the waits for events and signals, and the cancellations of a
+	// run look out for: those with a Step are of that wait, the i-th without one is
+	// of the i-th of Run.Cancels. Their ids, and Since, follow from the run. A wait for
+	// a signal without one has lost it to another run: it can only time out.
 	Watches []Watch
 	// Apart is a batch to which no more events are added.
 	Apart bool

@@ -100,10 +100,11 @@ func (o *Owner) found(wanted []state.Moved) []state.Moved {
 	found := make([]state.Moved, len(wanted))
 	for i := range wanted {
 		op := o.lookUp(wanted[i].Fact)
-		if watch, ok := op.(*state.WatchPut); ok {
-			found[i].Fact = watch
-		} else if m, ok := movable(op, now); ok {
-			found[i] = m
+		switch op.(type) {
+		case *state.WatchPut, *state.SignalPut:
+			found[i].Fact = op
+		default:
+			found[i], _ = movable(op, now)
 		}
 	}
 	return found
@@ -119,6 +120,10 @@ func (o *Owner) lookUp(fact state.Op) state.Op {
 	case *state.WatchPut:
 		if w, ok := o.index.Watch(op.Watch.ID); ok {
 			return &state.WatchPut{Watch: *w}
+		}
+	case *state.SignalPut:
+		if s, ok := o.index.Signal(op.Name); ok {
+			return &s
 		}
 	case *state.KeyClaimed:
 		if c, ok := o.index.Claim(op.Key); ok {

@@ -180,7 +180,8 @@ func (t *tx) lookOut(run *state.Run, watches []state.Watch, since uint64) {
 		t.send(t.o.node.partitionOf(w.Event), state.Message{Kind: state.MessageWatch, Watch: &w})
 	}
 	for _, w := range run.Waits {
-		if w.Kind == state.WaitSignal {
+		held := slices.ContainsFunc(watches, func(o state.Watch) bool { return o.Step == w.Step })
+		if w.Kind == state.WaitSignal && held {
 			t.send(t.o.node.partitionOf(signalKey(w.Name)), state.Message{
 				Kind: state.MessageSignalWait, RunID: run.ID, Step: w.Step, Name: w.Name,
 			})

@@ -54,6 +54,35 @@ func tightly(slug string, limit int) function.Function {
 	return fn
 }
 
+// Of two runs that wait for one signal, the one that has lost it keeps waiting, in
+// whatever order they come.
+func TestTakenSignalIsAnothers(t *testing.T) {
+	t.Parallel()
+	for name, lostFirst := range map[string]bool{"before it": true, "after it": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, 4)
+			s.register(on("free", "free"))
+			lost := left(waiting(idNaming(1), "free", state.WaitSignal, "sig"))
+			holds := left(waiting(idNaming(2), "free", state.WaitSignal, "sig"), state.Watch{Step: "w"})
+			both := []state.Moved{holds, lost}
+			if lostFirst {
+				slices.Reverse(both)
+			}
+			takeOver(t, s.node, state.Taken, both...)
+			s.passed()
+			found, err := s.node.Find(t.Context(), []state.Moved{lost, holds})
+			require.NoError(t, err)
+			require.Empty(t, found[0].Watches)
+			require.Len(t, found[1].Watches, 1)
+			got, err := s.node.Signal(t.Context(), "sig", nil)
+			require.NoError(t, err)
+			require.Equal(t, holds.Fact.(*state.RunPut).Run.ID, got)
+			require.Equal(t, 2, s.node.Stats().Runs)
+		})
+	}
+}
+
 // What waited for an event or a signal goes on by it, in whatever partition the run
 // is, and not by events of before.
 func TestTakenRunsGoOn(t *testing.T) {
@@ -71,6 +100,8 @@ func TestTakenRunsGoOn(t *testing.T) {
 		m := left(waiting(id, slug, kinds[id], name))
 		if kinds[id] == state.WaitEvent {
 			m.Watches = []state.Watch{watchFor("w", name, `async.data.n == 1`)}
+		} else {
+			m.Watches = []state.Watch{{Step: "w"}}
 		}
 		all = append(all, m)
 	}

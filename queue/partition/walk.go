@@ -131,7 +131,7 @@ func movable(op state.Op, now int64) (m state.Moved, ok bool) {
 }
 
 // addWatches finds what the runs among them look out for, in the partitions of
-// the events.
+// the events and signals.
 func (n *Node) addWatches(ctx context.Context, all []state.Moved) error {
 	wanted := make([][]state.Moved, len(n.owners))
 	for i := range all {
@@ -144,8 +144,14 @@ func (n *Node) addWatches(ctx context.Context, all []state.Moved) error {
 			p := n.partitionOf(w.Event)
 			wanted[p] = append(wanted[p], state.Moved{Fact: &state.WatchPut{Watch: w}})
 		}
+		for _, w := range put.Run.Waits {
+			if w.Kind == state.WaitSignal {
+				p := n.partitionOf(signalKey(w.Name))
+				wanted[p] = append(wanted[p], state.Moved{Fact: &state.SignalPut{Name: w.Name}})
+			}
+		}
 	}
-	found := map[string]state.Watch{}
+	found, holders := map[string]state.Watch{}, map[string]state.SignalPut{}
 	for p, some := range wanted {
 		if len(some) == 0 {
 			continue
@@ -155,8 +161,11 @@ func (n *Node) addWatches(ctx context.Context, all []state.Moved) error {
 			return err
 		}
 		for i := range got {
-			if put, ok := got[i].Fact.(*state.WatchPut); ok {
+			switch put := got[i].Fact.(type) {
+			case *state.WatchPut:
 				found[put.Watch.ID] = put.Watch
+			case *state.SignalPut:
+				holders[put.Name] = *put
 			}
 		}
 	}
@@ -166,8 +175,21 @@ func (n *Node) addWatches(ctx context.Context, all []state.Moved) error {
 				all[i].Watches[j] = armed
 			}
 		}
+		if put, ok := all[i].Fact.(*state.RunPut); ok {
+			all[i].Watches = append(all[i].Watches, signalsOf(&put.Run, holders)...)
+		}
 	}
 	return nil
+}
+
+// signalsOf are watches for those signals that the run waits for and holds.
+func signalsOf(run *state.Run, holders map[string]state.SignalPut) (watches []state.Watch) {
+	for _, w := range run.Waits {
+		if h := holders[w.Name]; w.Kind == state.WaitSignal && h.RunID == run.ID && h.Step == w.Step {
+			watches = append(watches, state.Watch{RunID: run.ID, Step: w.Step})
+		}
+	}
+	return watches
 }
 
 // watchesOf are the watches that a run has, without what only the watch knows.

@@ -94,6 +94,9 @@ func movedRun(r *migrate.Run) (state.Moved, error) {
 	}
 	m := state.Moved{Fact: &state.RunPut{Run: run}, Function: run.FunctionID}
 	for i, w := range run.Waits {
+		if r.Waits[i].Displaced {
+			continue
+		}
 		watch := state.Watch{Step: w.Step, If: r.Waits[i].If, Expires: r.Waits[i].Expires}
 		if w.Kind == state.WaitEvent {
 			watch.Event = w.Name

@@ -35,10 +35,14 @@ func addWaits(m *migrate.Run, watches []state.Watch) {
 	s := &m.State
 	s.Waits = slices.SortedFunc(slices.Values(s.Waits), func(a, b state.Wait) int { return cmp.Compare(a.Step, b.Step) })
 	for _, w := range s.Waits {
-		var more migrate.Wait
+		more := migrate.Wait{Displaced: w.Kind == state.WaitSignal}
 		for _, watch := range watches {
-			if watch.Step == w.Step && w.Kind == state.WaitEvent {
+			switch {
+			case watch.Step != w.Step:
+			case w.Kind == state.WaitEvent:
 				more.If, more.Expires = watch.If, watch.Expires
+			default:
+				more.Displaced = false
 			}
 		}
 		for i := range s.Jobs {
