@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -23,19 +24,48 @@ import (
 // do not run again, and nothing is left.
 func TestCaptured(t *testing.T) {
 	t.Parallel()
+	eachCapture(t, func(k *taking) {
+		k.serve("--engine", "redis", "--redis-uri", k.url())
+		k.act()
+		k.requireEnds()
+		k.requireNothingLeft()
+	})
+}
+
+// TestCapturedDrained: it is all the same beside a server on NATS.
+func TestCapturedDrained(t *testing.T) {
+	t.Parallel()
+	eachCapture(t, func(k *taking) {
+		k.serve("--drain-redis", k.url())
+		k.act()
+		k.requireEnds()
+		k.requireNothingLeft()
+	})
+}
+
+// TestCapturedMoved: it is all the same on NATS, after it was moved there.
+func TestCapturedMoved(t *testing.T) {
+	t.Parallel()
+	eachCapture(t, func(k *taking) {
+		k.serve() // so that its functions are known
+		require.NoError(k.t, k.server.Stop(time.Minute))
+		k.move("redis-to-nats")
+		k.move("verify")
+		require.NoError(k.t, k.server.Restart(k.ctx))
+		k.act()
+		k.requireEnds()
+	})
+}
+
+// eachCapture takes all captured databases over.
+func eachCapture(t *testing.T, over func(*taking)) {
 	for _, c := range captures {
 		if testing.Short() && !c.short {
 			continue
 		}
 		t.Run(c.title(), func(t *testing.T) {
 			t.Parallel()
-			k := take(t, c)
-			k.serve("--engine", "redis", "--redis-uri", k.url())
-			if c.act != nil {
-				require.NoError(t, c.act(k.ctx, k.server.Client()))
-			}
-			k.requireEnds()
-			k.requireNothingLeft()
+			over(take(t, c))
 		})
 	}
 }
@@ -56,7 +86,7 @@ func take(t *testing.T, c capture) *taking {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	k := &taking{t: t, ctx: ctx, of: c, app: sharedLeftApp(t), redis: redistest.Open(t), data: t.TempDir(), runs: map[string]bool{}}
+	k := &taking{t: t, ctx: ctx, of: c, app: quick.get(t), redis: redistest.Open(t), data: t.TempDir(), runs: map[string]bool{}}
 	captured.Load(t, k.redis, c.file, c.ago)
 	for name := range redistest.Dump(t, k.redis) {
 		if pattern, parts, ok := format.Identify(name); ok && pattern.Template == "{estate:<run>}:metadata:<run>" {
@@ -88,11 +118,31 @@ func (k *taking) serve(args ...string) {
 		_ = server.Kill()
 	})
 	if k.of.reports {
-		k.app, err = startLeftApp(k.ctx, k.t.TempDir(), server.URL(), k.of.nap)
+		k.app, err = startLeftApp(k.ctx, k.t.TempDir(), server.URL(), quick.env)
 		require.NoError(k.t, err)
 		k.t.Cleanup(func() { _ = k.app.Kill() })
 	}
-	require.NoError(k.t, k.app.register(k.ctx, server.Client()))
+	require.NoError(k.t, k.app.register(k.ctx, server.Client(), k.of.cron))
+}
+
+// act does what happens from outside.
+func (k *taking) act() {
+	k.t.Helper()
+	if k.of.act != nil {
+		require.NoError(k.t, k.of.act(k.ctx, k.server.Client()))
+	}
+}
+
+// move runs a migration command from the Redis to the server's data.
+func (k *taking) move(command string) {
+	k.t.Helper()
+	path, err := binary.Path()
+	require.NoError(k.t, err)
+	cmd := exec.CommandContext(k.ctx, path, "migrate", command, "--redis-uri", k.url(), "--data-dir", k.data)
+	cmd.Dir = k.t.TempDir()
+	cmd.Env = harness.Environment(cmd.Dir)
+	text, err := cmd.CombinedOutput()
+	require.NoError(k.t, err, "%s", text)
 }
 
 // requireEnds waits until there are the runs that there are to be, and all have ended,

@@ -20,7 +20,7 @@ type capture struct {
 	// unseen tells that results are not compared.
 	unseen  bool
 	reports bool   // steps are reported while a call lasts: the app is its server's alone
-	nap     string // how long functions of such an app sleep
+	cron    string // the function with a schedule; "" for none
 	short   bool   // also with -short
 }
 
@@ -62,7 +62,7 @@ const soon = time.Second
 var captures = []capture{
 	{file: "redis-queue/d01-sleep", want: one(`rq-simple COMPLETED "ok" [b]`), short: true},
 	{file: "redis-queue/d02-in-progress", want: one(`rq-slow COMPLETED "ok" [a]`)},
-	{file: "redis-queue/d02b-in-progress-extended", reports: true, nap: "1s", want: one(`rq-slow COMPLETED "ok" [a]`)},
+	{file: "redis-queue/d02b-in-progress-extended", reports: true, want: one(`rq-slow COMPLETED "ok" [a]`)},
 	{file: "redis-queue/d03-concurrency-limited", want: times(3, `rq-conc COMPLETED "ok" [a]`), short: true},
 	{file: "redis-queue/d03b-fn-concurrency-limited", want: times(4, `rq-conc-fn COMPLETED "ok" [a]`)},
 	{file: "redis-queue/d04-throttled", want: times(2, `rq-throttle COMPLETED "ok" [a]`)},
@@ -74,11 +74,11 @@ var captures = []capture{
 	{file: "redis-queue/d06-retried-function-error", want: one(`rq-retry FAILED []`)},
 	{file: "redis-queue/d06b-retried-step-error", want: one(`rq-retry-step FAILED [a]`)},
 	{file: "redis-queue/d07-parallel", want: one(`rq-par COMPLETED [1,2,null] [p1 p2]`)},
-	{file: "redis-queue/d08-cron"},
+	{file: "redis-queue/d08-cron", cron: "rq-cron"},
 	{file: "redis-queue/d10-edge-queued", want: one(`rq-edge COMPLETED "ok" []`)},
 	{file: "redis-queue/d11-edge-error-queued", want: one(`rq-edgeerr COMPLETED "ok" []`)},
 	{file: "redis-queue/d12-edge-in-progress-and-queued", want: one(`rq-edgeq COMPLETED [1,1] [p1 p2]`)},
-	{file: "redis-queue/d13-checkpoint-retry", reports: true, nap: "1s", want: one(`rq-ck FAILED [b]`)},
+	{file: "redis-queue/d13-checkpoint-retry", reports: true, want: one(`rq-ck FAILED [b]`)},
 	{file: "redis-queue/d14-finished-run"},
 	{file: "redis-queue/d15-singleton-sleeping", want: one(`rq-single COMPLETED "ok" []`)},
 	{file: "redis-queue/d16-finish-timeout", ago: 20 * time.Minute, want: one(`rq-timeouts COMPLETED "ok" []`)},
@@ -120,8 +120,8 @@ var captures = []capture{
 	{file: "redis-state/s04b-signal-conflict", want: one(`state-lab-signaller COMPLETED null []`)},
 	{file: "redis-state/s04c-signal-replaced", want: times(2, `state-lab-signaller COMPLETED null []`)},
 	{file: "redis-state/s05-parallel-early", want: one(`state-lab-parallel COMPLETED ["fast","slow",null,null] [p-slow]`), short: true},
-	{file: "redis-state/s05b-parallel-later", reports: true, nap: "1s", want: one(`state-lab-parallel COMPLETED ["fast","slow",null,null] []`)},
-	{file: "redis-state/s05c-parallel-event", reports: true, nap: "1s", unseen: true, want: one(`state-lab-parallel COMPLETED []`)},
+	{file: "redis-state/s05b-parallel-later", reports: true, want: one(`state-lab-parallel COMPLETED ["fast","slow",null,null] []`)},
+	{file: "redis-state/s05c-parallel-event", reports: true, unseen: true, want: one(`state-lab-parallel COMPLETED []`)},
 	{file: "redis-state/s06-batch", want: one(`state-lab-batched COMPLETED {"n":2} []`, `state-lab-batched-keyed COMPLETED {"n":1} []`)},
 	{file: "redis-state/s06b-batch-filled", want: one(`state-lab-batched COMPLETED {"n":3} []`, `state-lab-batched-keyed COMPLETED {"n":1} []`)},
 	{file: "redis-state/s06c-batch-done"},
@@ -140,12 +140,12 @@ var captures = []capture{
 	{file: "redis-state/s12-step-failed", want: one(`state-lab-flaky COMPLETED "survived" []`)},
 	{file: "redis-state/s13-defers", want: one(`state-lab-deferer COMPLETED "done" []`, `state-lab-later COMPLETED {"k":"one"} []`), short: true},
 	{file: "redis-state/s14-flow-control", ago: time.Minute, want: one(`state-lab-prio COMPLETED 1 [work]`)},
-	{file: "redis-state/s15-checkpointing", reports: true, nap: "1s", want: one(`state-lab-ck-checkpointed COMPLETED {"a":1,"b":{"a":1}} []`)},
+	{file: "redis-state/s15-checkpointing", reports: true, want: one(`state-lab-ck-checkpointed COMPLETED {"a":1,"b":{"a":1}} []`)},
 	{file: "redis-state/s16-wait-timed-out"},
 	{file: "redis-state/s17-semaphore", want: one(`state-lab-fnsem COMPLETED 1 []`, `state-lab-fnsem COMPLETED 1 []`, `state-lab-fnsem COMPLETED 1 [work]`)},
-	{file: "redis-state/s17b-semaphore-capacity-missing", reports: true, nap: "1s", want: times(3, `state-lab-fnsem COMPLETED 1 [work]`)},
-	{file: "redis-state/s18-cron"},
-	{file: "redis-state/s18b-cron-run", want: one(`state-lab-crony COMPLETED "tick" []`)},
+	{file: "redis-state/s17b-semaphore-capacity-missing", reports: true, want: times(3, `state-lab-fnsem COMPLETED 1 [work]`)},
+	{file: "redis-state/s18-cron", cron: "state-lab-crony"},
+	{file: "redis-state/s18b-cron-run", cron: "state-lab-crony", want: one(`state-lab-crony COMPLETED "tick" []`)},
 	{file: "redis-state/s19-rerun-from-step-input", unseen: true, want: one(`state-lab-sleeper COMPLETED [second]`)},
 	{file: "redis-state/s19b-rerun-memoized", unseen: true, want: one(`state-lab-sleeper COMPLETED [second]`)},
 	{file: "redis-state/s20-encodings", unseen: true, want: one(`state-lab-echo COMPLETED []`)},

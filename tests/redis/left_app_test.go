@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -31,101 +33,155 @@ var leftApps = map[string]string{
 // leftApp is that program, a real SDK app.
 type leftApp struct {
 	*harness.App
-	bodies [][]byte // registrations in order: of each app where it was, and where it is
+	registrations []registration
 }
 
-// shared is the program that most tests use: whichever server calls it.
-var shared struct {
+// registration is what makes an app known.
+type registration struct {
+	app, was, is string // its name, and where it was, and is
+	functions    []leftFunction
+	framework    string
+}
+
+// leftFunction is what an app says of a function (sdk-protocol §4).
+type leftFunction map[string]any
+
+// sharedApp is a program that many tests use, whichever server calls it.
+type sharedApp struct {
+	env     string // says how long things take in it
+	home    string
 	once    sync.Once
 	app     *leftApp
 	failure error
 }
 
-// sharedLeftApp starts the program when a test first asks for it; it ends with the
-// test binary.
-func sharedLeftApp(t *testing.T) *leftApp {
+var (
+	// quick sleeps for a moment, so that runs end.
+	quick = sharedApp{env: "NAP=1s", home: "quick"}
+	// asCaptured takes as long as there, so that runs stop where they were captured.
+	asCaptured = sharedApp{env: "AS_CAPTURED=1", home: "captured"}
+)
+
+// get starts the program when a test first asks for it; it ends with the test binary.
+func (s *sharedApp) get(t *testing.T) *leftApp {
 	t.Helper()
-	shared.once.Do(func() {
+	s.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // not the test's: others use it, too
 		defer cancel()
-		if shared.failure = harness.InstallNodePackages(ctx, appDir); shared.failure == nil {
-			shared.app, shared.failure = startLeftApp(ctx, homes.dir, "1", "1s")
+		home := filepath.Join(homes.dir, s.home)
+		if s.failure = errors.Join(os.Mkdir(home, 0o755), harness.InstallNodePackages(ctx, appDir)); s.failure == nil {
+			s.app, s.failure = startLeftApp(ctx, home, noServer, s.env)
 		}
 	})
-	require.NoError(t, shared.failure)
-	return shared.app
+	require.NoError(t, s.failure)
+	return s.app
 }
 
-// startLeftApp starts the program; dev is the server that its SDK talks to, "1" for
-// none, and nap how long its functions sleep.
-func startLeftApp(ctx context.Context, home, dev, nap string) (*leftApp, error) {
+func (s *sharedApp) kill() error {
+	if s.app == nil {
+		return nil
+	}
+	return s.app.Kill()
+}
+
+// noServer is for an app that talks to no server of its own accord.
+const noServer = "1"
+
+// startLeftApp starts the program; dev is the server that its SDK talks to, and env
+// says how long things take in it.
+func startLeftApp(ctx context.Context, home, dev, env string) (*leftApp, error) {
 	port, err := harness.FreePort()
 	if err != nil {
 		return nil, err
 	}
 	app, err := harness.StartApp(ctx, harness.AppConfig{
-		Name: "left", Path: "node", Args: []string{filepath.Join(appDir, "left.mjs")}, Home: home, Port: port, Env: []string{"INNGEST_DEV=" + dev, "NAP=" + nap},
+		Name: "left", Path: "node", Args: []string{filepath.Join(appDir, "left.mjs")}, Home: home, Port: port, Env: []string{"INNGEST_DEV=" + dev, env},
 	})
 	if err != nil {
 		return nil, err
 	}
 	a := &leftApp{App: app}
 	for name, was := range leftApps {
-		now := a.URL() + "/api/" + name
-		body, err := a.registration(ctx, now)
-		if err != nil {
+		r := registration{app: name, was: was, is: a.URL() + "/api/" + name}
+		if err := r.read(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("registration of %s: %w", name, err), app.Kill())
 		}
-		a.bodies = append(a.bodies, bytes.ReplaceAll(body, []byte(now), []byte(was)), body)
+		a.registrations = append(a.registrations, r)
 	}
 	return a, nil
 }
 
-// registration asks an app for its functions (sdk-protocol §5.1), and makes of the
-// answer the body with which it would register itself.
-func (a *leftApp) registration(ctx context.Context, url string) ([]byte, error) {
-	body, err := json.Marshal(map[string]string{"url": url})
+// read asks an app for its functions (sdk-protocol §5.1).
+func (r *registration) read(ctx context.Context) error {
+	body, err := json.Marshal(map[string]string{"url": r.is})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, r.is, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Inngest-Sync-Kind", "in_band")
 	req.Header.Set("X-Inngest-Server-Kind", "dev")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer res.Body.Close()
 	var answer struct {
-		AppID     string          `json:"app_id"`
-		Framework string          `json:"framework"`
-		Functions json.RawMessage `json:"functions"`
+		AppID     string         `json:"app_id"`
+		Framework string         `json:"framework"`
+		Functions []leftFunction `json:"functions"`
 	}
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("status %d: %w", res.StatusCode, err)
+		return fmt.Errorf("status %d: %w", res.StatusCode, err)
 	}
 	if answer.AppID == "" {
-		return nil, fmt.Errorf("status %d: no registration", res.StatusCode)
+		return fmt.Errorf("status %d: no registration", res.StatusCode)
 	}
-	return json.Marshal(map[string]any{
-		"url": url, "deployType": "ping", "framework": answer.Framework, "appName": answer.AppID, "functions": answer.Functions, "sdk": leftSDK, "v": "0.1",
-	})
+	r.functions, r.framework = answer.Functions, answer.Framework
+	return nil
 }
 
 const leftSDK = "js:v4.24.0"
 
-// register makes the apps known to a server.
-func (a *leftApp) register(ctx context.Context, server *harness.Client) error {
-	for _, body := range a.bodies {
-		if err := server.Register(ctx, leftSDK, body); err != nil {
+// register makes the app with these functions known to a server: where it was, which
+// names the functions, and then where it is.
+func (r *registration) register(ctx context.Context, server *harness.Client, functions []leftFunction) error {
+	body, err := json.Marshal(map[string]any{
+		"url": r.is, "deployType": "ping", "framework": r.framework, "appName": r.app, "functions": functions, "sdk": leftSDK, "v": "0.1",
+	})
+	if err != nil {
+		return err
+	}
+	for _, url := range []string{r.was, r.is} {
+		if err := server.Register(ctx, leftSDK, bytes.ReplaceAll(body, []byte(r.is), []byte(url))); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// register makes the apps known to a server, and of functions with schedules only the
+// named one: others would start runs of their own.
+func (a *leftApp) register(ctx context.Context, server *harness.Client, cron string) error {
+	for _, r := range a.registrations {
+		if err := r.register(ctx, server, r.without(cron)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// without are the functions without those that have schedules, but for one.
+func (r *registration) without(cron string) (functions []leftFunction) {
+	for _, fn := range r.functions {
+		if fn["id"] == cron || !strings.Contains(fmt.Sprint(fn["triggers"]), "cron") {
+			functions = append(functions, fn)
+		}
+	}
+	return functions
 }
 
 // ran are the steps of a run that have run, in order of their names.

@@ -60,9 +60,9 @@ func At(t *testing.T, name string) time.Time {
 	return time.UnixMilli(all[file].Queue + all[file].State)
 }
 
-// numbers are times around the captures in seconds, milliseconds or nanoseconds:
-// scores, and members of values.
-var numbers = regexp.MustCompile(`\b179[56]\d{6}(\d{3}|\d{9})?\b`)
+// numbers are times around the captures, and a year later, in seconds, milliseconds or
+// nanoseconds: scores, and members of values.
+var numbers = regexp.MustCompile(`\b1(79[56]|827)\d{6}(\d{3}|\d{9})?\b`)
 
 // moved moves the times in a value.
 func moved(value json.RawMessage, by time.Duration) json.RawMessage {
@@ -71,7 +71,9 @@ func moved(value json.RawMessage, by time.Duration) json.RawMessage {
 		if err != nil {
 			return text
 		}
-		unit := map[int]time.Duration{10: time.Second, 13: time.Millisecond, 19: time.Nanosecond}[len(text)]
-		return strconv.AppendInt(nil, n+int64(by/unit), 10)
+		return strconv.AppendInt(nil, n+int64(by/units[len(text)]), 10)
 	})
 }
+
+// units are those of times, by how many digits they have.
+var units = map[int]time.Duration{10: time.Second, 13: time.Millisecond, 19: time.Nanosecond}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,12 @@ import (
 // RequireSame compares what two databases hold.
 func RequireSame(t *testing.T, want, got redis.UniversalClient) {
 	t.Helper()
-	wanted, there := Masked(t, redistest.Dump(t, want)), Masked(t, redistest.Dump(t, got))
+	missing, more := Differ(Masked(t, redistest.Dump(t, want)), Masked(t, redistest.Dump(t, got)))
+	require.Equal(t, missing, more, "only one of the two has it")
+}
+
+// Differ are the lines of [Masked] or [Timed] that only one of two databases has.
+func Differ(want, got []string) (missing, more []string) {
 	without := func(list, others []string) (only []string) {
 		for _, line := range list {
 			if !slices.Contains(others, line) {
@@ -30,22 +36,33 @@ func RequireSame(t *testing.T, want, got redis.UniversalClient) {
 		}
 		return only
 	}
-	require.Equal(t, without(wanted, there), without(there, wanted), "only one of the two has it")
+	return without(want, got), without(got, want)
 }
 
 var (
 	ulids     = regexp.MustCompile(`[0-7][0-9A-HJKMNP-TV-Z]{25}`)
 	uuids     = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	times     = regexp.MustCompile(`\b[1-9][0-9]{9,12}(\.[0-9]+)?\b|\b1\.[0-9]+e\+18\b`)
+	times     = regexp.MustCompile(`\b[1-9]([0-9]{9,12}|[0-9]{18})(\.[0-9]+)?\b|\b1\.[0-9]+e\+18\b`)
 	spans     = regexp.MustCompile(`^[0-9a-f]{16}$`)
 	eventText = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 )
 
 // Masked are the contents of a database in order, a line for each key and member.
+// Nothing of its times is in them.
 func Masked(t *testing.T, dump map[string]redistest.Key) []string {
 	t.Helper()
-	hashes := hashesIn(dump)
-	var lines []string
+	return linesOf(t, dump, &mask{hashes: hashesIn(dump)})
+}
+
+// Timed is Masked with what is left to the times in a database, in minutes. It has to
+// be called soon after the database was read.
+func Timed(t *testing.T, dump map[string]redistest.Key) []string {
+	t.Helper()
+	return linesOf(t, dump, &mask{hashes: hashesIn(dump), now: time.Now()})
+}
+
+func linesOf(t *testing.T, dump map[string]redistest.Key, m *mask) (lines []string) {
+	t.Helper()
 	for name, k := range dump {
 		if strings.Contains(name, ":ik:op:") || strings.HasPrefix(name, "{queue}:queue:s") && k.Type == "string" ||
 			name == format.RoleInstrumentsKey {
@@ -54,15 +71,19 @@ func Masked(t *testing.T, dump map[string]redistest.Key) []string {
 		if strings.HasSuffix(name, ":finalize") {
 			k.Text = "<uuid>"
 		}
-		name = maskText(name, hashes)
+		m.soon = soon
+		if strings.Contains(name, ":partition:") || name == format.AccountsKey {
+			m.soon = visit
+		}
+		name = m.text(name)
 		if k.TTL > 0 {
-			name += fmt.Sprintf(" (%d min)", int((k.TTL+30*time.Second)/time.Minute))
+			name += fmt.Sprintf(" (%d min)", minutes(k.TTL))
 		}
 		if k.Type == "string" {
-			lines = append(lines, name+" = "+maskValue(t, k.Text, hashes))
+			lines = append(lines, name+" = "+m.value(t, k.Text))
 		}
 		for member, value := range k.Things {
-			lines = append(lines, name+" ["+maskText(member, hashes)+"] = "+maskValue(t, value, hashes))
+			lines = append(lines, name+" ["+m.text(member)+"] = "+m.value(t, value))
 		}
 	}
 	slices.Sort(lines)
@@ -82,6 +103,11 @@ func hashesIn(dump map[string]redistest.Key) map[string]string {
 			hashes[key], hashes[function.Hash(key)] = "<key>", "<hash of key>"
 		}
 	}
+	for name := range dump {
+		if _, key, ok := strings.Cut(name, ":ik:cc:"); ok && hashes[key] == "" {
+			hashes[key] = "<lease's key>"
+		}
+	}
 	for id := range dump[format.ItemsKey].Things {
 		hashes[id] = "<item>"
 	}
@@ -91,8 +117,15 @@ func hashesIn(dump map[string]redistest.Key) map[string]string {
 	return hashes
 }
 
-// maskValue masks a value, JSON member by member.
-func maskValue(t *testing.T, text string, hashes map[string]string) string {
+// mask hides what is another each time.
+type mask struct {
+	hashes map[string]string // ids that are hashes, with what they are of
+	now    time.Time         // zero if times are hidden altogether
+	soon   time.Duration     // what is nearer is as if it were now
+}
+
+// value masks a value, JSON member by member.
+func (m *mask) value(t *testing.T, text string) string {
 	t.Helper()
 	var v any
 	if (strings.HasPrefix(text, "{\"") || strings.HasPrefix(text, "[{")) && json.Unmarshal([]byte(text), &v) == nil {
@@ -100,22 +133,23 @@ func maskValue(t *testing.T, text string, hashes map[string]string) string {
 		require.NoError(t, err)
 		text = string(whole)
 	}
-	return maskText(text, hashes)
+	return m.text(text)
 }
 
 // tidy takes away what tracing leaves, and versions of functions.
 func tidy(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
-		delete(v, "sys.trace")
-		delete(v, "metadata")
+		for _, traced := range []string{"sys.trace", "metadata", "Metadata", "isr", "tc"} {
+			delete(v, traced)
+		}
 		for name, value := range v {
 			switch name {
-			case "wv", "fnV":
+			case "wv", "fnV", "cv", "source_fn_v":
 				if n, ok := value.(float64); ok && n > 0 {
 					v[name] = "<version>"
 				}
-			case "groupID":
+			case "groupID", "pck":
 				if value != "" {
 					v[name] = "<group>"
 				}
@@ -133,12 +167,12 @@ func tidy(v any) any {
 	return v
 }
 
-func maskText(text string, hashes map[string]string) string {
+func (m *mask) text(text string) string {
 	if spans.MatchString(text) {
 		return "<span>"
 	}
-	for _, hash := range slices.SortedFunc(maps.Keys(hashes), func(a, b string) int { return len(b) - len(a) }) {
-		text = strings.ReplaceAll(text, hash, hashes[hash])
+	for _, hash := range slices.SortedFunc(maps.Keys(m.hashes), func(a, b string) int { return len(b) - len(a) }) {
+		text = strings.ReplaceAll(text, hash, m.hashes[hash])
 	}
 	text = ulids.ReplaceAllString(text, "<ulid>")
 	text = eventText.ReplaceAllString(text, "<time>")
@@ -148,6 +182,32 @@ func maskText(text string, hashes map[string]string) string {
 		}
 		return "<uuid>"
 	})
-	text = times.ReplaceAllString(text, "<time>")
-	return text
+	return times.ReplaceAllStringFunc(text, m.time)
 }
+
+// time masks a time in seconds, milliseconds or nanoseconds.
+func (m *mask) time(text string) string {
+	whole, _, _ := strings.Cut(text, ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	unit, known := units[len(whole)]
+	if m.now.IsZero() || err != nil || !known {
+		return "<time>"
+	}
+	left := time.Unix(0, n*int64(unit)).Sub(m.now)
+	if left < m.soon {
+		return "<by now>"
+	}
+	return fmt.Sprintf("<in %d min>", minutes(left))
+}
+
+const (
+	// soon is less than what most runs of captured databases wait for, and more than
+	// leases last.
+	soon = 40 * time.Second
+	// visit is when a partition is looked at again, at the latest.
+	visit = 65 * time.Second
+)
+
+// minutes tells durations from each other that are said in minutes, up to so much
+// after they began.
+func minutes(d time.Duration) int { return int((d + soon) / time.Minute) }

@@ -147,6 +147,8 @@ func (c *commit) storeFlags(ctx context.Context) error {
 		yes := true
 		u.ForcePlan = &yes
 		c.run.ForcePlan = true
+	} else if u.StartedAt != 0 {
+		u.ForcePlan = &c.run.ForcePlan // the original writes it as a number from here on
 	}
 	if err := c.enqueueFinishTimeout(ctx); err != nil {
 		return err
@@ -212,7 +214,7 @@ func (c *commit) enqueueJobs(ctx context.Context) error {
 		}
 	}
 	for _, job := range added {
-		item, err := c.itemOf(&c.Metadata.ID, job, nil)
+		item, err := c.itemOf(job, nil)
 		if err != nil {
 			return err
 		}
@@ -331,7 +333,7 @@ func (c *commit) conclude(ctx context.Context) error {
 	batch := c.jobs.Batch(c.now)
 	// What follows comes first: a run without any job gives its singleton's key up.
 	for _, job := range c.more {
-		item, err := c.itemOf(&c.Metadata.ID, job, nil)
+		item, err := c.itemOf(job, nil)
 		if err != nil {
 			return err
 		}
@@ -370,7 +372,7 @@ func (c *commit) endOwn(batch *jobs.Batch) error {
 		})
 		c.expect(state.Job{Due: c.RetryAt})
 	case c.goesOn != nil:
-		item, err := c.itemOf(&c.Metadata.ID, *c.goesOn, nil)
+		item, err := c.itemOf(*c.goesOn, nil)
 		if err != nil {
 			return err
 		}
@@ -414,7 +416,7 @@ func (c *commit) redrive(batch *jobs.Batch) error {
 	if n := len(c.run.Steps); n > 0 {
 		job.Outgoing = c.run.Steps[n-1].ID
 	}
-	item, err := c.itemOf(&c.Metadata.ID, job, nil)
+	item, err := c.itemOf(job, nil)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
@@ -79,8 +80,37 @@ func (n *Node) itemOf(id *format.Identifier, job state.Job, pause *format.Pause)
 	return ItemOf(id, job, pause)
 }
 
+// itemOf writes a job that the transition adds.
+func (c *commit) itemOf(job state.Job, pause *format.Pause) (*format.Item, error) {
+	return namedItemOf(&c.Metadata.ID, job, c.nameOf(job.Step), pause)
+}
+
+// nameOf is the name of a step of the call's answer to show, "" for any other. The
+// original shows it; nothing here depends on it.
+func (c *commit) nameOf(step string) string {
+	var ops []state.CalledOp
+	switch {
+	case step == "":
+	case c.Called != nil:
+		ops = c.Called.Ops
+	case c.Reported != nil:
+		ops = c.Reported.Ops
+	}
+	for i := range ops {
+		if ops[i].ID == step {
+			return ops[i].Name
+		}
+	}
+	return ""
+}
+
 // ItemOf writes a job of a run as an item; a pause's timeout has its pause.
 func ItemOf(id *format.Identifier, job state.Job, pause *format.Pause) (*format.Item, error) {
+	return namedItemOf(id, job, "", pause)
+}
+
+// namedItemOf is ItemOf with the name of the job's step.
+func namedItemOf(id *format.Identifier, job state.Job, name string, pause *format.Pause) (*format.Item, error) {
 	identifier := *id
 	identifier.Key = ""
 	item := &format.Item{
@@ -96,6 +126,10 @@ func ItemOf(id *format.Identifier, job state.Job, pause *format.Pause) (*format.
 	var payload any
 	switch job.Kind {
 	case state.JobPause:
+		item.Data.GroupID = cmp.Or(pause.GroupID, item.Data.GroupID)
+		if pause.Opcode == format.OpWaitForEvent {
+			item.Data.MaxAttempts = nil // as there (redis-queue §5.4)
+		}
 		payload = format.PausePayload{PauseID: pause.ID, Pause: *pause}
 	case state.JobSleep:
 		payload = format.EdgePayload{Edge: format.Edge{Incoming: format.EdgeStep, Outgoing: job.Step}}
@@ -118,7 +152,7 @@ func ItemOf(id *format.Identifier, job state.Job, pause *format.Pause) (*format.
 		}
 		edge := format.Edge{Incoming: format.EdgeStep, Planned: job.Step, Outgoing: job.Outgoing}
 		if job.Step != "" && job.Outgoing == "" {
-			edge.Outgoing = format.EdgeTrigger
+			edge.Outgoing, edge.Name = format.EdgeTrigger, name
 		}
 		payload = format.EdgePayload{Edge: edge}
 	}

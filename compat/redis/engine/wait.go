@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
 	"jetstep/compat/redis/format"
@@ -41,7 +42,8 @@ func (c *commit) storeWait(ctx context.Context, w *state.NewWait, since uint64) 
 	p := c.pauseOfStep(w.Wait.Step)
 	if p == nil {
 		p = PauseOf(&c.Metadata.ID, w, c.now, invocation)
-		item, err := c.itemOf(&c.Metadata.ID, w.Timeout, p)
+		p.StepName, p.GroupID = c.nameOf(w.Wait.Step), uuid.NewString()
+		item, err := c.itemOf(w.Timeout, p)
 		if err != nil {
 			return err
 		}

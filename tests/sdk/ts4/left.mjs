@@ -1,9 +1,10 @@
 // The apps whose runs are in the captured databases of Redis: the same functions,
 // so that what the original left can be gone on with. What takes long there is
-// short here.
+// short here, unless AS_CAPTURED is set: then runs stop where they were captured.
 //
 //   /api/rq, /api/state-lab, /api/state-lab-ck
 //   /calls?token=RUN   which steps of a run ran (see ../js/calls.mjs)
+//   /enough?token=RUN  ends the work of a run's step
 //   /health            200 once the apps listen
 
 import http from "node:http";
@@ -15,8 +16,15 @@ import { serve } from "inngest/node";
 import { CallLog } from "../js/calls.mjs";
 
 const calls = new CallLog(process.env.CALLS_FILE);
-const nap = process.env.NAP ?? "1s";
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const asCaptured = Boolean(process.env.AS_CAPTURED);
+// How long a function sleeps that sleeps so long there.
+const napOf = (there) => asCaptured ? there : process.env.NAP ?? "1s";
+// What a step does that takes long there: as captured, it goes on until /enough.
+const working = new Map();
+const work = (run) => new Promise((resolve) => {
+  if (asCaptured) working.set(run, resolve);
+  else setTimeout(resolve, 300);
+});
 
 // appOf makes an app; define adds a function to it, whose handler gets a step.run
 // that is recorded.
@@ -41,12 +49,12 @@ function appOf(id, options = { checkpointing: false }) {
 // limited lets a step's code take a moment, and fail if more than the limit are
 // executed at once.
 const busy = new Map();
-async function limited(key, limit) {
+async function limited(run, key, limit) {
   const now = (busy.get(key) ?? 0) + 1;
   busy.set(key, now);
   try {
     if (now > limit) throw new NonRetriableError(`${now} at once`);
-    await pause(300);
+    await work(run);
     return 1;
   } finally {
     busy.set(key, busy.get(key) - 1);
@@ -54,40 +62,45 @@ async function limited(key, limit) {
 }
 
 const rq = appOf("rq");
+const zz = napOf("10m");
 const sleeper = async ({ step }) => {
-  await step.sleep("zz", nap);
+  await step.sleep("zz", zz);
   return "ok";
 };
-const slowly = async ({ run }) => {
-  await run("a", () => pause(300).then(() => 1));
+const slowly = async ({ run, runId }) => {
+  await run("a", () => work(runId).then(() => 1));
+  return "ok";
+};
+const quickly = async ({ run }) => {
+  await run("a", () => 1);
   return "ok";
 };
 
 rq.define("simple", "t/simple", {}, async ({ run, step }) => {
   await run("a", () => 1);
-  await step.sleep("zz", nap);
+  await step.sleep("zz", zz);
   await run("b", () => 2);
   return "ok";
 });
 rq.define("slow", "t/slow", {}, slowly);
 rq.define("conc", "t/conc", {
   concurrency: [{ limit: 1, key: "event.data.customer", scope: "fn" }, { limit: 5, key: "event.data.region", scope: "env" }],
-}, async ({ event, run }) => {
-  await run("a", () => limited("conc " + event.data.customer, 1));
+}, async ({ event, run, runId }) => {
+  await run("a", () => limited(runId, "conc " + event.data.customer, 1));
   return "ok";
 });
-rq.define("conc-fn", "t/conc-fn", { concurrency: 2 }, async ({ run }) => {
-  await run("a", () => limited("conc-fn", 2));
+rq.define("conc-fn", "t/conc-fn", { concurrency: 2 }, async ({ run, runId }) => {
+  await run("a", () => limited(runId, "conc-fn", 2));
   return "ok";
 });
 rq.define("conc-acct", "t/conc-acct", { concurrency: [{ limit: 3, key: '"const"', scope: "account" }] }, slowly);
-rq.define("throttle", "t/throttle", { throttle: { limit: 1, burst: 2, period: "60s", key: "event.data.customer" } }, slowly);
+rq.define("throttle", "t/throttle", { throttle: { limit: 1, burst: 2, period: "60s", key: "event.data.customer" } }, quickly);
 rq.define("throttle-nokey", "t/throttle-nokey", { throttle: { limit: 2, period: "60s" } }, () => "ok");
 rq.define("prio", "t/prio", {
   priority: { run: 'event.data.tier == "gold" ? 100 : (event.data.tier == "slow" ? -600 : 0)' },
 }, async ({ run, step }) => {
   await run("a", () => 1);
-  await step.sleep("zz", nap);
+  await step.sleep("zz", zz);
   return "ok";
 });
 rq.define("wait", "t/wait", {}, async ({ step }) => {
@@ -105,28 +118,28 @@ rq.define("retry", "t/retry", { retries: 3 }, ({ attempt }) => { throw new Error
 rq.define("retry-step", "t/retry-step", { retries: 3 }, ({ attempt, run }) => run("a", () => { throw new Error("boom " + attempt); }));
 rq.define("single", "t/single", { singleton: { key: "event.data.customer", mode: "skip" } }, sleeper);
 rq.define("timeouts", "t/timeouts", { timeouts: { start: "1h", finish: "2h" } }, sleeper);
-rq.define("par", "t/par", {}, ({ run, step }) => Promise.all([
-  run("p1", () => pause(300).then(() => 1)), run("p2", () => pause(300).then(() => 2)), step.sleep("p3", nap),
+rq.define("par", "t/par", {}, ({ run, runId, step }) => Promise.all([
+  run("p1", () => work(runId).then(() => 1)), run("p2", () => work(runId).then(() => 2)), step.sleep("p3", zz),
 ]));
 rq.define("rl", "t/rl", { rateLimit: { limit: 10, period: "60s", key: "event.data.customer" } }, () => "ok");
 rq.define("cancelable", "t/cancelable", { cancelOn: [{ event: "t/stop", if: "async.data.id == event.data.id" }] }, sleeper);
-rq.define("edgeq", "t/edgeq", { concurrency: 1 }, ({ run }) => Promise.all([
-  run("p1", () => limited("edgeq", 1)), run("p2", () => limited("edgeq", 1)),
+rq.define("edgeq", "t/edgeq", { concurrency: 1 }, ({ run, runId }) => Promise.all([
+  run("p1", () => limited(runId, "edgeq", 1)), run("p2", () => limited(runId, "edgeq", 1)),
 ]));
 rq.define("edgeerr", "t/edgeerr", { retries: 0 }, async ({ run, step }) => {
   try {
     await run("a", () => { throw new Error("final"); });
   } catch {
-    await step.sleep("zz", nap);
+    await step.sleep("zz", zz);
   }
   return "ok";
 });
 rq.define("edge", "t/edge", {}, async ({ run, step }) => {
   await run("a", () => 1);
-  await step.sleep("zz", nap);
+  await step.sleep("zz", zz);
   return "ok";
 });
-rq.define("short", "t/short", {}, slowly);
+rq.define("short", "t/short", {}, quickly);
 rq.define("semfn", "t/semfn", { concurrency: { fn: [{ limit: 1 }] } }, sleeper);
 rq.define("semkey", "t/semkey", {
   concurrency: { fn: [{ limit: 2, key: "event.data.customer" }], step: [{ limit: 3 }] },
@@ -138,6 +151,7 @@ rq.define("ck", "t/ck", { retries: 3, checkpointing: true }, async ({ attempt, r
 rq.define("prio-float", "t/prio-float", { priority: { run: "event.data.p" } }, () => "ok");
 
 const lab = appOf("state-lab");
+const nap = napOf("60s");
 lab.define("sleeper", "lab/sleep", {}, async ({ event, run, step }) => {
   const a = await run("first", () => ({ greeting: "hello", n: 1, list: [], empty: {} }));
   await step.sleep("nap", event.data.nap ?? nap);
@@ -157,10 +171,10 @@ const callee = lab.define("callee", "lab/callee", {}, async ({ event, step }) =>
 });
 lab.define("caller", "lab/call", {}, ({ event, step }) =>
   step.invoke("call-it", { function: callee, data: { x: 1, nap: event.data.nap }, timeout: "1h" }));
-lab.define("parallel", "lab/parallel", {}, ({ event, run, step }) => Promise.all([
+lab.define("parallel", "lab/parallel", {}, ({ event, run, runId, step }) => Promise.all([
   run("p-fast", () => "fast"),
-  run("p-slow", () => pause(300).then(() => "slow")),
-  step.sleep("p-sleep", event.data.nap ?? nap),
+  run("p-slow", () => work(runId).then(() => "slow")),
+  step.sleep("p-sleep", event.data.nap ?? napOf("90s")),
   step.waitForEvent("p-wait", { event: "lab/parallel.go", timeout: "10m", match: "data.id" }),
 ]));
 lab.define("signaller", "lab/signal", {}, ({ event, step }) => step.waitForSignal("sig", {
@@ -230,20 +244,20 @@ lab.define("collector", "lab/collect", {}, async ({ step }) => {
   return a;
 });
 lab.define("crony", { cron: "*/2 * * * *" }, {}, async ({ step }) => {
-  await step.sleep("c", nap);
+  await step.sleep("c", napOf("30s"));
   return "tick";
 });
 lab.define("prio", "lab/prio", {
   priority: { run: "event.data.p" }, concurrency: [{ limit: 1, key: "event.data.acct", scope: "fn" }],
   throttle: { limit: 1, period: "30s", key: "event.data.acct" }, timeouts: { start: "5m", finish: "10m" },
-}, async ({ run, step }) => {
-  await run("work", () => pause(300).then(() => "w"));
-  await step.sleep("ps", nap);
+}, async ({ run, runId, step }) => {
+  await run("work", () => work(runId).then(() => "w"));
+  await step.sleep("ps", napOf("30s"));
   return 1;
 });
 lab.define("fnsem", "lab/fnsem", { concurrency: { fn: [{ limit: 2, key: "event.data.acct" }] } }, async ({ run, step }) => {
   await run("work", () => 1);
-  await step.sleep("z", nap);
+  await step.sleep("z", napOf("40s"));
   return 1;
 });
 
@@ -259,9 +273,13 @@ const routes = new Map([["/health", (_, res) => res.writeHead(200).end("ok")]]);
 for (const { client, functions } of [rq, lab, checkpointed]) {
   routes.set("/api/" + client.id, serve({ client, functions }));
 }
+const tokenOf = (req) => new URL(req.url, "http://app").searchParams.get("token") ?? "";
 routes.set("/calls", (req, res) => {
-  const token = new URL(req.url, "http://app").searchParams.get("token") ?? "";
-  res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(calls.of(token)));
+  res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(calls.of(tokenOf(req))));
+});
+routes.set("/enough", (req, res) => {
+  working.get(tokenOf(req))?.();
+  res.writeHead(200).end();
 });
 http.createServer((req, res) => {
   const route = routes.get(new URL(req.url, "http://app").pathname);
