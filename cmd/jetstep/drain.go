@@ -175,6 +175,24 @@ func (p *drainPath) AddMetadata(ctx context.Context, put *state.MetadataPut) err
 	return p.nativePath.AddMetadata(ctx, put)
 }
 
+// HeldJobs implements path. Of a run in the Redis it is what that refused.
+func (p *drainPath) HeldJobs(ctx context.Context, run ulid.ULID) map[string]string {
+	held := p.nativePath.HeldJobs(ctx, run)
+	if r := p.there.Load(); r != nil && len(held) == 0 && r.left.Any() {
+		return r.HeldJobs(ctx, run)
+	}
+	return held
+}
+
+// Held implements path.
+func (p *drainPath) Held(ctx context.Context, run ulid.ULID) (string, bool) {
+	limit, ok := p.nativePath.Held(ctx, run)
+	if r := p.there.Load(); r != nil && !ok && r.left.Any() {
+		return r.Held(ctx, run)
+	}
+	return limit, ok
+}
+
 // Executing implements path.
 func (p *drainPath) Executing(run ulid.ULID) (since time.Time, ok bool) {
 	since, ok = p.nativePath.Executing(run)

@@ -55,7 +55,19 @@ const (
 	// that takes.
 	pastEvery = 10 * time.Second
 	pastShare = 20
+	// drainedEvery is how often they are looked for when nothing is left.
+	drainedEvery = 30 * time.Second
 )
+
+// next is how long to wait before everything is looked at again, which took that
+// long.
+func (r *drainedRedis) next(took time.Duration) time.Duration {
+	every := pastEvery
+	if counts, known := r.left.Counts(); known && counts.None() {
+		every = drainedEvery
+	}
+	return max(every, pastShare*took)
+}
 
 // know reads what runs of the Redis exclude.
 func (r *drainedRedis) know(ctx context.Context) error {
@@ -92,7 +104,7 @@ func (r *drainedRedis) followPast(ctx context.Context) {
 			}
 			_ = r.past.LoadSingletons(ctx)
 			_ = r.places.Load(ctx)
-			all = time.Now().Add(max(pastEvery, pastShare*time.Since(began)))
+			all = time.Now().Add(r.next(time.Since(began)))
 		}
 	}
 }
@@ -113,7 +125,7 @@ func (r *drainedRedis) handOver(ctx context.Context) {
 		if err := r.HandOver(ctx); err != nil {
 			r.log.Debug("debounces and batches are handed over later", "error", err)
 		} else {
-			pause = max(pastEvery, pastShare*time.Since(began))
+			pause = r.next(time.Since(began))
 		}
 		select {
 		case <-ctx.Done():

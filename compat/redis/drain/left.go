@@ -63,6 +63,13 @@ func (l *Left) Counts() (c Counts, known bool) {
 	return c, false
 }
 
+// Any tells whether the Redis is in reach, and something is left there, as far as is
+// known.
+func (l *Left) Any() bool {
+	counts, known := l.Counts()
+	return known && !counts.None() && l.Trouble() == nil
+}
+
 // Trouble is why it cannot be counted, nil when it can.
 func (l *Left) Trouble() error {
 	if err := l.trouble.Load(); err != nil {

@@ -188,10 +188,12 @@ func TestLeft(t *testing.T) {
 	is := counting(t, left)
 	is(drain.Counts{Items: 2, Runs: 1, Pauses: 1})
 	require.False(t, empty.Load())
+	require.True(t, left.Any())
 	require.NoError(t, left.Trouble())
 	require.NoError(t, client.Del(t.Context(), format.ItemsKey, format.MetadataKey(run)).Err())
 	is(drain.Counts{Pauses: 1})
 	require.Eventually(t, empty.Load, patience, 10*time.Millisecond)
+	require.False(t, left.Any())
 }
 
 // counting lets what is left be counted until the test ends; is waits for a count.
