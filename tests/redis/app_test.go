@@ -26,10 +26,12 @@ type app struct {
 	busy int
 	most int         // calls at once
 	done map[int]int // answers with a result, by number
+
+	calls map[int]int // by number
 }
 
 func startApp(t *testing.T) *app {
-	a := &app{done: map[int]int{}}
+	a := &app{done: map[int]int{}, calls: map[int]int{}}
 	a.PlayedApp = harness.Play(harness.PlayedConfig{
 		Name: "redistest", Retries: 10, Answer: a.answer,
 		Functions: map[string]map[string]any{"work": {"concurrency": []any{map[string]any{"limit": atOnce}}}},
@@ -61,6 +63,9 @@ func (a *app) leave() {
 // proceed answers the first step that is not done, or the result.
 func (a *app) proceed(call *harness.Execution) (status int, answer any) {
 	n := call.Event.Data.N
+	a.mu.Lock()
+	a.calls[n]++
+	a.mu.Unlock()
 	steps := []harness.Op{
 		{ID: "a", Op: "StepRun", Data: n},
 		{ID: "nap", Op: "Sleep", Name: "1s"},
@@ -90,7 +95,7 @@ func (a *app) finished() int {
 
 func TestAppAnswersInOrder(t *testing.T) {
 	t.Parallel()
-	a := &app{done: map[int]int{}}
+	a := &app{done: map[int]int{}, calls: map[int]int{}}
 	steps := map[string]json.RawMessage{}
 	for _, want := range []string{"a", "nap", "wait", "b"} {
 		status, answer := a.proceed(&harness.Execution{Steps: steps})

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"testing"
 	"time"
@@ -100,12 +101,7 @@ func TestEitherIsKilled(t *testing.T) {
 	for n := range runs / 2 {
 		s.send(n%2, "redistest/work", n)
 	}
-	s.await("the first steps", func(context.Context) error {
-		if s.most() == 0 {
-			return fmt.Errorf("none was called")
-		}
-		return nil
-	})
+	s.awaitFirstStep()
 	s.kill(0)
 	for n := runs / 2; n < runs; n++ {
 		s.send(1, "redistest/work", n)
@@ -164,23 +160,72 @@ func (s *site) requireEnded(runs int) {
 func TestRedisIsKilled(t *testing.T) {
 	t.Parallel()
 	s := open(t, 1)
-	const runs = 6
-	for n := range runs {
+	const runs = 7
+	for n := range runs - 1 {
 		s.send(0, "redistest/work", n)
 	}
-	s.await("the first steps", func(context.Context) error {
-		if s.most() == 0 {
-			return fmt.Errorf("none was called")
-		}
-		return nil
-	})
+	s.awaitFirstStep()
 	require.NoError(t, s.redis.Kill())
 	s.await("the server to say so", func(ctx context.Context) error { return s.ready(ctx, false) })
+	s.send(0, "redistest/work", runs-1) // accepted, and matched once the Redis is back
 	require.NoError(t, s.redis.Restart(s.ctx))
 	s.await("the server to be ready again", func(ctx context.Context) error { return s.ready(ctx, true) })
 	s.goOn(0, runs)
 	require.LessOrEqual(t, s.most(), atOnce)
 	require.NoError(t, s.servers[0].Exited(), "it never ended")
+}
+
+// TestAllAreKilled: while two processes execute, the Redis is killed again and again,
+// and each of them in turn. What was accepted is executed to its end, within the
+// limits, and not called after it.
+func TestAllAreKilled(t *testing.T) {
+	t.Parallel()
+	s := open(t, 2)
+	const rounds, each = 6, 4
+	for round := range rounds {
+		for n := range each / 2 {
+			s.send(n%2, "redistest/work", round*each+n)
+		}
+		s.awaitFirstStep()
+		require.NoError(t, s.redis.Kill())
+		for n := each / 2; n < each; n++ { // accepted without it
+			s.send(n%2, "redistest/work", round*each+n)
+		}
+		if round%3 > 0 {
+			s.kill(round % 2)
+		}
+		require.NoError(t, s.redis.Restart(s.ctx))
+		if round%3 > 0 {
+			require.NoError(t, s.servers[round%2].Restart(s.ctx))
+		}
+	}
+	const runs = rounds * each
+	s.goOn(0, runs)
+	require.LessOrEqual(t, s.most(), atOnce)
+	s.requireEnded(runs)
+
+	s.app.mu.Lock()
+	calls := maps.Clone(s.app.calls)
+	s.app.mu.Unlock()
+	require.NoError(t, s.redis.Kill())
+	require.NoError(t, s.redis.Restart(s.ctx))
+	s.send(1, "redistest/work", runs)
+	s.goOn(1, runs+1)
+	s.app.mu.Lock()
+	defer s.app.mu.Unlock()
+	delete(s.app.calls, runs)
+	require.Equal(t, calls, s.app.calls, "nobody calls a run that has ended")
+}
+
+// awaitFirstStep waits until something was called.
+func (s *site) awaitFirstStep() {
+	s.t.Helper()
+	s.await("the first step", func(context.Context) error {
+		if s.most() == 0 {
+			return fmt.Errorf("none was called")
+		}
+		return nil
+	})
 }
 
 // ready wants the server to be ready, or not.
