@@ -34,15 +34,30 @@ func (g *Gates) handOver(ctx context.Context, known *Known, s *state.Start, kept
 	if _, taken, err := g.runs.Claimed(ctx, g.Node.Account, s.Idempotency); err != nil || taken {
 		return false, err
 	}
-	moved := state.Moved{Fact: kept, Function: s.FunctionID, Joins: true}
-	if batch, ok := kept.(*state.BatchPut); ok && batch.Batch.Due <= time.Now().UnixMilli() {
-		moved.Joins, moved.Apart = false, true // it collects no more
-	}
-	outcomes, err := g.Elsewhere.TakeOver(ctx, []state.Moved{moved})
+	outcomes, err := g.Elsewhere.TakeOver(ctx, movedAs(kept, s, time.Now()))
 	if err != nil {
 		return false, fmt.Errorf("hand over what function %s collects: %w", s.FunctionID, errors.Join(err, engine.ErrLater))
 	}
 	return outcomes[0].Result != state.TakenNot, nil
+}
+
+// movedAs is what is kept as others take it over, before what belongs to it: events of a
+// batch are not added again for as long as here.
+func movedAs(kept state.Op, s *state.Start, now time.Time) []state.Moved {
+	moved := []state.Moved{{Fact: kept, Function: s.FunctionID, Joins: true}}
+	batch, ok := kept.(*state.BatchPut)
+	if !ok {
+		return moved
+	}
+	if batch.Batch.Due <= now.UnixMilli() {
+		moved[0].Joins, moved[0].Apart = false, true // it collects no more
+	}
+	until := now.Add(format.BatchSeenTTL * time.Second).UnixMilli()
+	for _, id := range s.EventIDs {
+		seen := &state.KeyClaimed{Key: state.CollectedKey(s.FunctionID, id), RunID: id, Expires: until}
+		moved = append(moved, state.Moved{Fact: seen, Function: s.FunctionID})
+	}
+	return moved
 }
 
 // HandOver gives all debounces and batches of functions that are registered to whoever

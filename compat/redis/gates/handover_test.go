@@ -21,7 +21,8 @@ import (
 // elsewhere takes over what it is given.
 type elsewhere struct {
 	mu     sync.Mutex
-	taken  []state.Moved
+	taken  []state.Moved // but for claims
+	seen   int           // claims
 	result state.TakeResult
 	err    error
 }
@@ -32,7 +33,13 @@ func (e *elsewhere) TakeOver(_ context.Context, all []state.Moved) ([]state.Take
 	if e.err != nil {
 		return nil, e.err
 	}
-	e.taken = append(e.taken, all...)
+	for _, m := range all {
+		if _, claim := m.Fact.(*state.KeyClaimed); claim {
+			e.seen++
+			continue
+		}
+		e.taken = append(e.taken, m)
+	}
 	return []state.TakeOutcome{{Result: e.result}}, nil
 }
 
@@ -104,6 +111,7 @@ func TestHandOver(t *testing.T) {
 		require.InDelta(t, time.Now().Add(time.Hour).UnixMilli(), due, float64(time.Minute.Milliseconds()))
 	}
 	require.Equal(t, map[int]int{1: 3, 2: 1}, sizes)
+	require.Equal(t, 3, to.seen, "events of batches")
 	require.Equal(t, 3, s.left(), "that of the unknown function stays")
 	require.NoError(t, other.HandOver(t.Context()))
 	require.Len(t, to.taken, 4)
