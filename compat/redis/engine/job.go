@@ -51,6 +51,13 @@ func jobOf(item *format.Item, attempts func(uuid.UUID) int) (state.Job, error) {
 			return state.Job{}, err
 		}
 		job.Step, job.Group, job.Race = p.Pause.DataKey, p.Pause.CoalesceKey, p.Pause.ParallelMode == format.ModeRace
+		switch { // the call that follows may be tried as often as any other
+		case item.Data.MaxAttempts != nil:
+		case p.Pause.MaxAttempts != nil:
+			job.MaxAttempts = *p.Pause.MaxAttempts
+		default:
+			job.MaxAttempts = attempts(item.FunctionID)
+		}
 		return job, nil
 	}
 	p, err := format.PayloadOf[format.EdgePayload](at, item)
