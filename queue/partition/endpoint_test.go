@@ -47,6 +47,7 @@ func TestRunsThatAppsBegin(t *testing.T) {
 	b := s.begunAt(1)
 	s.begins(b)
 	s.begins(b)
+	s.delivered()
 	s.passed()
 	require.Equal(t, 1, s.rec.count(s.rec.events, "inngest/http.request"))
 
