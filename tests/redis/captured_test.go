@@ -24,7 +24,7 @@ import (
 // do not run again, and nothing is left.
 func TestCaptured(t *testing.T) {
 	t.Parallel()
-	eachCapture(t, func(k *taking) {
+	eachCapture(t, &taken, func(k *taking) {
 		k.serve("--engine", "redis", "--redis-uri", k.url())
 		k.act()
 		k.requireEnds()
@@ -35,7 +35,7 @@ func TestCaptured(t *testing.T) {
 // TestCapturedDrained: it is all the same beside a server on NATS.
 func TestCapturedDrained(t *testing.T) {
 	t.Parallel()
-	eachCapture(t, func(k *taking) {
+	eachCapture(t, &drained, func(k *taking) {
 		k.serve("--drain-redis", k.url())
 		k.act()
 		k.requireEnds()
@@ -46,7 +46,7 @@ func TestCapturedDrained(t *testing.T) {
 // TestCapturedMoved: it is all the same on NATS, after it was moved there.
 func TestCapturedMoved(t *testing.T) {
 	t.Parallel()
-	eachCapture(t, func(k *taking) {
+	eachCapture(t, &moved, func(k *taking) {
 		k.serve() // so that its functions are known
 		require.NoError(k.t, k.server.Stop(time.Minute))
 		k.move("redis-to-nats")
@@ -57,15 +57,15 @@ func TestCapturedMoved(t *testing.T) {
 	})
 }
 
-// eachCapture takes all captured databases over.
-func eachCapture(t *testing.T, over func(*taking)) {
+// eachCapture takes all captured databases over, with an app.
+func eachCapture(t *testing.T, app *sharedApp, over func(*taking)) {
 	for _, c := range captures {
 		if testing.Short() && !c.short {
 			continue
 		}
 		t.Run(c.title(), func(t *testing.T) {
 			t.Parallel()
-			over(take(t, c))
+			over(take(t, c, app))
 		})
 	}
 }
@@ -82,11 +82,11 @@ type taking struct {
 	server *harness.Server
 }
 
-func take(t *testing.T, c capture) *taking {
+func take(t *testing.T, c capture, app *sharedApp) *taking {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	k := &taking{t: t, ctx: ctx, of: c, app: quick.get(t), redis: redistest.Open(t), data: t.TempDir(), runs: map[string]bool{}}
+	k := &taking{t: t, ctx: ctx, of: c, app: app.get(t), redis: redistest.Open(t), data: t.TempDir(), runs: map[string]bool{}}
 	captured.Load(t, k.redis, c.file, c.ago)
 	for name := range redistest.Dump(t, k.redis) {
 		if pattern, parts, ok := format.Identify(name); ok && pattern.Template == "{estate:<run>}:metadata:<run>" {
@@ -118,7 +118,7 @@ func (k *taking) serve(args ...string) {
 		_ = server.Kill()
 	})
 	if k.of.reports {
-		k.app, err = startLeftApp(k.ctx, k.t.TempDir(), server.URL(), quick.env)
+		k.app, err = startLeftApp(k.ctx, k.t.TempDir(), server.URL(), quick)
 		require.NoError(k.t, err)
 		k.t.Cleanup(func() { _ = k.app.Kill() })
 	}

@@ -55,9 +55,14 @@ type sharedApp struct {
 	failure error
 }
 
+const quick = "NAP=1s"
+
 var (
-	// quick sleeps for a moment, so that runs end.
-	quick = sharedApp{env: "NAP=1s", home: "quick"}
+	// These sleep for a moment, so that runs end. There is one for each way to take a
+	// database over: the same runs are in all, and an app tells by run what it did.
+	taken   = sharedApp{env: quick, home: "taken"}
+	drained = sharedApp{env: quick, home: "drained"}
+	moved   = sharedApp{env: quick, home: "moved"}
 	// asCaptured takes as long as there, so that runs stop where they were captured.
 	asCaptured = sharedApp{env: "AS_CAPTURED=1", home: "captured"}
 )

@@ -42,7 +42,7 @@ func (s *suite) Run() int {
 		return 1
 	}
 	code := binary.Run(s.tests)
-	if err = errors.Join(quick.kill(), asCaptured.kill(), os.RemoveAll(s.dir)); err != nil {
+	if err = errors.Join(taken.kill(), drained.kill(), moved.kill(), asCaptured.kill(), os.RemoveAll(s.dir)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
