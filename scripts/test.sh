@@ -14,9 +14,9 @@ if [ -n "$process" ]; then
 	xargs go test -p 1 -count=1 -timeout 15m <<<"$process"
 fi
 
-# On Redis the apps do the same; what depends on the path is in these.
+# On Redis the apps do the same.
 echo "apps on Redis"
-JETSTEP_TEST_ENGINE=redis go test -count=1 -short -timeout 10m -run 'TestScenarios/(ts4|go)$|TestStartMode$' ./tests/sdk
+JETSTEP_TEST_ENGINE=redis go test -count=1 -timeout 15m ./tests/sdk
 
 scripts/modules.sh | while read -r module; do
 	echo "tests in $module"
