@@ -1,85 +1,136 @@
 package bus
 
 import (
-	"context"
+	"net/url"
+	"strconv"
 	"testing"
-	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"jetstep/tests/harness"
 )
 
-// Who takes partitions, and who has them, is known to all for as long as it is said.
-func TestCluster(t *testing.T) {
-	t.Parallel()
-	n := startNATS(t, nil)
-	one, two := n.open(nil), n.open(nil)
-	require.True(t, one.Shared())
-	ctx := t.Context()
-	c, err := one.Attend(ctx, "a host/1 *>")
-	require.NoError(t, err)
-	require.Equal(t, Cluster{Nodes: []string{"a host/1 *>"}, Holders: map[int]string{}}, c)
-
-	lease, err := two.AcquireLease(ctx, 3, "b", nil)
-	require.NoError(t, err)
-	_, err = two.AcquireLease(ctx, 11, "a host/1 *>", nil)
-	require.NoError(t, err)
-	kv, err := one.leases(ctx)
-	require.NoError(t, err)
-	for _, strange := range []string{"else", "lease.x", "lease.5"} {
-		_, err = kv.PutString(ctx, strange, "no JSON")
-		require.NoError(t, err)
+// startCluster starts three servers that know each other.
+func startCluster(t *testing.T) []*natsServer {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("three servers")
 	}
-	c, err = two.Attend(ctx, "b")
-	require.NoError(t, err)
-	require.Equal(t, Cluster{Nodes: []string{"a host/1 *>", "b"}, Holders: map[int]string{3: "b", 11: "a host/1 *>"}}, c)
-
-	require.NoError(t, lease.Release(ctx))
-	require.NoError(t, two.Leave(ctx, "b"))
-	c, err = one.Attend(ctx, "a host/1 *>")
-	require.NoError(t, err)
-	require.Equal(t, Cluster{Nodes: []string{"a host/1 *>"}, Holders: map[int]string{11: "a host/1 *>"}}, c)
-
+	// Each must know the others' ports before any has started.
+	var ports []int
+	var routes []*url.URL
+	for range 3 {
+		port, err := harness.FreePort()
+		require.NoError(t, err)
+		ports = append(ports, port)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: "127.0.0.1:" + strconv.Itoa(port)})
+	}
+	var servers []*natsServer
+	for i, port := range ports {
+		servers = append(servers, startNATS(t, func(o *server.Options) {
+			o.ServerName = "n" + strconv.Itoa(i)
+			o.Cluster = server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: port}
+			o.Routes = routes
+		}))
+	}
 	eventually(t, func() bool {
-		c, err := one.Attend(ctx, "another")
-		return err == nil && len(c.Nodes) == 1
-	}, "who says no more that it takes partitions is forgotten")
+		for _, n := range servers {
+			if n.srv.JetStreamIsLeader() {
+				return len(n.srv.JetStreamClusterPeers()) == 3
+			}
+		}
+		return false
+	}, "the cluster has a leader")
+	return servers
 }
 
-func TestNobodySharesWhatIsEmbedded(t *testing.T) {
-	t.Parallel()
-	require.False(t, open(t, Config{StoreDir: t.TempDir(), Partitions: 1}).Shared())
+// openReplicated opens a bus on streams of three replicas.
+func openReplicated(servers []*natsServer) *Bus {
+	return servers[0].open(func(c *Config) {
+		c.Replicas = 3
+		for _, n := range servers[1:] {
+			c.URLs = append(c.URLs, n.url())
+		}
+	})
 }
 
-func TestClusterReportsErrors(t *testing.T) {
+func TestClusterLogWritersExcludeEachOther(t *testing.T) {
 	t.Parallel()
-	n := startNATS(t, nil)
-	b := n.open(nil)
-	b.Close()
-	_, err := b.Attend(t.Context(), "one")
-	require.ErrorContains(t, err, "join the cluster: ")
-	require.ErrorContains(t, b.Leave(t.Context(), "one"), "leave the cluster: ")
+	fight(t, openReplicated(startCluster(t)), 40, true)
 }
 
-// A free lease is left to others for as long as one hesitates, and no longer.
-func TestLeaseIsLeftToOthers(t *testing.T) {
+// With three replicas the loss of the node that leads loses nothing that was
+// acknowledged, and everything goes on.
+func TestClusterLosesANode(t *testing.T) {
 	t.Parallel()
-	n := startNATS(t, nil)
-	b := n.open(nil)
-	hesitate := func(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
-	first, err := b.AcquireLease(t.Context(), 0, "one", hesitate(time.Millisecond))
-	require.NoError(t, err, "nobody else wants it")
+	servers := startCluster(t)
+	b := openReplicated(servers)
+	info, err := b.findStream(t.Context(), logStream(0))
+	require.NoError(t, err)
+	require.Equal(t, 3, info.Config.Replicas)
 
-	ctx, cancel := context.WithCancel(t.Context())
-	polite := make(chan error, 1)
-	go func() {
-		_, err := b.AcquireLease(ctx, 0, "polite", hesitate(time.Hour))
-		polite <- err
-	}()
-	next := acquire(t, b, "next")
-	require.NoError(t, first.Release(t.Context()))
-	l := <-next
-	require.NoError(t, l.Release(t.Context()))
-	require.True(t, (<-acquire(t, b, "again")).Held())
-	cancel()
-	require.ErrorIs(t, <-polite, context.Canceled)
+	accepted := map[int]bool{}
+	n := 0
+	publish := func() bool {
+		n++
+		if b.Publish(t.Context(), []*Event{event("app/n", n)}) != nil {
+			return false
+		}
+		accepted[n] = true
+		return true
+	}
+	var kept []string
+	var l *Log
+	appended := func() bool {
+		if l == nil {
+			opened, err := b.OpenLog(0)
+			if err != nil || opened.Replay(t.Context(), ignoreRecord) != nil {
+				return false
+			}
+			l = opened
+		}
+		n++
+		done := make(chan error, 1)
+		l.Append("_", []byte(strconv.Itoa(n)), func(_ uint64, err error) { done <- err })
+		eventually(t, func() bool { return len(done) > 0 || l.Stalled(apiTimeout) }, "it is stored or it stalls")
+		if <-done != nil {
+			l.Close()
+			l = nil
+			return false
+		}
+		kept = append(kept, strconv.Itoa(n))
+		return true
+	}
+	for range 50 {
+		require.True(t, publish())
+		require.True(t, appended())
+	}
+	// Pipelining is not refused by a cluster either.
+	appendRecords(t, l, 200, 64)
+
+	for _, s := range servers {
+		if s.opts.ServerName == info.Cluster.Leader {
+			s.stop()
+		}
+	}
+	for range 20 {
+		eventually(t, publish, "publishing goes on")
+		eventually(t, appended, "appending goes on")
+	}
+
+	seen := map[int]bool{}
+	for _, d := range storedEvents(t, b) {
+		seen[number(t, d)] = true
+	}
+	for n := range accepted {
+		require.True(t, seen[n], "event %d", n)
+	}
+	at := 0
+	for _, record := range records(t, b) {
+		if at < len(kept) && string(record) == kept[at] {
+			at++
+		}
+	}
+	require.Equal(t, len(kept), at, "records in order")
 }
