@@ -71,12 +71,7 @@ func foreignJob(n int, keys ...state.FlowKey) queue.ForeignJob {
 // report tells the owner of the function's partition, and returns what is granted.
 func (a *asker) report(jobs ...queue.ForeignJob) []string {
 	a.t.Helper()
-	p, limited := a.node.CountedIn(function.FunctionID("fn", "fn"))
-	require.True(a.t, limited)
-	a.n++
-	granted, err := a.node.ReportForeign(a.t.Context(), p, &queue.ForeignReport{From: a.from, N: a.n, Jobs: jobs})
-	require.NoError(a.t, err)
-	return granted
+	return a.with(nil, jobs...)
 }
 
 // running are jobs that are being executed.
