@@ -132,6 +132,12 @@ func (b *Bus) Partitions() int { return b.partitions }
 // MaxPayload is the largest message NATS accepts here, in bytes.
 func (b *Bus) MaxPayload() int { return b.maxPayload }
 
+// eventRoom is kept free in a message for an event's other fields and headers.
+const eventRoom = 16 << 10
+
+// MaxEventData is how much data an event may have to be publishable, in bytes.
+func (b *Bus) MaxEventData() int { return b.maxPayload - eventRoom }
+
 // Registry holds the registered apps and functions.
 func (b *Bus) Registry() *Registry { return b.registry }
 

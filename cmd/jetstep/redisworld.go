@@ -91,14 +91,11 @@ func (w redisWorld) Publish(ctx context.Context, events []state.Outgoing) error 
 	return w.p.bus.Publish(ctx, list)
 }
 
-// eventRoom is kept free in a message for an event's other fields and headers.
-const eventRoom = 16 << 10
-
 // outgoing gives an event its ids. That of its sender is the same when it is sent
 // again, so that it starts nothing twice.
 func (w redisWorld) outgoing(e *state.Outgoing, now time.Time) *bus.Event {
 	sent := state.SentEvent{Name: e.Name, Data: e.Data}
-	sent.Fit(w.p.bus.MaxPayload() - eventRoom)
+	sent.Fit(w.p.bus.MaxEventData())
 	event := &bus.Event{
 		InternalID: ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()),
 		ID:         e.ID, Name: e.Name, Data: sent.Data, User: e.User, V: e.V, Meta: e.Meta, TS: now.UnixMilli(),
@@ -120,7 +117,7 @@ func (w redisWorld) Accept(ctx context.Context, e *redisengine.Event) error {
 	}
 	event.InternalID = e.ID
 	sent := state.SentEvent{Name: event.Name, Data: event.Data} // of a durable endpoint it has the request's body
-	sent.Fit(w.p.bus.MaxPayload() - eventRoom)
+	sent.Fit(w.p.bus.MaxEventData())
 	event.Data = sent.Data
 	if string(event.User) == "{}" {
 		event.User = nil

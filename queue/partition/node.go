@@ -104,9 +104,6 @@ type Node struct {
 	neverSeen atomic.Uint64
 }
 
-// eventRoom is kept free in a message for an event's other fields and headers.
-const eventRoom = 16 << 10
-
 // readyJob is a due job with the owner it belongs to.
 type readyJob struct {
 	owner    *Owner
@@ -136,7 +133,7 @@ func NewNode(cfg Config) *Node {
 		observer:   cfg.Observer,
 		atRest:     cfg.AtRest,
 		foreign:    cfg.Foreign,
-		eventLimit: cfg.Bus.MaxPayload() - eventRoom,
+		eventLimit: cfg.Bus.MaxEventData(),
 		lanes:      [2]*queue.Ready[readyJob]{queue.NewReady[readyJob](), queue.NewReady[readyJob]()},
 		owners:     make([]atomic.Pointer[Owner], cfg.Bus.Partitions()),
 		loading:    make([]atomic.Bool, cfg.Bus.Partitions()),

@@ -1,8 +1,6 @@
 package runs
 
 import (
-	"github.com/oklog/ulid/v2"
-
 	"jetstep/compat/redis/format"
 	"jetstep/compat/redis/script"
 )
@@ -21,12 +19,7 @@ func DeleteOperations(id *format.Identifier) []script.Operation {
 		ended := format.Claim{RunID: id.RunID, Ended: true}.Encode()
 		all = append(all, scriptEndClaim.On([]string{format.ClaimKey(id.AccountID, id.Key)}, ended))
 	}
-	return append(all, scriptDelete.On(format.RunKeys(id.RunID, id.FunctionID)), NoPausesOperation(id.RunID))
-}
-
-// NoPausesOperation is a part of a chain that goes on if a run has no pauses.
-func NoPausesOperation(run ulid.ULID) script.Operation {
-	return scriptNoPauses.On([]string{format.RunPausesKey(run)})
+	return append(all, scriptDelete.On(format.RunKeys(id.RunID, id.FunctionID)), scriptNoPauses.On([]string{format.RunPausesKey(id.RunID)}))
 }
 
 // Scripts are those of all operations that may be part of a chain.
