@@ -24,10 +24,7 @@ type beginning struct {
 
 // prepare writes what does not depend on the run's id.
 func (b *beginning) prepare() (err error) {
-	if b.events, err = format.Encode((&state.Run{Events: b.Events}).StoredEvents()); err != nil {
-		return err
-	}
-	b.names, err = EventMap(b.Events, b.EventIDs)
+	b.events, b.names, err = storedEvents(b.Events, b.EventIDs)
 	return err
 }
 

@@ -81,11 +81,7 @@ func (n *Node) keepRun(ctx context.Context, run *state.Run) (existed bool, err e
 		RunID: run.ID, FunctionID: run.FunctionID, Version: run.FunctionVersion, EventID: run.EventIDs[0], EventIDs: run.EventIDs,
 		Key: run.Idempotency, AccountID: n.Account, EnvironmentID: n.Environment, AppID: run.Endpoint.AppID, Priority: new(int64),
 	}
-	events, err := format.Encode(run.StoredEvents())
-	if err != nil {
-		return false, err
-	}
-	names, err := EventMap(run.Events, run.EventIDs)
+	events, names, err := storedEvents(run.Events, run.EventIDs)
 	if err != nil {
 		return false, err
 	}
@@ -217,10 +213,7 @@ func (c *commit) postpone(ctx context.Context) error {
 	case e.Item.LeaseID == nil && e.Item.At < c.Transition.Patience:
 		err = c.jobs.Move(ctx, e, c.now, c.Transition.Patience)
 	}
-	if errors.Is(err, jobs.ErrChanged) || errors.Is(err, jobs.ErrGone) {
-		return nil // the app is being called
-	}
-	return err
+	return ignoreRace(err) // with who calls the app
 }
 
 // patience is the job that calls the app of a run that is silent, nil for none.

@@ -314,7 +314,7 @@ func (n *Node) extend(ctx context.Context, h *held) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err != nil {
-		if errors.Is(err, jobs.ErrChanged) || errors.Is(err, jobs.ErrGone) || errors.Is(err, jobs.ErrCapacityLost) {
+		if jobs.LostRace(err) || errors.Is(err, jobs.ErrCapacityLost) {
 			h.until = time.Time{} // somebody else has it, or may
 			return nil
 		}

@@ -121,6 +121,15 @@ func (n *Node) identifier(s *Start, now time.Time) format.Identifier {
 	return id
 }
 
+// storedEvents are a run's events as they are stored, and their EventMap.
+func storedEvents(events []json.RawMessage, internals []ulid.ULID) (text, names string, err error) {
+	if text, err = format.Encode((&state.Run{Events: events}).StoredEvents()); err != nil {
+		return "", "", err
+	}
+	names, err = EventMap(events, internals)
+	return text, names, err
+}
+
 // EventMap are the internal ids of events by their own ids, as the context of a
 // run has them (redis-state §5.4).
 func EventMap(events []json.RawMessage, internals []ulid.ULID) (string, error) {

@@ -188,7 +188,7 @@ func (v *visit) refused(item string, r *jobs.Refused) {
 
 // ignoreRace is nil for an item that somebody else was faster with.
 func ignoreRace(err error) error {
-	if errors.Is(err, jobs.ErrChanged) || errors.Is(err, jobs.ErrGone) {
+	if jobs.LostRace(err) {
 		return nil
 	}
 	return err

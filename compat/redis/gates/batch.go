@@ -114,7 +114,7 @@ func (g *Gates) expectBatch(ctx context.Context, s *starting, batch ulid.ULID, p
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, jobs.ErrChanged) && !errors.Is(err, jobs.ErrGone) {
+		if !jobs.LostRace(err) {
 			return err
 		}
 	}

@@ -92,7 +92,7 @@ func (g *Gates) handed(ctx context.Context, job *jobs.Entry, err error) error {
 	case err != nil || job == nil:
 		return err
 	}
-	if err := g.jobs.Dequeue(ctx, job); !errors.Is(err, jobs.ErrChanged) && !errors.Is(err, jobs.ErrGone) {
+	if err := g.jobs.Dequeue(ctx, job); !jobs.LostRace(err) {
 		return err
 	}
 	return nil

@@ -66,6 +66,9 @@ var (
 	ErrChanged = errors.New("the item has changed since it was read")
 )
 
+// LostRace tells that an error means that somebody else was faster with an item.
+func LostRace(err error) bool { return errors.Is(err, ErrChanged) || errors.Is(err, ErrGone) }
+
 // Entry is an item as it was read.
 type Entry struct {
 	Item format.Item

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -41,7 +40,7 @@ func (q *Queue) LineUp(ctx context.Context, id, text string, now time.Time) (boo
 		return false, err
 	}
 	_, err = q.Release(ctx, e, now)
-	if errors.Is(err, ErrChanged) || errors.Is(err, ErrGone) {
+	if LostRace(err) {
 		return false, nil
 	}
 	return err == nil, err
